@@ -1,0 +1,51 @@
+// Package logkey holds the only keys that a log line or an error attribute may carry.
+//
+// Guarantee: telemetry's handler drops every attribute whose key is not listed here, so a line can carry ids, LSNs,
+// counts, durations, codes and severities, and never text, ciphertext, names, e-mail, tokens or prompts.
+package logkey
+
+// The keys, sorted. Each names an id, a count, a duration, a code or a severity.
+const (
+	Address      = "address"
+	Alert        = "alert"
+	Attempt      = "attempt"
+	Bytes        = "bytes"
+	Cause        = "cause"
+	Channel      = "channel"
+	Code         = "code"
+	Consumer     = "consumer"
+	Count        = "count"
+	Database     = "database"
+	Device       = "device"
+	Duration     = "duration"
+	Entry        = "entry"
+	Epoch        = "epoch"
+	Error        = "error"
+	Event        = "event"
+	Level        = "level"
+	LSN          = "lsn"
+	Login        = "login"
+	Message      = "message"
+	Method       = "method"
+	Organization = "organization"
+	Part         = "part"
+	Path         = "path"
+	Point        = "point"
+	Position     = "position"
+	Publication  = "publication"
+	Reason       = "reason"
+	Request      = "request"
+	Sequence     = "sequence"
+	Session      = "session"
+	Signal       = "signal"
+	Slot         = "slot"
+	Stage        = "stage"
+	Status       = "status"
+	Stream       = "stream"
+	Subject      = "subject"
+	Table        = "table"
+	Timeline     = "timeline"
+	Topic        = "topic"
+	User         = "user"
+	Version      = "version"
+)
