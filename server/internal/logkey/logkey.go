@@ -23,8 +23,8 @@ const (
 	Error        = "error"
 	Event        = "event"
 	Level        = "level"
-	LSN          = "lsn"
 	Login        = "login"
+	LSN          = "lsn"
 	Message      = "message"
 	Method       = "method"
 	Organization = "organization"
@@ -49,3 +49,51 @@ const (
 	User         = "user"
 	Version      = "version"
 )
+
+var allowed = map[string]bool{
+	Address:      true,
+	Alert:        true,
+	Attempt:      true,
+	Bytes:        true,
+	Cause:        true,
+	Channel:      true,
+	Code:         true,
+	Consumer:     true,
+	Count:        true,
+	Database:     true,
+	Device:       true,
+	Duration:     true,
+	Entry:        true,
+	Epoch:        true,
+	Error:        true,
+	Event:        true,
+	Level:        true,
+	LSN:          true,
+	Login:        true,
+	Message:      true,
+	Method:       true,
+	Organization: true,
+	Part:         true,
+	Path:         true,
+	Point:        true,
+	Position:     true,
+	Publication:  true,
+	Reason:       true,
+	Request:      true,
+	Sequence:     true,
+	Session:      true,
+	Signal:       true,
+	Slot:         true,
+	Stage:        true,
+	Status:       true,
+	Stream:       true,
+	Subject:      true,
+	Table:        true,
+	Timeline:     true,
+	Topic:        true,
+	User:         true,
+	Version:      true,
+}
+
+// Allowed says whether key is one of this package's constants.
+func Allowed(key string) bool { return allowed[key] }

@@ -1,0 +1,301 @@
+// Package config turns the environment into one Config.
+//
+// Guarantees: Parse is the only reader of the environment; it reports every fault at once, names the variable and what
+// to write, and never prints a value. A Secret never prints itself. .env.example lists exactly these variables (a test).
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Redacted is what a Secret shows instead of itself.
+const Redacted = "[redacted]"
+
+// Secret is a value that must not reach a log, an error or an answer. Reveal gives the value itself.
+type Secret struct{ value string }
+
+// NewSecret wraps value.
+func NewSecret(value string) Secret { return Secret{value: value} }
+
+// Reveal returns the value. Call it only where the value is handed to the library that needs it.
+func (s Secret) Reveal() string { return s.value }
+
+// IsZero says that no value was given.
+func (s Secret) IsZero() bool { return s.value == "" }
+
+// String implements fmt.Stringer without the value.
+func (Secret) String() string { return Redacted }
+
+// Format implements fmt.Formatter without the value, whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
+
+// LogValue implements slog.LogValuer without the value.
+func (Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }
+
+// MarshalJSON implements json.Marshaler without the value.
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
+
+// MarshalText implements encoding.TextMarshaler without the value.
+func (Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
+
+// Config is everything the sidecar may be told. Zero values are documented in Variables.
+type Config struct {
+	DatabaseURL    Secret // role vigil; a session pooler will do
+	ReplicationURL Secret // direct, never a pooler
+	Slot           string
+	CACertFile     string
+
+	SupabaseURL    *url.URL
+	PublishableKey Secret
+	SecretKey      Secret
+	JWTSecret      Secret // legacy HS256; none unless set
+	JWKSURL        *url.URL
+	Issuer         string
+
+	Addr           string
+	MetricsAddr    string
+	AllowedOrigins []string
+	Proxy          bool
+	MaxBodyBytes   int64
+	RequestTimeout time.Duration
+	DrainTimeout   time.Duration
+
+	DataDir         string
+	NATSURL         Secret
+	BusKey          Secret
+	BusMaxBytes     int64
+	TopicsRetention time.Duration
+
+	AnalysisKeyFile string
+	AnalysisKey     Secret
+
+	HeartbeatInterval time.Duration
+	ReconcileInterval time.Duration
+	GiveUpAfter       time.Duration
+	LogLevel          slog.Level
+	LogFormat         string
+}
+
+// Variable describes one environment variable: its name, what it means, and what it is when unset.
+type Variable struct {
+	Name, Help, Default string
+	Required, Secret    bool
+}
+
+// Variables lists every variable Parse reads, in the order of .env.example.
+var Variables = []Variable{
+	{Name: "DATABASE_URL", Required: true, Secret: true, Help: "Postgres as role vigil; a session pooler will do. Its password is set by you: alter role vigil password '…'."},
+	{Name: "REPLICATION_URL", Required: true, Secret: true, Help: "Postgres for logical replication: a direct connection, never a pooler. Hosted Postgres 15: role postgres; 17: a role with replication."},
+	{Name: "DATABASE_CA_FILE", Help: "The Supabase CA certificate (PEM), used with sslmode=verify-full when the URLs name no sslrootcert."},
+	{Name: "VIGIL_SLOT", Default: "vigil", Help: "Name of the replication slot; made when missing."},
+	{Name: "SUPABASE_URL", Required: true, Help: "The project's URL, such as https://abc.supabase.co."},
+	{Name: "SUPABASE_PUBLISHABLE_KEY", Required: true, Secret: true, Help: "The project's publishable key (sb_publishable_…) or legacy anon key."},
+	{Name: "SUPABASE_SECRET_KEY", Secret: true, Help: "A secret key (sb_secret_…); only vigil doctor and admin calls to Auth use it."},
+	{Name: "SUPABASE_JWT_SECRET", Secret: true, Help: "Only for projects that still sign tokens with the legacy HS256 secret."},
+	{Name: "SUPABASE_JWKS_URL", Help: "Where the token keys are; SUPABASE_URL/auth/v1/.well-known/jwks.json when unset."},
+	{Name: "SUPABASE_JWT_ISSUER", Help: "The tokens' iss claim; SUPABASE_URL/auth/v1 when unset."},
+	{Name: "VIGIL_ADDR", Default: "127.0.0.1:8788", Help: "Address of the channel and the HTTP API."},
+	{Name: "VIGIL_METRICS_ADDR", Default: "127.0.0.1:8789", Help: "Address of /metrics; keep it private."},
+	{Name: "VIGIL_ALLOWED_ORIGINS", Help: "Comma-separated origins that browsers may come from, such as https://app.example. None when unset; * allows all (development only)."},
+	{Name: "VIGIL_PROXY", Default: "false", Help: "true: also pass /auth/v1 /rest/v1 /storage/v1 /functions/v1 on to SUPABASE_URL."},
+	{Name: "VIGIL_MAX_BODY_BYTES", Default: "1048576", Help: "Largest request body in bytes."},
+	{Name: "VIGIL_REQUEST_TIMEOUT", Default: "30s", Help: "Longest time for one HTTP request (not for a socket)."},
+	{Name: "VIGIL_DRAIN_TIMEOUT", Default: "8s", Help: "How long a stop may take before what is left is cut off."},
+	{Name: "VIGIL_DATA_DIR", Default: ".vigil/data", Help: "Where the embedded bus keeps its files (ciphertext and ids only, encrypted at rest)."},
+	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR."},
+	{Name: "VIGIL_BUS_MAX_BYTES", Default: "4294967296", Help: "Most bytes LOG may take; when full, confirming stops, loudly, and nothing is dropped."},
+	{Name: "VIGIL_TOPICS_RETENTION", Default: "72h", Help: "How long a client may have been away and still recover from the log."},
+	{Name: "NATS_URL", Secret: true, Help: "An external NATS cluster instead of the embedded bus."},
+	{Name: "VIGIL_ANALYSIS_KEY_FILE", Default: ".vigil/analysis-key.json", Help: "The sidecar's device key (file mode 0600); made at the first start."},
+	{Name: "VIGIL_ANALYSIS_KEY", Secret: true, Help: "The same as the file's content, from the environment; wins over the file."},
+	{Name: "VIGIL_HEARTBEAT_INTERVAL", Default: "10s", Help: "How often a logical message keeps the slot moving on an idle project."},
+	{Name: "VIGIL_RECONCILE_INTERVAL", Default: "1m", Help: "How often the tables are asked for messages without an assessment."},
+	{Name: "VIGIL_GIVE_UP_AFTER", Default: "10m", Help: "How long a message that cannot be opened for a temporary cause is retried before a clinician is alerted."},
+	{Name: "VIGIL_LOG_LEVEL", Default: "info", Help: "debug, info, warn or error."},
+	{Name: "VIGIL_LOG_FORMAT", Default: "json", Help: "json or text."},
+}
+
+// Parse reads every variable through getenv (os.Getenv in main) and returns all faults at once, joined. An error names
+// variables and what they should hold, never what they hold.
+func Parse(getenv func(string) string) (Config, error) {
+	p := parser{getenv: getenv}
+	c := Config{
+		DatabaseURL:       p.postgres("DATABASE_URL"),
+		ReplicationURL:    p.postgres("REPLICATION_URL"),
+		CACertFile:        p.text("DATABASE_CA_FILE"),
+		Slot:              p.slot("VIGIL_SLOT"),
+		SupabaseURL:       p.http("SUPABASE_URL"),
+		PublishableKey:    p.secret("SUPABASE_PUBLISHABLE_KEY"),
+		SecretKey:         p.secret("SUPABASE_SECRET_KEY"),
+		JWTSecret:         p.secret("SUPABASE_JWT_SECRET"),
+		JWKSURL:           p.http("SUPABASE_JWKS_URL"),
+		Issuer:            p.text("SUPABASE_JWT_ISSUER"),
+		Addr:              p.address("VIGIL_ADDR"),
+		MetricsAddr:       p.address("VIGIL_METRICS_ADDR"),
+		AllowedOrigins:    p.origins("VIGIL_ALLOWED_ORIGINS"),
+		Proxy:             p.boolean("VIGIL_PROXY"),
+		MaxBodyBytes:      p.bytes("VIGIL_MAX_BODY_BYTES"),
+		RequestTimeout:    p.duration("VIGIL_REQUEST_TIMEOUT"),
+		DrainTimeout:      p.duration("VIGIL_DRAIN_TIMEOUT"),
+		DataDir:           p.text("VIGIL_DATA_DIR"),
+		BusKey:            p.secret("VIGIL_BUS_KEY"),
+		BusMaxBytes:       p.bytes("VIGIL_BUS_MAX_BYTES"),
+		TopicsRetention:   p.duration("VIGIL_TOPICS_RETENTION"),
+		NATSURL:           p.secret("NATS_URL"),
+		AnalysisKeyFile:   p.text("VIGIL_ANALYSIS_KEY_FILE"),
+		AnalysisKey:       p.secret("VIGIL_ANALYSIS_KEY"),
+		HeartbeatInterval: p.duration("VIGIL_HEARTBEAT_INTERVAL"),
+		ReconcileInterval: p.duration("VIGIL_RECONCILE_INTERVAL"),
+		GiveUpAfter:       p.duration("VIGIL_GIVE_UP_AFTER"),
+		LogLevel:          p.level("VIGIL_LOG_LEVEL"),
+		LogFormat:         p.oneOf("VIGIL_LOG_FORMAT", "json", "text"),
+	}
+	if c.SupabaseURL != nil {
+		if c.JWKSURL == nil {
+			c.JWKSURL = c.SupabaseURL.JoinPath("auth/v1/.well-known/jwks.json")
+		}
+		if c.Issuer == "" {
+			c.Issuer = c.SupabaseURL.JoinPath("auth/v1").String()
+		}
+	}
+	return c, errors.Join(p.faults...)
+}
+
+type parser struct {
+	getenv func(string) string
+	faults []error
+}
+
+func (p *parser) fault(name, want string) { p.faults = append(p.faults, fmt.Errorf("%s: %s", name, want)) }
+
+func (p *parser) text(name string) string {
+	for _, v := range Variables {
+		if v.Name != name {
+			continue
+		}
+		s := strings.TrimSpace(p.getenv(name))
+		if s == "" && v.Required {
+			p.fault(name, "is not set; "+v.Help)
+		}
+		if s == "" {
+			return v.Default
+		}
+		return s
+	}
+	panic("config: " + name + " is not in Variables")
+}
+
+func (p *parser) secret(name string) Secret { return NewSecret(p.text(name)) }
+
+func (p *parser) postgres(name string) Secret {
+	s := p.text(name)
+	if s == "" {
+		return Secret{}
+	}
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" && u.Query().Get("host") == "" {
+		p.fault(name, "must be a URL such as postgresql://role:password@host:5432/postgres (percent-encode the password)")
+	}
+	return NewSecret(s)
+}
+
+func (p *parser) http(name string) *url.URL {
+	s := p.text(name)
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(strings.TrimRight(s, "/"))
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		p.fault(name, "must be an http or https URL")
+		return nil
+	}
+	return u
+}
+
+func (p *parser) address(name string) string {
+	s := p.text(name)
+	if _, port, err := net.SplitHostPort(s); err != nil || port == "" {
+		p.fault(name, "must be host:port, such as 127.0.0.1:8788 or :8788")
+	}
+	return s
+}
+
+func (p *parser) origins(name string) []string {
+	var origins []string
+	for _, o := range strings.Split(p.text(name), ",") {
+		o = strings.TrimRight(strings.TrimSpace(o), "/")
+		if o == "" {
+			continue
+		}
+		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+			p.fault(name, "must be origins such as https://app.example, separated by commas")
+			continue
+		}
+		origins = append(origins, o)
+	}
+	return origins
+}
+
+func (p *parser) boolean(name string) bool {
+	b, err := strconv.ParseBool(p.text(name))
+	if err != nil {
+		p.fault(name, "must be true or false")
+	}
+	return b
+}
+
+func (p *parser) bytes(name string) int64 {
+	n, err := strconv.ParseInt(p.text(name), 10, 64)
+	if err != nil || n <= 0 {
+		p.fault(name, "must be a positive number of bytes")
+	}
+	return n
+}
+
+func (p *parser) duration(name string) time.Duration {
+	d, err := time.ParseDuration(p.text(name))
+	if err != nil || d <= 0 {
+		p.fault(name, "must be a duration such as 30s or 10m")
+	}
+	return d
+}
+
+func (p *parser) level(name string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(p.text(name))); err != nil {
+		p.fault(name, "must be debug, info, warn or error")
+	}
+	return l
+}
+
+func (p *parser) oneOf(name string, allowed ...string) string {
+	s := p.text(name)
+	for _, a := range allowed {
+		if s == a {
+			return s
+		}
+	}
+	p.fault(name, "must be "+strings.Join(allowed, " or "))
+	return s
+}
+
+func (p *parser) slot(name string) string {
+	s := p.text(name)
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' {
+			p.fault(name, "may hold lower-case letters, digits and _ only")
+			break
+		}
+	}
+	if len(s) > 63 {
+		p.fault(name, "may be 63 characters long at most")
+	}
+	return s
+}

@@ -1,0 +1,99 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"vigil/server/internal/config"
+)
+
+func env(over map[string]string) func(string) string {
+	base := map[string]string{
+		"DATABASE_URL":             "postgresql://vigil:secret-a@localhost:5432/postgres",
+		"REPLICATION_URL":          "postgresql://postgres:secret-b@localhost:5432/postgres",
+		"SUPABASE_URL":             "https://abc.example/",
+		"SUPABASE_PUBLISHABLE_KEY": "sb_publishable_secret-c",
+	}
+	return func(k string) string {
+		if v, ok := over[k]; ok {
+			return v
+		}
+		return base[k]
+	}
+}
+
+func TestParseFillsDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse(env(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.JWKSURL.String(); got != "https://abc.example/auth/v1/.well-known/jwks.json" {
+		t.Errorf("JWKS URL = %s", got)
+	}
+	if c.Issuer != "https://abc.example/auth/v1" || c.Slot != "vigil" || c.Addr != "127.0.0.1:8788" || c.Proxy {
+		t.Errorf("defaults = %+v", c)
+	}
+}
+
+func TestParseReportsEveryFaultAtOnceAndNoValue(t *testing.T) {
+	t.Parallel()
+	bad := map[string]string{
+		"DATABASE_URL": "", "REPLICATION_URL": "mysql://canary-value", "SUPABASE_URL": "ftp://canary-value", "VIGIL_ADDR": "canary-value",
+		"VIGIL_ALLOWED_ORIGINS": "canary-value", "VIGIL_PROXY": "canary-value", "VIGIL_MAX_BODY_BYTES": "-1", "VIGIL_DRAIN_TIMEOUT": "canary-value",
+		"VIGIL_LOG_LEVEL": "canary-value", "VIGIL_LOG_FORMAT": "canary-value", "VIGIL_SLOT": "Canary-Value",
+	}
+	_, err := config.Parse(env(bad))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for name := range bad {
+		if !strings.Contains(err.Error(), name+":") {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+	if strings.Contains(strings.ToLower(err.Error()), "canary-value") {
+		t.Errorf("a value is printed: %v", err)
+	}
+}
+
+func TestSecretNeverPrintsItself(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse(env(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%s %q %d", c.DatabaseURL, c.DatabaseURL, c.DatabaseURL), string(js), c.DatabaseURL.LogValue().String()} {
+		if strings.Contains(out, "secret-") {
+			t.Errorf("a secret is printed: %s", out)
+		}
+	}
+	if c.DatabaseURL.Reveal() == "" || c.DatabaseURL.IsZero() || !c.SecretKey.IsZero() {
+		t.Error("Reveal or IsZero is wrong")
+	}
+}
+
+func TestExampleEnvEqualsVariables(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../../.env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := config.Example(); string(raw) != want {
+		t.Errorf(".env.example differs from config.Variables; it should be:\n%s", want)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("postgresql://a:b@c/d", "https://x", "https://a,https://b", "10s", "vigil")
+	f.Fuzz(func(_ *testing.T, db, sb, origins, d, slot string) {
+		_, _ = config.Parse(env(map[string]string{"DATABASE_URL": db, "SUPABASE_URL": sb, "VIGIL_ALLOWED_ORIGINS": origins, "VIGIL_DRAIN_TIMEOUT": d, "VIGIL_SLOT": slot}))
+	})
+}

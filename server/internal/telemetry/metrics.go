@@ -1,0 +1,61 @@
+package telemetry
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// LatencyBuckets are seconds from 0.5 ms to 10 s: a commit reaches a socket in a few milliseconds when all is well.
+var LatencyBuckets = []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}
+
+// Metrics is the sidecar's registry. No label holds an id.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	Requests       *prometheus.CounterVec   // by method, route pattern and status
+	RequestSeconds *prometheus.HistogramVec // by route pattern
+	StageSeconds   *prometheus.HistogramVec // commit to stage, by stage
+	Assessments    *prometheus.CounterVec   // by status and reason code
+	Alerts         *prometheus.CounterVec   // by level
+	Continuity     *prometheus.CounterVec   // continuity not proven, by cause
+}
+
+// NewMetrics returns a registry with the process, Go and Vigil's own collectors.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry:       prometheus.NewRegistry(),
+		Requests:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_http_requests_total", Help: "HTTP requests by method, route and status."}, []string{"method", "route", "status"}),
+		RequestSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vigil_http_request_seconds", Help: "Time to answer an HTTP request.", Buckets: LatencyBuckets}, []string{"route"}),
+		StageSeconds:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vigil_message_stage_seconds", Help: "Time from a message's commit to a stage.", Buckets: LatencyBuckets}, []string{"stage"}),
+		Assessments:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_assessments_total", Help: "Assessments recorded, by status and reason code."}, []string{"status", "reason"}),
+		Alerts:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_alerts_total", Help: "Alerts recorded, by level."}, []string{"level"}),
+		Continuity:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_continuity_not_proven_total", Help: "Times the log could not be proven unbroken, by cause."}, []string{"cause"}),
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity)
+	return m
+}
+
+// Gauge registers a gauge that read is asked for at each scrape. read must return at once and be safe for concurrent use.
+func (m *Metrics) Gauge(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+}
+
+// Counter registers a counter that read is asked for at each scrape, under the rules of Gauge.
+func (m *Metrics) Counter(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+}
+
+// Observe records the time from a message's commit to stage.
+func (m *Metrics) Observe(stage string, sinceCommit time.Duration) {
+	m.StageSeconds.WithLabelValues(stage).Observe(sinceCommit.Seconds())
+}
+
+// Handler serves the registry in Prometheus' text form.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
