@@ -1,0 +1,142 @@
+// Package realtime serves Phoenix channels over WebSocket to an unmodified @supabase/realtime-js: an http.Handler that
+// knows topics, grants and a durable log, and nothing of what they are about.
+//
+// It guarantees:
+//   - A private topic is joined only with a grant that Config.Authorize gave for the token shown; nothing is delivered before.
+//   - A durable topic is delivered in the order of Publish, without hole or duplicate between history and live, and each
+//     (re)join is told by a system message whether everything since its cursor was recovered (guarantee 3).
+//   - When Reauthorize returns, no matching channel is handed another frame until Authorize has granted it again; frames
+//     queued before are dropped as they leave the queue, and read again from the history if the grant still stands. A join
+//     that was being authorised meanwhile is authorised again (guarantee 4).
+//   - Heartbeats are answered from the read path, before everything that is queued.
+//   - Every queue is bounded; a slow consumer is told so and its channels end with phx_error, which brings it back to replay.
+//
+// It does not guarantee: client broadcasts and presence are ephemeral, at most once, and reach this node only; frames that
+// the kernel already holds when a grant is withdrawn cannot be recalled.
+//
+// A channel's life:
+//
+//	join ──▶ joining ──no token──▶ awaiting ──token──▶ granted ──▶ closed (phx_close, phx_error, leave, socket gone)
+//	            └───────token, grant──────────────────────▲ │
+//	            └──refused: error reply, closed   resumed └─▼ suspended by Reauthorize
+package realtime
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+)
+
+// Identity is whom a token speaks for. Claims is the token's whole payload, which Authorize hands to Postgres.
+type Identity struct {
+	UserID    string
+	LoginID   string
+	AAL       string
+	ExpiresAt time.Time
+	Claims    json.RawMessage
+}
+
+// Grant is what one identity may do on one topic. The zero Grant allows nothing.
+type Grant struct {
+	BroadcastReceive bool
+	BroadcastSend    bool
+	PresenceReceive  bool
+	PresenceSend     bool
+}
+
+// Entry is one durable broadcast: what the log keeps of a row for one topic.
+//
+// Seq rises along a topic and is not dense; Prev is the topic's previous Seq, 0 if there was none; both are below 2^53.
+// Epoch names the log they were counted in (the wire's meta.epoch). Payload is valid JSON. Topic has no realtime: prefix.
+type Entry struct {
+	Topic   string
+	Event   string
+	Payload json.RawMessage
+	ID      string
+	Seq     uint64
+	Prev    uint64
+	Epoch   string
+	At      time.Time
+}
+
+// Member names one channel of one login, for Reauthorize.
+type Member struct {
+	UserID  string
+	LoginID string
+	Topic   string
+}
+
+// history is the durable log that joins replay from. An entry is readable here before it is given to Publish.
+// All methods may be called at once.
+type history interface {
+	// Epoch names the log; it changes only when the log was made anew.
+	Epoch() string
+	// Read gives at most limit entries of topic with Seq > after, oldest first.
+	Read(ctx context.Context, topic string, after uint64, limit int) ([]Entry, error)
+	// Since gives the first limit entries of topic with At at or after since, oldest first.
+	Since(ctx context.Context, topic string, since time.Time, limit int) ([]Entry, error)
+	// LastOf gives the Seq of the topic's last entry, 0 if it never had one.
+	LastOf(ctx context.Context, topic string) (uint64, error)
+}
+
+// Config says how a Server decides and how much it allows. Authenticate and Authorize are required, History too where
+// Durable says yes to any topic; every other zero value means the default beside it.
+type Config struct {
+	// Authenticate verifies a token. An error with a method Refusal() (code, text string) says to the client why, if code
+	// is one of ERRORS.md; any other error is answered as InvalidJWTToken. An error with Temporary() bool true is answered
+	// as UnableToConnectToProject, and the client comes back.
+	Authenticate func(ctx context.Context, token string) (Identity, error)
+	// Authorize gives the grant of an identity on a topic (without the realtime: prefix). An error is temporary: nothing is
+	// granted and the client comes back. A cache behind it must be invalidated before Reauthorize is called.
+	Authorize func(ctx context.Context, id Identity, topic string) (Grant, error)
+	// Durable names the topics that are private only and have a history. nil: none.
+	Durable func(topic string) bool
+	History history
+	// Retention is how long History surely keeps entries; it lets a replay by since be called recovered. 0: unknown.
+	Retention time.Duration
+	// AllowPublic lets anyone with a valid key join topics that are not Durable without a token. False: private only.
+	AllowPublic bool
+
+	// AllowedOrigins are the values of Origin that may connect; "*" is any. Empty: only the server's own host. A request
+	// without Origin is no browser and always passes.
+	AllowedOrigins []string
+	// ValidKey says whether the connection's apikey is known. nil: every key that is not empty.
+	ValidKey func(apikey string) bool
+
+	Limits Limits
+	Timing Timing
+
+	Log *slog.Logger // nil: discard
+	// At is called at named points, for tests that interleave: "authorize", "authorized", "replay", "suspended".
+	At func(point string)
+	// OnFrame is called by a writer once per entry, after the first frame that carries it was written. It must not block.
+	OnFrame func(Entry)
+}
+
+// Limits bounds what one socket may hold. Zero fields take the default in the comment.
+type Limits struct {
+	FrameBytes       int64 // a frame from the client: 256 KiB
+	QueueBytes       int   // frames waiting for one socket: 4 MiB
+	QueueFrames      int   // frames waiting for one socket: 4,096
+	Channels         int   // channels of one socket: 100
+	JoinsPerSecond   int   // joins of one socket, with a burst of Channels: 50
+	Sockets          int   // sockets of the server: 20,000
+	AuthorizeAtOnce  int   // Authenticate and Authorize running at once in the server: 64
+	ReplayEntries    int   // entries one join replays by cursor before it is told recovered: false: 10,000
+	PresenceMetas    int   // metas tracked on one topic: 1,000
+	PresenceBytes    int   // payload of one track: 16 KiB
+	TopicPendingKeys int   // topics of one socket whose denials and cursors are remembered: 200
+}
+
+// Timing is every wait of the server. Zero fields take the default in the comment.
+type Timing struct {
+	Idle          time.Duration // a socket without any frame, pong included, is dead: 60 s
+	Ping          time.Duration // between our pings: 25 s
+	Write         time.Duration // one write: 10 s
+	TokenWithin   time.Duration // a bare private join must show a token: 10 s
+	DenialFirst   time.Duration // before the first error reply to a join; it doubles per socket and topic: 500 ms
+	DenialMost    time.Duration // and grows no further than: 8 s
+	DrainWithin   time.Duration // from the end of Run's context to the last close: 5 s
+	CatchUpWithin time.Duration // history may lag behind Publish by: 5 s
+}
