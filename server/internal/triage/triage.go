@@ -1,0 +1,178 @@
+// Package triage holds the nouns of the sidecar (Message, Assessment, Alert, Recipient, CrisisPolicy) and their rules:
+// whether an assessment pages somebody, who is paged, and whether an error is permanent.
+//
+// Guarantees: pure (no I/O, no clock, no goroutine); nothing in here holds plaintext, so every value may be logged by
+// its ids; a rule gives the same answer for the same arguments. Not guaranteed: that values are valid. The database
+// checks them.
+package triage
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Level is the severity of self-harm on the Columbia scale (C-SSRS screener): 0 none, 1 wish to be dead, 2 active
+// thoughts, 3 method, 4 some intent, 5 plan and intent, 6 behaviour.
+type Level int16
+
+// The levels by name.
+const (
+	LevelNone Level = iota
+	LevelWishToBeDead
+	LevelActiveThoughts
+	LevelMethod
+	LevelIntent
+	LevelPlanAndIntent
+	LevelBehaviour
+
+	// LevelMax is the highest level.
+	LevelMax = LevelBehaviour
+)
+
+// Message is a row of messages that has assisted = true: sealed, as it was committed.
+type Message struct {
+	ID             uuid.UUID
+	SessionID      uuid.UUID
+	OrganizationID uuid.UUID
+	SenderID       uuid.UUID
+	SenderDeviceID uuid.UUID
+	Epoch          int32 // key generation, from 1
+	Seq            int64 // per sender device and epoch, from 1
+
+	// Position is dense per session, from 1. PreviousAssistedPosition is the position of the assisted message before
+	// this one, 0 if there is none.
+	Position                 int64
+	PreviousAssistedPosition int64
+
+	// Body is the envelope in base64url without padding: ciphertext, never plaintext.
+	Body      string
+	CreatedAt time.Time
+}
+
+// State is what a detector remembers of a session between its messages. It is opaque to everyone else, is kept in
+// session_progress, and holds numbers only, never text. The zero value is a session of which nothing is known.
+type State struct {
+	Version int32 // of Data's layout; 0 when Data is empty
+	Data    []byte
+}
+
+// Evidence says where in the plaintext a rule found what it found, as half-open ranges. It never holds the text.
+type Evidence struct {
+	Rule       string `json:"rule"`
+	Start      int    `json:"start"`    // in bytes of UTF-8
+	End        int    `json:"end"`      //
+	UTF16Start int    `json:"start_16"` // in UTF-16 code units, as a browser counts
+	UTF16End   int    `json:"end_16"`
+}
+
+// Assessment is all that a detector found in one message.
+type Assessment struct {
+	Level      Level
+	HarmOthers bool // harm to somebody else
+	Abuse      bool // a disclosure of abuse
+	Distress   bool // acute distress
+	Sentiment  float32
+	Topics     []string
+	Evidence   []Evidence
+
+	// Alert: a human is told. Escalate: somebody looks closer, later; an alert always escalates.
+	Alert, Escalate bool
+
+	ModelVersion, RulesetVersion string
+	PolicyVersion                int32
+}
+
+// CrisisPolicy is an organisation's row of crisis_policies.
+type CrisisPolicy struct {
+	OrganizationID uuid.UUID
+	PageAtLevel    Level // a message at or above it raises an alert
+	ReviewAtLevel  Level // a message at or above it is for somebody's review
+	Version        int32 // rises with each change; 0 = the default below, no row
+}
+
+// DefaultCrisisPolicy is in force for an organisation without a row.
+func DefaultCrisisPolicy(organization uuid.UUID) CrisisPolicy {
+	return CrisisPolicy{OrganizationID: organization, PageAtLevel: LevelIntent, ReviewAtLevel: LevelWishToBeDead}
+}
+
+// Pages says whether a raises an alert under p. A level of none never pages by level, whatever the policy says; a
+// threat to somebody else always pages.
+func (p CrisisPolicy) Pages(a Assessment) bool {
+	return a.HarmOthers || a.Level > LevelNone && a.Level >= p.PageAtLevel
+}
+
+// Reviews says whether a belongs on a review list under p.
+func (p CrisisPolicy) Reviews(a Assessment) bool {
+	return p.Pages(a) || a.Abuse || a.Distress || a.Level > LevelNone && a.Level >= p.ReviewAtLevel
+}
+
+// Decide sets a's Alert, Escalate and PolicyVersion from p. It raises what the detector set and never lowers it.
+func (p CrisisPolicy) Decide(a Assessment) Assessment {
+	a.Alert = a.Alert || p.Pages(a)
+	a.Escalate = a.Escalate || a.Alert || p.Reviews(a)
+	a.PolicyVersion = p.Version
+	return a
+}
+
+// Source says who made an assessment or raised an alert; it is part of their unique keys.
+type Source string
+
+// The sources this sidecar writes.
+const (
+	// SourceSidecar is the embedded detector.
+	SourceSidecar Source = "sidecar"
+	// SourceNotAssessed marks an alert that says "nobody looked at this message".
+	SourceNotAssessed Source = "not_assessed"
+)
+
+// Outcome is what became of one message: an assessment, or the reason why there is none.
+type Outcome struct {
+	Message    Message
+	Assessment Assessment // as Decide left it; zero when Reason is set
+
+	// Reason is why the message could not be assessed, as a code; "" when it was.
+	Reason Reason
+
+	// Policy was in force.
+	Policy CrisisPolicy
+}
+
+// Alert returns the alert that o raises. A message that nobody could assess always raises one: never silence.
+func (o Outcome) Alert() (Alert, bool) {
+	alert := Alert{
+		OrganizationID: o.Message.OrganizationID, SessionID: o.Message.SessionID, MessageID: o.Message.ID,
+		Source: SourceSidecar, Level: o.Assessment.Level, PolicyVersion: o.Policy.Version,
+		RulesetVersion: o.Assessment.RulesetVersion, ModelVersion: o.Assessment.ModelVersion,
+	}
+	if o.Reason != "" {
+		alert.Source = SourceNotAssessed
+		return alert, true
+	}
+	return alert, o.Assessment.Alert
+}
+
+// Alert is an assessment severe enough that a clinician must act, as it is raised.
+type Alert struct {
+	OrganizationID, SessionID, MessageID uuid.UUID
+	Source                               Source
+	Level                                Level
+	PolicyVersion                        int32
+	RulesetVersion, ModelVersion         string
+}
+
+// RecipientReason says why somebody is told of an alert.
+type RecipientReason string
+
+// The reasons, the closest to the client first.
+const (
+	RecipientTherapist  RecipientReason = "therapist"
+	RecipientOnCall     RecipientReason = "on_call"
+	RecipientSupervisor RecipientReason = "supervisor"
+)
+
+// Recipient is a person who is told of an alert.
+type Recipient struct {
+	UserID uuid.UUID
+	Reason RecipientReason
+}
