@@ -1,0 +1,118 @@
+package assess
+
+// People that somebody may threaten or be threatened by.
+const (
+	target = "him|her|them|people|everyone|everybody|someone|somebody"
+	kin    = "wife|husband|boyfriend|girlfriend|partner|ex|mom|mum|mother|dad|father|stepdad|boss|coworkers|roommate|brother|sister|son|daughter|kids|family|teacher|neighbour|neighbor|classmates|parents"
+	want   = "want|wanna|going|gonna|will|ill|imma|plan|planning|decided"
+)
+
+// rules is the rule set. A change of it is a change of RulesetVersion.
+var rules = []rule{
+	{id: "wish.die", item: itemWish, phrases: []string{
+		"want|wants|wanted|wanna die|dead", "want be dead", "wanna be dead", "wish i was|were dead", "wish i wasnt|werent alive|here", "wish i didnt exist|wake",
+		"wish i had never been born", "wish i was never born", "better off dead", "better if i was|were dead", "rather be dead",
+		"hope i dont wake up", "go to sleep and never|not wake up", "sleep forever", "never wake up", "hope i die|died",
+		"quiero morir|morirme", "quero morrer", "je veux mourir", "ich will sterben", "ich will nicht mehr leben",
+	}},
+	{id: "wish.not_live", item: itemWish, phrases: []string{
+		"dont want live|exist", "dont want be here anymore|any", "dont want be alive", "dont wanna live|exist", "dont wanna be here anymore|any", "dont wanna be alive",
+		"not want be alive|here", "not want live", "dont want wake up", "dont wanna wake up", "tired living", "tired being alive", "done living",
+		"no reason live", "no point living|in living", "nothing live for", "nothing left live for", "not sure i want be alive|here",
+		"not sure i want live", "cant see reason live", "life isnt worth living", "no quiero vivir",
+	}},
+	{id: "wish.burden", item: itemWish, self: true, phrases: []string{
+		"better off without me", "better without me", "happier without me", "better if i wasnt|werent here|around", "better if i was|were gone", "wont be here much longer",
+		"wont have worry about me", "soon i wont be here", "soon i wont be around",
+	}},
+	{id: "thoughts.kill_self", item: itemThoughts, self: true, phrases: []string{
+		"kill|killing|kil|unalive|unaliving|off|offing|end|ending|murder myself", "end|ending|take|taking|took my life", "end|ending it all", "kms",
+		"commit|committing suicide", "matarme", "suicidarme", "quitarme la vida", "me matar", "me tuer", "mich umbringen", "me suicider",
+	}},
+	{id: "thoughts.suicidal", item: itemThoughts, phrases: []string{
+		"suicidal", "thinking|thoughts|thought|think suicide", "thinking|thoughts|thought|think about suicide", "consider|considering|considered suicide",
+		"thinking|thoughts|thought about ending it|things", "make it all stop forever",
+	}},
+	{id: "method.named", item: itemMethod, self: true, phrases: []string{
+		"hang|hanging|shoot|shooting|drown|drowning|stab|stabbing|poison|poisoning|starve|suffocate myself", "slit|slitting|cut|cutting|slash my wrists|wrist|throat",
+		"jump|jumping|throw|throwing myself off|front|under", "overdose myself",
+	}},
+	{id: "method.first", item: itemMethod, phrases: []string{
+		"jump|jumping off bridge|building|roof|cliff|balcony|it", "jump|jumping off one those bridges", "jump|jumping in front train|car|bus|truck|traffic", "step|stepping|walk|walking in front train|car|bus|truck|traffic",
+		"step|stepping|walk|walking into traffic", "overdose", "overdosing", "drive|driving my car into|off tree|wall|bridge|cliff|river", "drive|driving into|off tree|wall|bridge|cliff|river",
+		"swallow|swallowing|take|taking all|whole|every pills|bottle|pill|tablets|meds", "swallow|swallowing|take|taking all my|these|those|them pills|tablets|meds",
+	}},
+	{id: "intent.said", item: itemIntent, phrases: []string{
+		"last night alive|on earth", "last day alive|on earth", "wont see tomorrow", "wont be alive tomorrow", "be dead by tomorrow|morning|tonight|monday", "be dead tomorrow|tonight",
+		"ready die", "about kill|end|hang|shoot myself now|tonight", "im|am about kill|end|hang|shoot myself", "im|am about end it|my", "decided die", "going die tonight", "goodbye forever",
+	}},
+	{id: "plan.note", item: itemPlan, phrases: []string{
+		"wrote|written|writing|left|finished my suicide|goodbye note|notes|letter|letters", "wrote|written|writing|left|finished suicide|goodbye note|notes|letter|letters",
+		"my suicide|goodbye note|letter is", "note is written", "notes are written",
+	}},
+	{id: "preparation.plan", item: itemPreparation, phrases: []string{
+		"have|got|made|had plan", "know how|when|where i will|would|am", "know exactly how|when|where", "planned it|everything|how", "picked|chose|set date|day|place",
+		"gave|giving|given away my things|stuff|clothes|belongings|cat|dog|books|guitar", "said|saying my goodbyes", "goodbyes", "my will is", "wrote my will",
+	}},
+	{id: "preparation.means", item: itemPreparation, phrases: []string{
+		"bought|have|got|found|loaded|saved|stockpiled|collected|hoarding|hid|holding pills|gun|rope|noose|knife|blades|razor|tablets|pistol|rifle",
+		"bought|have|got|found|loaded|saved|stockpiled|collected|hoarding|hid|holding up|my|his|dads|enough|them pills|gun|rope|noose|tablets|pistol|rifle",
+		"took my pills|meds|tablets", "took pills|meds|tablets",
+	}},
+	{id: "behaviour.overdose", item: itemBehaviour, phrases: []string{
+		"took|taken|swallowed|swallowing|ate all|whole|every|handful|bottle|bunch pills|tablets|meds|bottle|pill|them|painkillers|ibuprofen|tylenol|paracetamol",
+		"took|taken|swallowed|ate all|every my|these|those|his|her pills|tablets|meds|pill|painkillers|medication|sleeping", "took|taken|swallowed too many pills|tablets|meds",
+		"took|taken overdose", "overdosed", "took|taken|swallowed handful|bottle|bunch sleeping|my|his|her pills|tablets|meds", "drank bleach|antifreeze",
+	}},
+	{id: "behaviour.attempt", item: itemBehaviour, self: true, phrases: []string{
+		"tried|attempted|trying kill|end|hang|shoot|drown myself", "tried|attempted end|take my life", "gun to|in|against my head|mouth", "gun in my hand", "rope|belt|noose around my neck",
+		"cut|slit|slashed my wrists open|last|an|tonight|and", "bleeding from my wrists", "tried jump off|front",
+	}},
+	{id: "behaviour.attempt_named", item: itemBehaviour, phrases: []string{
+		"attempted suicide", "tied noose|rope", "standing|sitting|am|im on ledge|edge|bridge|roof|tracks", "on ledge|railing", "suicide attempt last|yesterday",
+	}},
+
+	{id: "harm.intent", item: itemHarm, phrases: []string{
+		want + " kill|murder|stab|shoot|strangle|poison|attack " + target, want + " kill|murder|stab|shoot|strangle|poison|attack my " + kin,
+		want + " hurt " + target, want + " hurt my " + kin, want + " beat " + target + " up|bad|to", want + " shoot up school|place|office", want + " burn house|place down", want + " bring gun|knife",
+		want + " make " + target + " pay|bleed|suffer",
+	}},
+	{id: "harm.thoughts", item: itemHarm, phrases: []string{
+		"thinking|thoughts|fantasize|fantasizing|fantasies about|of killing|hurting|murdering|stabbing|shooting|strangling " + target,
+		"thinking|thoughts|fantasize|fantasizing|fantasies killing|hurting|murdering|stabbing|shooting|strangling " + target,
+		"thinking|thoughts|fantasize|fantasizing|fantasies about killing|hurting|murdering|stabbing|shooting|strangling my " + kin,
+		"afraid|scared i will|might|ill|could hurt|kill " + target, "afraid|scared i will|might|ill|could hurt|kill my " + kin,
+	}},
+	{id: "abuse.violence", item: itemAbuse, self: true, needsOther: true, phrases: []string{
+		"hits|hit|beats|beat|punches|punched|kicks|kicked|chokes|choked|slaps|slapped|strangled|burned|whips me", "hits|hit|beats|beat|punches|kicks|chokes|slaps us",
+		"threw me", "locks|locked me in|out|up", "threatens|threatened to kill|hurt me", "threatens|threatened kill|hurt me", "says|said hell|shell|hed kill me",
+	}},
+	{id: "abuse.sexual", item: itemAbuse, self: true, phrases: []string{
+		"raped|molested|rapes|abused|abuses|assaulted me", "was|been|being|got|am|im abused|molested|raped|assaulted", "touches|touched|touching me",
+		"forced|forces|makes|made me to|have sex", "forced|forces|makes|made me sex|undress|touch", "touches|touched my private|body", "comes into my room at|every night",
+	}},
+	{id: "abuse.fear", item: itemAbuse, self: true, phrases: []string{
+		"afraid|scared|terrified my husband|boyfriend|wife|partner|stepdad|dad|father|ex|mother|uncle", "afraid|scared|terrified go home", "wont let me leave|see|talk",
+		"hurts me when", "bruises from|he|she",
+	}},
+	{id: "distress.acute", item: itemDistress, phrases: []string{
+		"panic attack|attacks", "cant breathe", "cant cope", "cant take it|this|anymore", "cant do this|it anymore|any", "falling apart", "breaking down", "losing my mind", "losing control", "cant go on",
+		"cant stop crying|shaking", "completely|feel|feeling|am|im hopeless|worthless|overwhelmed|trapped|desperate", "want give up", "giving up on everything|life", "cant keep going", "at breaking point",
+		"i am|im burden", "such burden", "hate myself", "everything is falling", "no way out", "unbearable",
+	}},
+	{id: "distress.self_injury", item: itemDistress, self: true, phrases: []string{
+		"cut|cutting|burn|burning|burned|hurt|hurting|scratching|harm|harming|harmed myself", "self harm|harming|harmed", "relapsed and cut",
+	}},
+
+	{id: "idiom", item: itemIdiom, phrases: []string{
+		"want|wanna|wanted die laughing|from|embarrassment", "die of|from laughter|embarrassment|laughing|boredom|shame|cringe|heat", "dying to|for", "die for", "to die for", "kill for", "killing it|me|time",
+		"cut|burned|burn|hurt myself shaving|cooking|slicing|chopping|playing|running|gym|on|at|while|with|when", "kill|killing process|processes|lights|engine|switch|vibe|mood|bugs|weeds|boss|dragon|zombies|monster", "kill|killing that|this boss|level|process",
+		"off myself at|when|if", "suicide squad|mode|squeeze|prevention|hotline|awareness|rates|watch", "died laughing", "shoot myself in foot", "shoot myself a|an email|message|note",
+		"kill myself laughing", "kill them with kindness", "kill him|her|them|people in the|this|that game|match|next|round", "kill them|him|her off in|character", "hit me up|back|with|that|then|like|hard", "beats me", "beat me to|at|in", "shoot him|her|them text|email|message",
+		"end it all on", "ending it with", "panic attack on", "sleep forever this|on|in|after", "shoot him|her|them a an",
+	}},
+	{id: "past", item: itemPast, phrases: []string{
+		"years|year|decade|decades|months ago", "used to", "last year", "when i was", "as teen|teenager|kid|child", "back then|in", "in past", "in high school", "in college", "long time ago", "once upon", "in my twenties|teens",
+		"in 20", "before therapy", "before i started",
+	}},
+}
