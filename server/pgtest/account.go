@@ -103,11 +103,15 @@ func cacheDir() (string, error) {
 	if err != nil {
 		return "", plain("look at the cache of Postgres", err)
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() {
+	if !info.IsDir() || !isOurs(info) {
 		return "", fmt.Errorf("%s exists and is not ours: remove it, or set TMPDIR to a folder of your own", dir)
 	}
 	return dir, nil
+}
+
+func isOurs(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
 }
 
 // lock takes an exclusive lock on a file, or waits for it. The lock ends with release, or with our process.

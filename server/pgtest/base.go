@@ -162,6 +162,26 @@ func sweep(cache string) {
 	}
 }
 
+// sweepClusters removes the folders of clusters whose owner was killed: those whose lock nobody holds. A young one may be
+// about to be locked.
+func sweepClusters() {
+	const young = time.Minute
+	dirs, err := filepath.Glob(filepath.Join(tempRoot(), clusterPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || !isOurs(info) || time.Since(info.ModTime()) < young {
+			continue
+		}
+		if release, err := claim(dir); err == nil {
+			_ = os.RemoveAll(dir)
+			release()
+		}
+	}
+}
+
 // initialise runs initdb. Its superuser is named as on a hosted project, so that "postgres" need not be one.
 func (c *Cluster) initialise(ctx context.Context, dir string) error {
 	data, password, input := filepath.Join(dir, "data"), filepath.Join(dir, "password"), filepath.Join(dir, "pwfile")

@@ -2,8 +2,8 @@
 //
 // It guarantees: a cluster listens on 127.0.0.1 only, on a port of its own and with a password of its own; Postgres never
 // runs as root (as root it is started as an unprivileged user through the process credential); a cluster that was not
-// asked to be kept leaves no process and no file behind, also when the test binary is killed (Linux: the kernel signals
-// it); a database is a clone of a template that holds the platform's SQL and every migration, made once per version
+// asked to be kept leaves no process and no file behind (when the test binary is killed, Linux' kernel stops the process and
+// the next run removes the files); a database is a clone of a template that holds the platform's SQL and every migration, made once per version
 // and content and then copied.
 //
 // It does not guarantee that data outlive a power cut (fsync is off unless asked for), and is not for production: no
@@ -190,10 +190,16 @@ func (a around) Run() int {
 	return code
 }
 
+// clusterPrefix begins the name of every throwaway cluster's folder.
+const clusterPrefix = "vigil-pg-"
+
+var sweepOnce sync.Once
+
 // makeDir makes the cluster's folder, traversable for the account that Postgres runs as, and reads or makes the password.
 func (c *Cluster) makeDir() error {
 	if c.options.Dir == "" {
-		dir, err := os.MkdirTemp(tempRoot(), "vigil-pg-")
+		sweepOnce.Do(sweepClusters)
+		dir, err := os.MkdirTemp(tempRoot(), clusterPrefix)
 		if err != nil {
 			return plain("make a folder for Postgres", err)
 		}
