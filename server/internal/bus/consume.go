@@ -1,0 +1,195 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	prefetch         = 128                    // entries read ahead of the handler; blocks when full
+	prefetchBytes    = 8 << 20                // likewise, in bytes asked for at once
+	positionInterval = 100 * time.Millisecond // how often a durable's position is written while it moves
+	readerInactivity = 30 * time.Second       // after which the server forgets a reader of ours that is gone
+)
+
+// Entry is one entry of LOG.
+type Entry struct {
+	Seq  uint64
+	Data []byte
+	At   time.Time // when LOG stored it
+	// Redelivered: it was in LOG before this Consume began, so a handler that died may have seen it.
+	Redelivered bool
+}
+
+// Consume calls handle for each entry after the durable's position, in order, one at a time, and moves the position
+// after it returned nil. It returns handle's error, nil when ctx ends, ErrTaken when another process runs the same durable.
+func (l *Log) Consume(ctx context.Context, durable string, handle func(context.Context, Entry) error) error {
+	return l.ConsumeBatches(ctx, durable, 0, 1, func(ctx context.Context, batch []Entry) error { return handle(ctx, batch[0]) })
+}
+
+// ConsumeBatches is Consume for a handler that takes at once what is there: 1 to most entries, in order. It never waits
+// to fill a batch. from, unless 0, is the sequence to begin with instead of the one after the durable's position; the
+// position is then set to the entry before it. The handler must not keep the slice.
+func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, most int, handle func(context.Context, []Entry) error) error {
+	if !slices.Contains(l.durables, durable) {
+		return fmt.Errorf("consume LOG as %q: not among the durables that LOG is kept for", durable)
+	}
+	c := &consumption{log: l, durable: durable, most: max(most, 1), handle: handle}
+	var err error
+	if c.seq, c.revision, err = l.position(ctx, durable); err != nil {
+		return err
+	}
+	if from != 0 {
+		c.seq = from - 1
+	}
+	if c.known, err = l.lastSeq(ctx); err != nil {
+		return err
+	}
+	if c.revision, err = l.setPosition(ctx, durable, c.revision, c.seq); err != nil { // any other process stops here
+		return err
+	}
+	c.stored = c.seq
+	err = c.run(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (l *Log) lastSeq(ctx context.Context) (uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read state of LOG: %w", classify(err))
+	}
+	return info.State.LastSeq, nil
+}
+
+// open starts an ordered reader at seq. It survives reconnects; entries come in order and once.
+func (l *Log) open(ctx context.Context, seq uint64) (jetstream.MessagesContext, error) {
+	return openFeed(ctx, l.stream, max(seq, 1))
+}
+
+func openFeed(ctx context.Context, stream jetstream.Stream, seq uint64) (jetstream.MessagesContext, error) {
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: seq, InactiveThreshold: readerInactivity,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read from %d: %w", seq, classify(err))
+	}
+	feed, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes))
+	if err != nil {
+		return nil, fmt.Errorf("read from %d: %w", seq, classify(err))
+	}
+	return feed, nil
+}
+
+// consumption is one run of a durable.
+type consumption struct {
+	log      *Log
+	durable  string
+	most     int
+	handle   func(context.Context, []Entry) error
+	known    uint64 // LOG's end when this began
+	seq      uint64 // last entry handled
+	stored   uint64 // last position written
+	revision uint64
+}
+
+func (c *consumption) run(ctx context.Context) error {
+	feed, err := c.log.open(ctx, c.seq+1)
+	if err != nil {
+		return err
+	}
+	entries := make(chan Entry, prefetch) // full: the reader blocks, and JetStream sends no more
+	g, ctx := errgroup.WithContext(ctx)
+	after := c.seq
+	g.Go(func() error {
+		defer feed.Stop()
+		return c.read(ctx, feed, after, entries)
+	})
+	g.Go(func() error { return c.work(ctx, entries) })
+	return g.Wait()
+}
+
+func (c *consumption) read(ctx context.Context, feed jetstream.MessagesContext, after uint64, entries chan<- Entry) error {
+	last := after
+	for {
+		m, err := feed.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read LOG after %d: %w", last, classify(err))
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read LOG after %d: %w", last, err)
+		}
+		e := Entry{Seq: meta.Sequence.Stream, Data: m.Data(), At: meta.Timestamp, Redelivered: meta.Sequence.Stream <= c.known}
+		if e.Seq <= last {
+			continue
+		}
+		if last != after && e.Seq != last+1 { // LOG is purged at its front only
+			return fmt.Errorf("%w: LOG has %d after %d", ErrDamaged, e.Seq, last)
+		}
+		last = e.Seq
+		select {
+		case entries <- e:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// work hands batches to the handler and writes the position when it is due, and at the end.
+func (c *consumption) work(ctx context.Context, entries <-chan Entry) error {
+	defer func() { //nolint:contextcheck // the last position is written even though ctx has ended
+		end, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer stop()
+		_ = c.store(end) // without it the same entries come again
+	}()
+	ticker := time.NewTicker(positionInterval)
+	defer ticker.Stop()
+	batch := make([]Entry, 0, c.most)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			if err := c.store(ctx); err != nil {
+				return err
+			}
+			continue
+		case e := <-entries:
+			batch = append(batch[:0], e)
+		}
+	drain:
+		for len(batch) < c.most {
+			select {
+			case e := <-entries:
+				batch = append(batch, e)
+			default:
+				break drain
+			}
+		}
+		if err := c.handle(ctx, batch); err != nil {
+			return err
+		}
+		c.seq = batch[len(batch)-1].Seq
+	}
+}
+
+func (c *consumption) store(ctx context.Context) error {
+	if c.stored == c.seq {
+		return nil
+	}
+	revision, err := c.log.setPosition(ctx, c.durable, c.revision, c.seq)
+	if err != nil {
+		return fmt.Errorf("move %s to %d: %w", c.durable, c.seq, err)
+	}
+	c.revision, c.stored = revision, c.seq
+	return nil
+}

@@ -1,0 +1,214 @@
+package bus
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Log is the LOG stream: what was committed, in commit order. One process appends to it.
+type Log struct {
+	records  *Records
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	app      *appender
+	subject  string
+	nonce    string
+	durables []string
+	keep     time.Duration
+
+	mu      sync.Mutex
+	samples []sample // what could be purged when, oldest first
+}
+
+// sample is how far every durable had come at one time.
+type sample struct {
+	at    time.Time
+	floor uint64
+}
+
+func newLog(b *Bus, stream jetstream.Stream, app *appender) *Log {
+	return &Log{records: b.records, js: b.js, stream: stream, app: app, subject: b.c.Prefix + ".log",
+		nonce: stream.CachedInfo().Config.Metadata[metaNonce], durables: b.c.Durables, keep: b.c.LogKeep}
+}
+
+// Nonce was made with the stream. Another nonce is another LOG, whose sequences say nothing about this one's.
+func (l *Log) Nonce() string { return l.nonce }
+
+// Last returns the last entry; 0 and nil when LOG never had one. After a failed append it reads where LOG really ends, and
+// the next append goes on from there.
+func (l *Log) Last(ctx context.Context) (uint64, []byte, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read state of LOG: %w", classify(err))
+	}
+	var data []byte
+	if info.State.LastSeq > 0 {
+		m, err := l.stream.GetMsg(ctx, info.State.LastSeq)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%w: read last entry %d of LOG: %w", ErrDamaged, info.State.LastSeq, classify(err))
+		}
+		data = m.Data
+	}
+	l.app.resync(info.State.LastSeq)
+	return info.State.LastSeq, data, nil
+}
+
+// First is the sequence of the oldest entry kept; one past the last when there is none.
+func (l *Log) First(ctx context.Context) (uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read state of LOG: %w", classify(err))
+	}
+	if info.State.Msgs == 0 {
+		return info.State.LastSeq + 1, nil
+	}
+	return info.State.FirstSeq, nil
+}
+
+// Append sends an entry; it is stored, on the disk, when the result is done without error. It blocks while the window is
+// full. ErrFull at once when the disk is short: the same append may be tried again. Any other error, here or of an
+// append in flight, needs Last before the next. data must not be changed until the append is done.
+func (l *Log) Append(ctx context.Context, data []byte) (*Pending, error) {
+	return l.app.append(ctx, l.subject, l.app.nextSeq(), data)
+}
+
+func positionKey(durable string) string { return "position." + durable }
+
+// Position is the last entry that a durable has passed; 0 when none.
+func (l *Log) Position(ctx context.Context, durable string) (uint64, error) {
+	seq, _, err := l.position(ctx, durable)
+	return seq, err
+}
+
+func (l *Log) position(ctx context.Context, durable string) (seq, revision uint64, err error) {
+	data, revision, err := l.records.Get(ctx, positionKey(durable))
+	if err != nil || revision == 0 {
+		return 0, revision, err
+	}
+	if len(data) != 8 {
+		return 0, 0, fmt.Errorf("%w: position of %s has %d bytes", ErrDamaged, durable, len(data))
+	}
+	return binary.BigEndian.Uint64(data), revision, nil
+}
+
+func (l *Log) setPosition(ctx context.Context, durable string, revision, seq uint64) (uint64, error) {
+	return l.records.PutIf(ctx, positionKey(durable), revision, binary.BigEndian.AppendUint64(nil, seq))
+}
+
+// Lag tells for each durable how many entries it has not passed.
+func (l *Log) Lag(ctx context.Context) (map[string]uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read state of LOG: %w", classify(err))
+	}
+	lag := make(map[string]uint64, len(l.durables))
+	for _, name := range l.durables {
+		seq, err := l.Position(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		lag[name] = info.State.LastSeq - min(seq, info.State.LastSeq)
+	}
+	return lag, nil
+}
+
+// PurgePassed removes what every durable had passed LogKeep before now, and never the last entry. Run calls it.
+func (l *Log) PurgePassed(ctx context.Context, now time.Time) error {
+	last, _, err := l.Last(ctx)
+	if err != nil {
+		return err
+	}
+	floor := last
+	for _, name := range l.durables {
+		seq, err := l.Position(ctx, name)
+		if err != nil {
+			return err
+		}
+		floor = min(floor, seq)
+	}
+	below := l.sample(now, floor)
+	below = min(below, last)
+	if below < 2 {
+		return nil
+	}
+	if first, err := l.First(ctx); err != nil || first >= below {
+		return err
+	}
+	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(below)); err != nil {
+		return fmt.Errorf("purge LOG below %d: %w", below, classify(err))
+	}
+	return nil
+}
+
+// sample notes the floor and returns the newest one that is at least LogKeep old; 0 when there is none.
+func (l *Log) sample(now time.Time, floor uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.samples = append(l.samples, sample{at: now, floor: floor})
+	var passed uint64
+	for len(l.samples) > 0 && now.Sub(l.samples[0].at) >= l.keep {
+		passed = l.samples[0].floor
+		if len(l.samples) == 1 || now.Sub(l.samples[1].at) < l.keep {
+			break
+		}
+		l.samples = l.samples[1:]
+	}
+	return passed
+}
+
+// verify reads every entry and every position.
+func (l *Log) verify(ctx context.Context) error {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("read state of LOG: %w", classify(err))
+	}
+	s := info.State
+	if s.Msgs > 0 && s.Msgs != s.LastSeq-s.FirstSeq+1 || s.Msgs == 0 && s.LastSeq > 0 {
+		return fmt.Errorf("%w: LOG has %d entries from %d to %d", ErrDamaged, s.Msgs, s.FirstSeq, s.LastSeq)
+	}
+	for _, name := range l.durables {
+		seq, err := l.Position(ctx, name)
+		if err != nil {
+			return err
+		}
+		if seq > s.LastSeq {
+			return fmt.Errorf("%w: %s has passed %d, LOG ends at %d", ErrDamaged, name, seq, s.LastSeq)
+		}
+	}
+	if s.Msgs == 0 {
+		return nil
+	}
+	return l.readThrough(ctx, s.FirstSeq, s.LastSeq)
+}
+
+// readThrough fails unless each entry from first to last can be read.
+func (l *Log) readThrough(ctx context.Context, first, last uint64) error {
+	feed, err := l.open(ctx, first)
+	if err != nil {
+		return err
+	}
+	defer feed.Stop()
+	for want := first; want <= last; want++ {
+		wait, stop := context.WithTimeout(ctx, verifyTimeout)
+		m, err := feed.Next(jetstream.NextContext(wait))
+		stop()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return fmt.Errorf("%w: entry %d of LOG cannot be read", ErrDamaged, want)
+		}
+		if err != nil {
+			return fmt.Errorf("read entry %d of LOG: %w", want, classify(err))
+		}
+		if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != want {
+			return fmt.Errorf("%w: entry %d of LOG is missing", ErrDamaged, want)
+		}
+	}
+	return nil
+}
+
+const verifyTimeout = 3 * time.Second
