@@ -5,24 +5,18 @@ import "errors"
 // Reason is a stable code for why a message was not assessed. It is stored, shown and counted; it never holds text.
 type Reason string
 
-// The reasons.
+// The reasons that have no package of their own; what the envelope refuses is recorded under envelope's own codes.
 const (
-	// ReasonUnsigned: the body has no valid signature of the device that sent it.
-	ReasonUnsigned Reason = "unsigned"
-	// ReasonMalformed: the body, or the document inside it, is not what ENVELOPE.md says.
-	ReasonMalformed Reason = "malformed"
-	// ReasonForged: the epoch, roster, commitment or wrap does not belong together.
-	ReasonForged Reason = "forged"
-	// ReasonNoConsent: no valid, unwithdrawn consent of a client's device covers the message.
-	ReasonNoConsent Reason = "no_consent"
-	// ReasonNoKey: the epoch was not wrapped for a key this sidecar has.
-	ReasonNoKey Reason = "no_key"
 	// ReasonUnopenable: it cannot be opened, for a cause that has no code of its own.
 	ReasonUnopenable Reason = "unopenable"
+	// ReasonContent: it opened, and what is inside is no text message.
+	ReasonContent Reason = "content"
 	// ReasonDetector: the detector failed on it.
-	ReasonDetector Reason = "detector_failed"
-	// ReasonTimeout: a temporary cause lasted too long.
-	ReasonTimeout Reason = "gave_up"
+	ReasonDetector Reason = "detector"
+	// ReasonUnrecordable: it was assessed, and the database refuses the row.
+	ReasonUnrecordable Reason = "unrecordable"
+	// ReasonGaveUp: a temporary cause lasted too long.
+	ReasonGaveUp Reason = "gave_up"
 )
 
 // permanent marks an error that no retry will mend.
@@ -52,11 +46,32 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// ReasonOf gives the code of a permanent error, and ReasonTimeout for any other.
+// ReasonOf gives the code of a permanent error, and ReasonGaveUp for any other.
 func ReasonOf(err error) Reason {
 	var p *permanent
 	if errors.As(err, &p) {
 		return p.reason
 	}
-	return ReasonTimeout
+	return ReasonGaveUp
+}
+
+// unavailable marks an error that says nothing about a message or a session: the database is away.
+type unavailable struct{ error }
+
+// Unwrap gives errors.Is and errors.As the cause.
+func (u *unavailable) Unwrap() error { return u.error }
+
+// Unavailable marks err as one that holds for every session alike: wait, and try the same again. It never counts against
+// a message. Unavailable(nil) is nil.
+func Unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unavailable{err}
+}
+
+// IsUnavailable says whether err, or anything it wraps, was marked by Unavailable.
+func IsUnavailable(err error) bool {
+	var u *unavailable
+	return errors.As(err, &u)
 }

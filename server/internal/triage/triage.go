@@ -38,7 +38,7 @@ type Message struct {
 	SenderID       uuid.UUID
 	SenderDeviceID uuid.UUID
 	Epoch          int32 // key generation, from 1
-	Seq            int64 // per sender device and epoch, from 1
+	Seq            int64 // per sender device and epoch, from 0
 
 	// Position is dense per session, from 1. PreviousAssistedPosition is the position of the assisted message before
 	// this one, 0 if there is none.

@@ -51,7 +51,7 @@ func TestPolicyDecidesWhoIsPagedAndWhoIsReviewed(t *testing.T) {
 func TestMessageNobodyAssessedAlwaysRaisesAnAlert(t *testing.T) {
 	t.Parallel()
 	message := triage.Message{ID: uuid.New(), SessionID: uuid.New(), OrganizationID: uuid.New()}
-	alert, raised := triage.Outcome{Message: message, Reason: triage.ReasonUnsigned}.Alert()
+	alert, raised := triage.Outcome{Message: message, Reason: triage.ReasonContent}.Alert()
 	if !raised || alert.Source != triage.SourceNotAssessed {
 		t.Errorf("raised %v source %q, want an alert from %q", raised, alert.Source, triage.SourceNotAssessed)
 	}
@@ -70,17 +70,29 @@ func TestMessageNobodyAssessedAlwaysRaisesAnAlert(t *testing.T) {
 func TestPermanentIsToldApartHoweverDeepItIsWrapped(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("signature refused")
-	err := fmt.Errorf("open envelope: %w", triage.PermanentFor(triage.ReasonUnsigned, cause))
-	if !triage.IsPermanent(err) || !errors.Is(err, cause) || triage.ReasonOf(err) != triage.ReasonUnsigned {
+	err := fmt.Errorf("open envelope: %w", triage.PermanentFor(triage.ReasonContent, cause))
+	if !triage.IsPermanent(err) || !errors.Is(err, cause) || triage.ReasonOf(err) != triage.ReasonContent {
 		t.Errorf("permanent %v, cause kept %v, reason %q", triage.IsPermanent(err), errors.Is(err, cause), triage.ReasonOf(err))
 	}
 	if triage.ReasonOf(triage.Permanent(cause)) != triage.ReasonUnopenable {
 		t.Errorf("reason %q of a permanent error without one", triage.ReasonOf(triage.Permanent(cause)))
 	}
-	if triage.IsPermanent(cause) || triage.ReasonOf(cause) != triage.ReasonTimeout {
+	if triage.IsPermanent(cause) || triage.ReasonOf(cause) != triage.ReasonGaveUp {
 		t.Error("an unmarked error counts as permanent")
 	}
 	if triage.Permanent(nil) != nil || triage.IsPermanent(nil) {
 		t.Error("nil became an error")
+	}
+}
+
+func TestUnavailableIsNotHeldAgainstAMessage(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("connection refused")
+	err := fmt.Errorf("read epoch: %w", triage.Unavailable(cause))
+	if !triage.IsUnavailable(err) || !errors.Is(err, cause) || triage.IsPermanent(err) {
+		t.Errorf("unavailable %v, cause kept %v, permanent %v", triage.IsUnavailable(err), errors.Is(err, cause), triage.IsPermanent(err))
+	}
+	if triage.IsUnavailable(cause) || triage.Unavailable(nil) != nil {
+		t.Error("an unmarked error, or nil, counts as unavailable")
 	}
 }
