@@ -116,7 +116,8 @@ type Config struct {
 
 // Limits bounds what one socket may hold. Zero fields take the default in the comment.
 type Limits struct {
-	FrameBytes       int64 // a frame from the client: 256 KiB
+	FrameBytes       int64 // a frame from the client, above which the socket is closed with 1009: 512 KiB
+	BroadcastBytes   int   // the payload of a client's broadcast, above which it is refused: 256 KiB
 	QueueBytes       int   // frames waiting for one socket: 4 MiB
 	QueueFrames      int   // frames waiting for one socket: 4,096
 	Channels         int   // channels of one socket: 100
@@ -126,7 +127,7 @@ type Limits struct {
 	ReplayEntries    int   // entries one join replays by cursor before it is told recovered: false: 10,000
 	PresenceMetas    int   // metas tracked on one topic: 1,000
 	PresenceBytes    int   // payload of one track: 16 KiB
-	TopicPendingKeys int   // topics of one socket whose denials and cursors are remembered: 200
+	TopicsRemembered int   // topics of one socket whose denials and cursors are remembered: 200
 }
 
 // Timing is every wait of the server. Zero fields take the default in the comment.

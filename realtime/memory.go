@@ -1,0 +1,162 @@
+package realtime
+
+import (
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"vigil/realtime/phoenix"
+)
+
+// reply queues a control frame. A client that lets too many pile up is closed.
+func (s *socket) reply(m phoenix.Message) {
+	if !s.queue.control(textFrame(s.version, m)) {
+		s.cut()
+	}
+}
+
+// urgent queues a frame that goes before all others.
+func (s *socket) urgent(data []byte) {
+	if !s.queue.first(data) {
+		s.cut()
+	}
+}
+
+// cut ends the socket without a word: its reader sees the closed connection.
+func (s *socket) cut() {
+	s.queue.shut()
+	_ = s.conn.Close()
+}
+
+// finish lets the socket send what is queued, then closes it with code.
+func (s *socket) finish(code int, reason string) {
+	s.queue.finish(appendFrame(nil, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason)))
+}
+
+// overflow drops all channels of a socket whose queue is full, so that they come back and replay. Its own goroutine does
+// it: the caller holds locks.
+func (s *socket) overflow() {
+	if s.slow.Swap(true) {
+		return
+	}
+	s.server.log.Warn("slow consumer dropped to recovery", logCode, string(CodeSlowConsumer))
+	s.spawn(func() {
+		defer s.slow.Store(false)
+		for _, c := range s.all() {
+			c.end(phoenix.EventError, fault{CodeSlowConsumer, "This client reads too slowly: join again and replay"})
+		}
+	})
+}
+
+// add registers a channel. False: the socket has too many.
+func (s *socket) add(c *channel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.channels) >= s.server.limits.Channels {
+		return false
+	}
+	s.channels[c.wire] = c
+	return true
+}
+
+func (s *socket) drop(c *channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.channels[c.wire] == c {
+		delete(s.channels, c.wire)
+	}
+}
+
+func (s *socket) find(wire string) *channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.channels[wire]
+}
+
+func (s *socket) all() []*channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*channel, 0, len(s.channels))
+	for _, c := range s.channels {
+		all = append(all, c)
+	}
+	return all
+}
+
+// memoryOf gives what is kept of a topic, nil if there is no room for one more. The caller holds mu.
+func (s *socket) memoryOf(wire string) *memory {
+	m := s.memory[wire]
+	if m == nil && len(s.memory) < s.server.limits.TopicsRemembered {
+		m = &memory{}
+		s.memory[wire] = m
+	}
+	return m
+}
+
+// denialDelay is the wait before the next error reply to a join of a topic. It doubles with each, since the client asks
+// again for ever.
+func (s *socket) denialDelay(wire string) time.Duration {
+	t := s.server.timing
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.memoryOf(wire)
+	if m == nil {
+		return t.DenialMost
+	}
+	delay := t.DenialFirst
+	for range m.denials {
+		if delay = 2 * delay; delay >= t.DenialMost {
+			return t.DenialMost
+		}
+	}
+	m.denials++
+	return delay
+}
+
+func (s *socket) forgetDenials(wire string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.memory[wire]
+	if m == nil {
+		return
+	}
+	if m.denials = 0; m.resume == nil {
+		delete(s.memory, wire)
+	}
+}
+
+// remember keeps where a durable channel ended, for the join that its phx_error asks for: everything that left the queue
+// reaches the client before that phx_error does.
+func (s *socket) remember(c *channel) {
+	c.mu.Lock()
+	keep, epoch := c.durable && c.started && c.state == closed && c.identity.UserID != "", c.epoch
+	c.mu.Unlock()
+	if !keep {
+		return
+	}
+	sent, _ := s.queue.barrier(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.memoryOf(c.wire); m != nil {
+		m.resume = &cursor{epoch, sent}
+	}
+}
+
+// recall gives, once, where an earlier channel of the topic ended; nil if none did.
+func (s *socket) recall(wire string) *cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.memory[wire]
+	if m == nil || m.resume == nil {
+		return nil
+	}
+	at := m.resume
+	m.resume = nil
+	return at
+}
+
+func (s *socket) forget(wire string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.memory, wire)
+}

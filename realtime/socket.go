@@ -1,0 +1,335 @@
+package realtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"vigil/realtime/phoenix"
+)
+
+// closeWithin is how long a client may take to answer our close frame.
+const closeWithin = time.Second
+
+// socket is one WebSocket: a reader (serve's goroutine), a writer, and the goroutines of its channels while they work.
+// serve returns when all have ended.
+type socket struct {
+	server  *Server
+	conn    *websocket.Conn
+	version phoenix.Version
+	queue   *queue
+	cancel  context.CancelFunc
+	ending  atomic.Bool // our close frame is on its way; the read deadline is not moved any more
+	slow    atomic.Bool // its channels are being dropped
+
+	workMu sync.Mutex
+	work   sync.WaitGroup
+	gone   bool // nothing more is started
+
+	mu       sync.Mutex // taken after a channel's
+	channels map[string]*channel
+	memory   map[string]*memory // by topic; at most Limits.TopicsRemembered
+
+	joins bucket // the reader's
+}
+
+// memory is what a socket keeps of a topic between joins.
+type memory struct {
+	denials int
+	resume  *cursor // of a channel that ended with phx_error: the next join goes on there
+}
+
+// spawn runs f in a goroutine that serve waits for; not once serve has begun to end.
+func (s *socket) spawn(f func()) {
+	s.workMu.Lock()
+	defer s.workMu.Unlock()
+	if !s.gone {
+		s.work.Go(f)
+	}
+}
+
+// serve reads until the socket ends, and returns when everything of it has.
+func (s *socket) serve(ctx context.Context) {
+	ctx, s.cancel = context.WithCancel(ctx)
+	defer s.cancel()
+	s.spawn(func() { s.write(ctx) })
+	s.read(ctx)
+	s.cancel()
+	for _, c := range s.all() {
+		c.close()
+	}
+	s.queue.shut()
+	_ = s.conn.Close() // the client is gone or was told; nothing to do about an error
+	s.workMu.Lock()
+	s.gone = true
+	s.workMu.Unlock()
+	s.work.Wait()
+}
+
+func (s *socket) read(ctx context.Context) {
+	s.conn.SetReadLimit(s.server.limits.FrameBytes)
+	alive := func(string) error {
+		if s.ending.Load() {
+			return nil
+		}
+		return s.conn.SetReadDeadline(time.Now().Add(s.server.timing.Idle))
+	}
+	s.conn.SetPongHandler(alive)
+	s.conn.SetPingHandler(func(data string) error {
+		s.urgent(appendFrame(nil, websocket.PongMessage, []byte(data)))
+		return alive("")
+	})
+	s.conn.SetCloseHandler(func(code int, _ string) error {
+		if s.ending.Load() {
+			return nil
+		}
+		answer := websocket.FormatCloseMessage(code, "")
+		return s.conn.WriteControl(websocket.CloseMessage, answer, time.Now().Add(closeWithin))
+	})
+	for alive("") == nil {
+		kind, data, err := s.conn.ReadMessage()
+		if err != nil {
+			s.ended(ctx, err)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.receive(ctx, kind, data)
+	}
+}
+
+func (s *socket) ended(ctx context.Context, err error) {
+	var timeout net.Error
+	reason := "closed"
+	switch {
+	case errors.Is(err, websocket.ErrReadLimit):
+		reason = "frame too large"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		reason = "idle"
+	}
+	s.server.log.DebugContext(ctx, "socket ended", logReason, reason)
+}
+
+// write sends what is queued, and pings, until the queue ends or a write does not get through.
+func (s *socket) write(ctx context.Context) {
+	ping := time.NewTicker(s.server.timing.Ping)
+	defer ping.Stop()
+	defer s.queue.shut()
+	for {
+		select {
+		case <-s.queue.wake:
+		case <-ping.C:
+			s.urgent(appendFrame(nil, websocket.PingMessage, nil))
+			continue
+		case <-ctx.Done():
+			return
+		}
+		ended, err := s.flush()
+		if err != nil { // a peer that does not read for Timing.Write, or is gone
+			s.cancel()
+			_ = s.conn.Close()
+			return
+		}
+		if ended {
+			s.ending.Store(true)
+			_ = s.conn.SetReadDeadline(time.Now().Add(closeWithin))
+			return
+		}
+	}
+}
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, joinedBytes); return &b }}
+
+// flush writes one batch of the queue.
+func (s *socket) flush() (ended bool, err error) {
+	buf := writeBuffers.Get().(*[]byte)
+	defer writeBuffers.Put(buf)
+	data, entries, ended := s.queue.pop((*buf)[:0], nil)
+	if cap(data) <= 2*joinedBytes {
+		*buf = data
+	}
+	if len(data) == 0 {
+		return ended, nil
+	}
+	conn := s.conn.NetConn()
+	if err := conn.SetWriteDeadline(time.Now().Add(s.server.timing.Write)); err != nil {
+		return ended, err
+	}
+	if _, err := conn.Write(data); err != nil {
+		return ended, err
+	}
+	for _, e := range entries {
+		if s.server.config.OnFrame != nil && e.written.CompareAndSwap(false, true) {
+			s.server.config.OnFrame(e.entry)
+		}
+	}
+	return ended, nil
+}
+
+// receive handles one frame. A malformed one is dropped and the connection kept, as at the reference server.
+func (s *socket) receive(ctx context.Context, kind int, data []byte) {
+	if kind == websocket.BinaryMessage {
+		b, err := phoenix.DecodePush(data)
+		if err != nil || s.version != phoenix.V2 {
+			s.server.malformed(ctx)
+			return
+		}
+		to := phoenix.Message{JoinRef: b.JoinRef, Ref: b.Ref, Topic: b.Topic, Event: phoenix.EventBroadcast}
+		s.broadcast(to, b)
+		return
+	}
+	m, err := phoenix.Decode(s.version, data)
+	if err != nil {
+		s.server.malformed(ctx)
+		return
+	}
+	switch {
+	case m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat:
+		s.urgent(textFrame(s.version, phoenix.Reply(m, true, nil)))
+	case m.Event == phoenix.EventJoin:
+		s.join(ctx, m)
+	default:
+		s.push(m)
+	}
+}
+
+// push handles a message to a channel that is joined.
+func (s *socket) push(m phoenix.Message) {
+	c := s.find(m.Topic)
+	if c == nil {
+		s.reply(phoenix.Refuse(m, string(CodeUnmatchedTopic)))
+		return
+	}
+	switch m.Event {
+	case phoenix.EventLeave:
+		s.forget(m.Topic)
+		c.close()
+		s.reply(phoenix.Reply(m, true, nil))
+		s.reply(phoenix.End(c.wire, phoenix.EventClose, c.joinRef))
+	case phoenix.EventAccessToken:
+		var p struct {
+			Token json.RawMessage `json:"access_token"`
+		}
+		lenient(m.Payload, &p)
+		c.show(readToken(p.Token))
+	case phoenix.EventBroadcast:
+		var p struct {
+			Event   string          `json:"event"`
+			Payload json.RawMessage `json:"payload"`
+			Meta    json.RawMessage `json:"meta"`
+		}
+		lenient(m.Payload, &p)
+		if isNull(p.Payload) {
+			p.Payload = json.RawMessage("{}")
+		}
+		s.broadcast(m, phoenix.Broadcast{Topic: m.Topic, Event: p.Event, Meta: p.Meta, Encoding: phoenix.JSON, Payload: p.Payload})
+	case phoenix.EventPresence:
+		s.answer(m, c.presence(m.Payload))
+	default:
+		s.reply(phoenix.Refuse(m, fault{CodeUnknownEvent, "This server does not serve the event"}.String()))
+	}
+}
+
+func (s *socket) answer(m phoenix.Message, f *fault) {
+	if f != nil {
+		s.reply(phoenix.Refuse(m, f.String()))
+		return
+	}
+	s.reply(phoenix.Reply(m, true, nil))
+}
+
+// broadcast fans a client's broadcast out. Refused: an error, asked for or not. Done: ok, if the join asked for acks.
+func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
+	c := s.find(m.Topic)
+	if c == nil {
+		s.reply(phoenix.Refuse(m, string(CodeUnmatchedTopic)))
+		return
+	}
+	c.mu.Lock()
+	allowed := c.state == granted && !c.suspended && c.grant.BroadcastSend
+	c.mu.Unlock()
+	var meta struct {
+		Persist json.RawMessage `json:"persist"`
+	}
+	lenient(b.Meta, &meta)
+	switch {
+	case b.Event == "":
+		s.answer(m, &fault{CodeInvalidPayload, "A broadcast needs an event"})
+	case len(b.Payload) > s.server.limits.BroadcastBytes:
+		s.answer(m, &fault{CodePayloadTooLarge, "payload_size_exceeded"})
+	case !isNull(meta.Persist):
+		s.answer(m, &fault{CodePersistUnsupported, "Broadcasts of clients are not stored"})
+	case !allowed:
+		s.answer(m, &errNoSending)
+	default:
+		c.room.broadcast(c, b)
+		if c.config.ack {
+			s.answer(m, nil)
+		}
+	}
+}
+
+// join makes a channel. What is decided at once is answered here, the rest by the channel's goroutine.
+func (s *socket) join(ctx context.Context, m phoenix.Message) {
+	topic, prefixed := strings.CutPrefix(m.Topic, phoenix.TopicPrefix)
+	if old := s.find(m.Topic); old != nil && old.close() {
+		s.reply(phoenix.End(old.wire, phoenix.EventClose, old.joinRef))
+	}
+	l := s.server.limits
+	config := parseJoin(m.Payload)
+	durable := s.server.config.Durable != nil && s.server.config.Durable(topic)
+	var refused *fault
+	switch {
+	case !prefixed || topic == "":
+		refused = &fault{CodeTopicNameRequired, "You must provide a topic name"}
+	case !s.joins.take(time.Now(), l.JoinsPerSecond, max(l.Channels, l.JoinsPerSecond)):
+		refused = &fault{CodeClientJoinRateLimit, "Too many joins per second"}
+	case s.server.draining():
+		refused = &fault{CodeRealtimeRestarting, "Realtime is restarting, please standby"}
+	case durable && !config.private:
+		refused = &fault{CodePrivateOnly, "pass { config: { private: true } }"}
+	case !config.private && !s.server.config.AllowPublic:
+		refused = &fault{CodePrivateOnly, "This server only allows private channels"}
+	case config.changes > 0:
+		refused = &fault{CodePostgresChanges, "postgres_changes is not served here: listen to broadcasts"}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	c := &channel{socket: s, wire: m.Topic, topic: topic, joinRef: m.JoinRef, join: m, config: config,
+		durable: durable, working: true, cancel: cancel}
+	c.join.Payload = nil
+	c.start = func(work func(context.Context)) { s.spawn(func() { work(ctx) }) }
+	c.room = s.server.hub.join(c, roomKey{topic, config.private})
+	if !s.add(c) {
+		cancel()
+		c.room.leave(c)
+		s.reply(phoenix.Refuse(m, fault{CodeChannelRateLimitReached, "Too many channels"}.String()))
+		return
+	}
+	if refused != nil {
+		c.start(func(ctx context.Context) { c.refuse(ctx, *refused) })
+		return
+	}
+	c.start(c.begin)
+}
+
+// show gives a channel a token that was pushed; none and the one it has are ignored.
+func (c *channel) show(token string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if token == "" || token == c.token || !c.config.private {
+		return
+	}
+	if c.state == awaiting && c.expiry != nil {
+		c.expiry.Stop()
+	}
+	c.nextToken = token
+	c.kick()
+}
