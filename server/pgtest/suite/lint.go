@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vigil/server/pgtest"
+)
+
+// lintSQL does what a release does to a project, on a Postgres of ours: `db push` applies the migrations, `db lint` looks at
+// every function. It also fails when the CLI does not know a key of config.toml, which it only warns of.
+func (s *suite) lintSQL(ctx context.Context) error {
+	cli := filepath.Join(s.root, "server", "e2e", "node_modules", ".bin", "supabase")
+	if _, err := os.Stat(cli); err != nil {
+		s.absent("supabase", "the Supabase CLI is missing: run `npm ci` in server/e2e")
+		return nil
+	}
+	c, err := pgtest.Open(ctx, pgtest.Options{Version: 15, Bare: true, Fresh: true})
+	if errors.Is(err, pgtest.ErrNoPostgres) {
+		s.absent("lint-sql", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, c)
+	platform, err := pgtest.Platform()
+	if err != nil {
+		return err
+	}
+	if err := c.Apply(ctx, "postgres", platform, nil); err != nil {
+		return err
+	}
+	url := c.URL(pgtest.RoleOwner, "postgres")
+	out, err := s.supabase(ctx, cli, "db", "push", "--db-url", url, "--yes")
+	if err != nil {
+		return fmt.Errorf("supabase db push: %w", err)
+	}
+	if bytes.Contains(out, []byte("does not recognize")) || bytes.Contains(out, []byte("nknown config field")) {
+		return errors.New("supabase/config.toml has a key that the CLI does not know; it is named above")
+	}
+	migrations, err := pgtest.Migrations()
+	if err != nil {
+		return err
+	}
+	out, err = s.supabase(ctx, cli, "db", "push", "--db-url", url, "--yes")
+	if err != nil || !bytes.Contains(out, []byte("up to date")) {
+		return fmt.Errorf("a second supabase db push, after %d migrations, is not \"up to date\": %w", len(migrations), err)
+	}
+	extension := []pgtest.Script{{Name: "create extension plpgsql_check", SQL: "create extension if not exists plpgsql_check with schema extensions"}}
+	if err := c.Run(ctx, pgtest.RoleSuperuser, "postgres", extension); err != nil {
+		s.absent("supabase db lint", fmt.Sprintf("plpgsql_check is missing (Debian: `apt-get install postgresql-15-plpgsql-check`): %v", err))
+		return nil
+	}
+	_, err = s.supabase(ctx, cli, "db", "lint", "--db-url", c.URL(pgtest.RoleSuperuser, "postgres"),
+		"--schema", strings.Join([]string{"public", "private", "relay"}, ","), "--level", "warning", "--fail-on", "warning")
+	if err != nil {
+		return fmt.Errorf("supabase db lint: %w", err)
+	}
+	return nil
+}
+
+// supabase runs the CLI at the top of the repository, shows what it prints, and returns that.
+func (s *suite) supabase(ctx context.Context, cli string, args ...string) ([]byte, error) {
+	s.say("$ supabase %s", strings.Join(args[:2], " "))
+	cmd := s.command(ctx, ".", cli, args...)
+	cmd.Env = append(cmd.Environ(), "SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1", "NO_COLOR=1")
+	out, err := cmd.CombinedOutput()
+	s.say("%s", bytes.TrimSpace(out))
+	return out, err
+}
+
+// lintTypeScript checks every Node package with its own compiler, in strict mode, and its own eslint.
+func (s *suite) lintTypeScript(ctx context.Context) error {
+	if !has("node") {
+		s.absent("lint-ts", "Node is missing: install version 20.19 or later")
+		return nil
+	}
+	var err error
+	for _, folder := range []string{"server/e2e", "realtime/client", "server/console"} {
+		dir := filepath.FromSlash(folder)
+		if !s.exists(dir, "tsconfig.json") {
+			continue
+		}
+		for _, tool := range [][]string{{"typescript", "bin", "tsc", "--noEmit", "--pretty", "false"}, {"eslint", "bin", "eslint.js", "--max-warnings=0", "."}} {
+			program := filepath.Join(append([]string{s.root, dir, "node_modules"}, tool[:3]...)...)
+			if _, statErr := os.Stat(program); statErr != nil {
+				s.absent("lint-ts", fmt.Sprintf("%s is missing: run `npm ci` in %s", tool[0], folder))
+				continue
+			}
+			s.say("$ %s   (in %s)", tool[0], folder)
+			if callErr := s.call(ctx, folder, "node", append([]string{program}, tool[3:]...)...); callErr != nil {
+				err = errors.Join(err, fmt.Errorf("%s in %s: %w", tool[0], folder, callErr))
+			}
+		}
+	}
+	return err
+}

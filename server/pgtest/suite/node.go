@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"vigil/server/pgtest"
+)
+
+func (s *suite) clientTests(ctx context.Context) error { return s.vitest(ctx, "realtime/client") }
+
+// endToEnd runs server/e2e's own tests. Where SUPABASE_URL names a project they run against that one; else a throwaway
+// stack is started around them.
+func (s *suite) endToEnd(ctx context.Context) error {
+	const folder = "server/e2e"
+	if !s.hasTests(folder) {
+		return s.none(folder)
+	}
+	if os.Getenv("SUPABASE_URL") != "" {
+		return s.vitest(ctx, folder)
+	}
+	for _, version := range []int{15, 17} {
+		err := s.vitest(ctx, folder, "go", "run", "./server/standin/dev", "-throwaway", fmt.Sprintf("-postgres=%d", version), "-in="+folder, "--")
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasTests looks for *.test.ts in a package's folder, but not in node_modules.
+func (s *suite) hasTests(folder string) bool {
+	for _, pattern := range []string{"*.test.ts", "*/*.test.ts", "*/*/*.test.ts"} {
+		names, err := filepath.Glob(filepath.Join(s.root, filepath.FromSlash(folder), pattern))
+		if err != nil {
+			return false
+		}
+		for _, name := range names {
+			if !strings.Contains(name, "node_modules") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// vitest runs a package's tests, after the words of around if there are any, and counts them.
+func (s *suite) vitest(ctx context.Context, folder string, around ...string) error {
+	if !s.hasTests(folder) {
+		return s.none(folder)
+	}
+	runner := filepath.Join(s.root, filepath.FromSlash(folder), "node_modules", "vitest", "vitest.mjs")
+	if _, err := os.Stat(runner); err != nil || !has("node") {
+		s.absent(folder, "vitest is missing: install Node 20.19 or later and run `npm ci` in "+folder)
+		return nil
+	}
+	temp, err := os.MkdirTemp("", "vigil-suite-")
+	if err != nil {
+		return fmt.Errorf("make a folder for vitest's report: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+	report := filepath.Join(temp, "report.json")
+	words := append(around, "node", runner, "run", "--reporter=default", "--reporter=json", "--outputFile.json="+report)
+	in := folder
+	if len(around) > 0 {
+		in = "."
+	}
+	runErr := s.call(ctx, in, words[0], words[1:]...)
+	data, err := os.ReadFile(report) //nolint:gosec // ours
+	if err != nil {
+		return errors.Join(runErr, fmt.Errorf("vitest in %s left no report: %w", folder, err))
+	}
+	failed := s.tally.failed
+	if err := s.countVitest(folder, data); err != nil {
+		return err
+	}
+	var exit *exec.ExitError
+	if errors.As(runErr, &exit) && s.tally.failed > failed {
+		return nil // failed tests are in the tally
+	}
+	return runErr
+}
+
+// countVitest reads what vitest's "json" reporter writes (the format is Jest's).
+func (s *suite) countVitest(folder string, data []byte) error {
+	var report struct {
+		TestResults []struct {
+			Name             string
+			Status           string
+			AssertionResults []struct{ Status, FullName string }
+		}
+	}
+	if err := json.Unmarshal(data, &report); err != nil {
+		return fmt.Errorf("read vitest's report: %w", err)
+	}
+	for _, file := range report.TestResults {
+		failed := false
+		for _, test := range file.AssertionResults {
+			name := folder + " " + test.FullName
+			switch test.Status {
+			case "passed":
+				s.tally.passed++
+			case "failed":
+				failed = true
+				s.tally.fail(name)
+			default:
+				s.tally.skip(name + ": " + test.Status)
+			}
+		}
+		if file.Status == "failed" && !failed {
+			s.tally.fail(folder + " " + filepath.Base(file.Name) + " (the file as a whole)")
+		}
+	}
+	return nil
+}
+
+// functionTests runs every *_test.ts below functions/ with Deno, which reports in TAP.
+func (s *suite) functionTests(ctx context.Context) error {
+	const folder = "functions"
+	names, err := filepath.Glob(filepath.Join(s.root, folder, "*", "*_test.ts"))
+	if err != nil || len(names) == 0 {
+		return errors.Join(err, s.none(folder))
+	}
+	deno := filepath.Join(s.root, "server", "e2e", "node_modules", ".bin", "deno")
+	if _, err := os.Stat(deno); err != nil {
+		s.absent(folder, "Deno is missing: run `npm ci` and `node node_modules/deno/install.cjs` in server/e2e")
+		return nil
+	}
+	var result tapResult
+	cmd := s.command(ctx, folder, deno, "test", "--reporter=tap", "--no-prompt", "--allow-env", "--allow-net=127.0.0.1")
+	runErr := s.lines(cmd, func(r io.Reader) error {
+		var err error
+		result, err = readTAP(r)
+		return err
+	})
+	s.tally.passed += result.passed
+	for _, reason := range result.skipped {
+		s.tally.skip(folder + ": " + reason)
+	}
+	for _, fault := range append(result.failures, result.faults...) {
+		s.tally.fail(folder + ": " + fault)
+	}
+	if len(result.failures)+len(result.faults) > 0 {
+		s.say("%s", strings.Join(result.lines, "\n"))
+		return nil
+	}
+	s.say("ok   functions %d tests", result.ran)
+	return runErr
+}
+
+// closing ends a cluster that a part started.
+func closing(ctx context.Context, c *pgtest.Cluster) {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), endAfter)
+	defer cancel()
+	_ = c.Close(stop) // the kernel ends with us what does not end now
+}
