@@ -22,8 +22,8 @@ const (
 
 	// BodyOverhead is what a body has over its plaintext.
 	BodyOverhead = bodySealed + NonceBytes + TagBytes
-	// MaxBodyBytes bounds a body before it is opened and after it is sealed, at both ends.
-	MaxBodyBytes = 64 << 10
+	// MaxBodyBytes bounds a body before it is opened and after it is sealed, at both ends; it is 65,536 characters in SQL.
+	MaxBodyBytes = 48 << 10
 )
 
 // Message is a row of messages as it stands in SQL, with what pe1 binds.

@@ -98,7 +98,7 @@ func TestSuite1IsRefusedElsewhere(t *testing.T) {
 func TestVectorsOfBothEndsOpen(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]string{
-		"made by Go": "testdata/pe1-go.json",
+		"made by Go": "testdata/pe1-go.json", "made by WebCrypto": "../../../realtime/client/testdata/pe1-webcrypto.json",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

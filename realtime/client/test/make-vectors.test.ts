@@ -1,0 +1,73 @@
+/** Makes testdata/pe1-webcrypto.json, which Go opens, when UPDATE_VECTORS=1; does nothing else. */
+import { writeFileSync } from 'node:fs'
+import { test } from 'vitest'
+import { encodeText } from '../src/bytes.ts'
+import { signConsent, signWithdrawal } from '../src/consent.ts'
+import { type Device, type KeyPair } from '../src/device.ts'
+import { makeEpoch } from '../src/epoch.ts'
+import { sealMessage, textContent } from '../src/message.ts'
+import { Role, parseRoster } from '../src/roster.ts'
+import { ownTestdata } from './bundle.ts'
+
+interface TestDevice {
+  readonly device: Device
+  readonly json: { kid: string; role: Role; enc: string; sig: string; enc_pub: string; sig_pub: string }
+}
+
+async function raw(key: CryptoKey): Promise<string> {
+  return encodeText(new Uint8Array(await crypto.subtle.exportKey('raw', key)))
+}
+
+async function secret(pair: KeyPair): Promise<string> {
+  const jwk = await crypto.subtle.exportKey('jwk', pair.privateKey)
+  if (jwk.d === undefined) throw new Error('no private key')
+  return jwk.d
+}
+
+/** A device whose keys can be exported, as no real one's can. */
+async function testDevice(role: Role): Promise<TestDevice> {
+  const kid = crypto.randomUUID()
+  const enc = await crypto.subtle.generateKey({ name: 'ECDH', namedCurve: 'P-256' }, true, ['deriveBits'])
+  const sig = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify'])
+  const [encPub, sigPub] = [await raw(enc.publicKey), await raw(sig.publicKey)]
+  const json = { kid, role, enc: await secret(enc), sig: await secret(sig), enc_pub: encPub, sig_pub: sigPub }
+  return { device: { kid, enc, sig, encPub, sigPub }, json }
+}
+
+test.runIf(process.env['UPDATE_VECTORS'] === '1')('vectors made by WebCrypto', async () => {
+  const client = await testDevice(Role.client)
+  const therapist = await testDevice(Role.therapist)
+  const analysis = await testDevice(Role.analysis)
+  const devices = [client, therapist, analysis]
+  const assisted = await parseRoster(devices.map((one) => one.json))
+  const strict = assisted.slice(0, 2)
+  const sessionId = crypto.randomUUID()
+  const consentText = 'My messages may be analysed by the practice\'s computer.'
+  const terms = { id: crypto.randomUUID(), sessionId, text: consentText, scope: ['crisis_access', 'analysis'] } as const
+  const consent = await signConsent(client.device, terms)
+  const withdrawn = await signConsent(client.device, { ...terms, id: crypto.randomUUID() })
+  const made = [
+    await makeEpoch(client.device, { sessionId, number: 1, roster: assisted, consentId: consent.id }),
+    await makeEpoch(therapist.device, { sessionId, number: 2, roster: assisted, consentId: consent.id }),
+    await makeEpoch(therapist.device, { sessionId: crypto.randomUUID(), number: 1, roster: strict, consentId: null }),
+  ]
+  const messages = []
+  for (const [i, { epoch }] of made.entries()) {
+    for (const [seq, { device }] of [client, therapist].entries()) {
+      const plaintext = textContent(`Nachricht ${i}: grüße, 🌙 "quoted" <b>`, new Date(1790000000000 + i * 1000))
+      const sealed = await sealMessage(device, epoch, { id: crypto.randomUUID(), seq: seq + i }, plaintext)
+      messages.push({ ...sealed, plaintext: new TextDecoder().decode(plaintext) })
+    }
+  }
+  const bundle = {
+    note: 'Test keys and rows, made by WebCrypto; read by both ends. Refresh: UPDATE_VECTORS=1 npx vitest run',
+    devices: devices.map((one) => one.json),
+    consents: [
+      { ...consent, withdrawn_at: null },
+      { ...withdrawn, withdrawn_at: null, withdrawal_signature: await signWithdrawal(client.device, withdrawn) },
+    ],
+    epochs: made.map((one) => one.row),
+    messages,
+  }
+  writeFileSync(new URL('pe1-webcrypto.json', ownTestdata), `${JSON.stringify(bundle, null, 2)}\n`)
+})
