@@ -50,7 +50,7 @@ func unprivilegedFor(uid int, lookup func(string) (*user.User, error)) (account,
 // command prepares a program to run as the account, in a folder it can stand in, with no locale and no libpq settings of
 // ours in its environment.
 func (a account) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // Postgres' own programs
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC", "PGTZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential, Setpgid: true}
@@ -116,7 +116,7 @@ func isOurs(info os.FileInfo) bool {
 
 // lock takes an exclusive lock on a file, or waits for it. The lock ends with release, or with our process.
 func lock(ctx context.Context, name string) (release func(), err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in our own cache
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, plain("open a lock file", err)
 	}
@@ -140,7 +140,7 @@ func lock(ctx context.Context, name string) (release func(), err error) {
 
 // claim takes the lock of a cluster's folder for as long as the cluster is ours, or fails at once with ErrInUse.
 func claim(dir string) (release func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the caller's folder
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, plain("open a lock file", err)
 	}

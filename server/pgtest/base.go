@@ -49,7 +49,7 @@ func (c *Cluster) fill(ctx context.Context) error {
 	if err := copyTree(filepath.Join(base, "data"), work, c.account); err != nil {
 		return plain("copy Postgres' files", err)
 	}
-	password, err := os.ReadFile(filepath.Join(base, "password")) //nolint:gosec // in our cache
+	password, err := os.ReadFile(filepath.Join(base, "password"))
 	if err != nil {
 		return plain("read the password of Postgres", err)
 	}
@@ -128,7 +128,7 @@ func (c *Cluster) cached(ctx context.Context, kind, key string, build func(conte
 		return "", plain("make a folder for a new Postgres", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	if err := os.Chmod(work, 0o711); err != nil { //nolint:gosec // Postgres' account must pass through it
+	if err := os.Chmod(work, 0o711); err != nil {
 		return "", plain("make a folder for a new Postgres", err)
 	}
 	if err := build(ctx, work); err != nil {
@@ -211,7 +211,7 @@ func (c *Cluster) initialise(ctx context.Context, dir string) error {
 	if err := os.Remove(input); err != nil {
 		return fmt.Errorf("remove initdb's password file: %w", err)
 	}
-	conf, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // ours
+	conf, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return plain("write the settings of Postgres", err)
 	}

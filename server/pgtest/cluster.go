@@ -60,7 +60,7 @@ timezone = 'UTC'
 password_encryption = 'scram-sha-256'
 `
 
-// Versions 15.20 and 17.10 as numbers: 15 and 17.
+// Version is the major version: 15 or 17.
 func (c *Cluster) Version() int { return c.binaries.major }
 
 // Port is the TCP port on 127.0.0.1.
@@ -209,7 +209,7 @@ func (c *Cluster) choosePort() (int, error) {
 	// Below the range that outgoing connections take theirs from, so that nobody takes the port during a restart.
 	const lowest, highest, tries = 20000, 32000, 100
 	for range tries {
-		if port := lowest + rand.IntN(highest-lowest); isFree(port) { //nolint:gosec // not a secret
+		if port := lowest + rand.IntN(highest-lowest); isFree(port) {
 			return port, nil
 		}
 	}
@@ -241,7 +241,7 @@ func (c *Cluster) writeSettings() error {
 	if err := c.account.give(name); err != nil {
 		return plain("give the settings of Postgres to its account", err)
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "port"), []byte(strconv.Itoa(c.port)+"\n"), 0o644); err != nil { //nolint:gosec // no secret
+	if err := os.WriteFile(filepath.Join(c.dir, "port"), []byte(strconv.Itoa(c.port)+"\n"), 0o644); err != nil {
 		return plain("write the port of Postgres", err)
 	}
 	return nil
@@ -335,7 +335,7 @@ func childrenOf(pid int) []int {
 	var children []int
 	if stats, err := filepath.Glob("/proc/[0-9]*/stat"); err == nil && len(stats) > 0 {
 		for _, name := range stats {
-			data, err := os.ReadFile(name) //nolint:gosec // the kernel's
+			data, err := os.ReadFile(name)
 			if err != nil {
 				continue
 			}

@@ -46,12 +46,12 @@ func copyTree(from, to string, owner account) error {
 
 // copyFile lets the kernel copy where it can (io.Copy between files).
 func copyFile(from, to string, mode fs.FileMode) (err error) {
-	in, err := os.Open(from) //nolint:gosec // our own files
+	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode) //nolint:gosec // our own files
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}

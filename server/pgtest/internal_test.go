@@ -120,7 +120,7 @@ func TestClustersThatStartAtOnceShareOneBaseButNotTheirIdentityWhenFresh(t *test
 
 func TestWhatAKilledRunLeavesIsRemovedAndWhatIsInUseIsNot(t *testing.T) {
 	t.Parallel()
-	make := func() string {
+	folder := func() string {
 		dir, err := os.MkdirTemp(tempRoot(), clusterPrefix)
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestWhatAKilledRunLeavesIsRemovedAndWhatIsInUseIsNot(t *testing.T) {
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		return dir
 	}
-	left, used, young := make(), make(), make()
+	left, used, young := folder(), folder(), folder()
 	release, err := claim(used)
 	if err != nil {
 		t.Fatal(err)

@@ -214,7 +214,7 @@ func (c *Cluster) makeDir() error {
 		}
 		c.dir = dir
 	}
-	if err := os.Chmod(c.dir, 0o711); err != nil { //nolint:gosec // the unprivileged account must pass through it
+	if err := os.Chmod(c.dir, 0o711); err != nil {
 		return plain("open the folder of Postgres to its account", err)
 	}
 	err := c.account.canReach(c.dir, c.binaries)

@@ -217,7 +217,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"a version nobody has":        {pgtest.Options{Version: 9}, pgtest.ErrNoPostgres, "version 9"},
 		"a port somebody has":         {pgtest.Options{Bare: true, Port: c.Port()}, pgtest.ErrPortTaken, "choose another port"},
 		"a kept one without a folder": {pgtest.Options{Keep: true}, nil, "needs a folder"},
-		"a setting that is none":      {pgtest.Options{Bare: true, Settings: map[string]string{"wal_levle": "x"}}, nil, "unrecognized configuration parameter"},
+		"a setting that is none":      {pgtest.Options{Bare: true, Settings: map[string]string{"no_such_setting": "x"}}, nil, "unrecognized configuration parameter"},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

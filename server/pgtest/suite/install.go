@@ -120,7 +120,7 @@ func names(packages []aptPackage) string {
 
 func aptKnows(ctx context.Context, packages []aptPackage) bool {
 	for _, p := range packages {
-		out, err := exec.CommandContext(ctx, "apt-cache", "policy", p.name).Output() //nolint:gosec // names of ours
+		out, err := exec.CommandContext(ctx, "apt-cache", "policy", p.name).Output()
 		if err != nil || !bytes.Contains(out, []byte("Candidate:")) || bytes.Contains(out, []byte("Candidate: (none)")) {
 			return false
 		}
@@ -151,7 +151,7 @@ func (s *suite) nodePackages(ctx context.Context) error {
 		if err := s.call(ctx, "server/e2e", "node", filepath.FromSlash("node_modules/deno/install.cjs")); err != nil {
 			return fmt.Errorf("set Deno up: %w", err)
 		}
-		return os.WriteFile(filepath.Join(s.root, "server", "e2e", "node_modules", ".vigil-deno"), nil, 0o644) //nolint:gosec // a mark
+		return os.WriteFile(filepath.Join(s.root, "server", "e2e", "node_modules", ".vigil-deno"), nil, 0o644)
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func checkNode(version string, want error) error {
 
 func (s *suite) npmCI(ctx context.Context, folder string) error {
 	dir := filepath.Join(s.root, filepath.FromSlash(folder))
-	lockFile, err := os.ReadFile(filepath.Join(dir, "package-lock.json")) //nolint:gosec // the repository's
+	lockFile, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -191,15 +191,15 @@ func (s *suite) npmCI(ctx context.Context, folder string) error {
 	sum := sha256.Sum256(lockFile)
 	want := hex.EncodeToString(sum[:])
 	mark := filepath.Join(dir, "node_modules", ".vigil-lock")
-	if have, err := os.ReadFile(mark); err == nil && string(have) == want { //nolint:gosec // ours
+	if have, err := os.ReadFile(mark); err == nil && string(have) == want {
 		return nil
 	}
 	s.say("$ npm ci   (in %s)", folder)
 	if err := s.call(ctx, folder, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
 		return fmt.Errorf("run npm ci in %s (is the registry to be reached, and is there space on the disk?): %w", folder, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil { //nolint:gosec // npm's
+	if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
 		return fmt.Errorf("mark %s as installed: %w", folder, err)
 	}
-	return os.WriteFile(mark, []byte(want), 0o644) //nolint:gosec // a mark
+	return os.WriteFile(mark, []byte(want), 0o644)
 }

@@ -37,7 +37,7 @@ func (s *suite) lintSQL(ctx context.Context) error {
 		return err
 	}
 	url := c.URL(pgtest.RoleOwner, "postgres")
-	out, err := s.supabase(ctx, cli, "db", "push", "--db-url", url, "--yes")
+	out, err := s.supabase(ctx, cli, "db", "push", "--remote="+url, "--yes")
 	if err != nil {
 		return fmt.Errorf("supabase db push: %w", err)
 	}
@@ -48,7 +48,7 @@ func (s *suite) lintSQL(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err = s.supabase(ctx, cli, "db", "push", "--db-url", url, "--yes")
+	out, err = s.supabase(ctx, cli, "db", "push", "--remote="+url, "--yes")
 	if err != nil || !bytes.Contains(out, []byte("up to date")) {
 		return fmt.Errorf("a second supabase db push, after %d migrations, is not \"up to date\": %w", len(migrations), err)
 	}
@@ -57,7 +57,7 @@ func (s *suite) lintSQL(ctx context.Context) error {
 		s.absent("supabase db lint", fmt.Sprintf("plpgsql_check is missing (Debian: `apt-get install postgresql-15-plpgsql-check`): %v", err))
 		return nil
 	}
-	_, err = s.supabase(ctx, cli, "db", "lint", "--db-url", c.URL(pgtest.RoleSuperuser, "postgres"),
+	_, err = s.supabase(ctx, cli, "db", "lint", "--remote="+c.URL(pgtest.RoleSuperuser, "postgres"),
 		"--schema", strings.Join([]string{"public", "private", "relay"}, ","), "--level", "warning", "--fail-on", "warning")
 	if err != nil {
 		return fmt.Errorf("supabase db lint: %w", err)

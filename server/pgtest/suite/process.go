@@ -15,7 +15,7 @@ const endAfter = 20 * time.Second
 
 // command prepares a program below the repository. When ctx ends it is asked to stop (Ctrl-C), and killed if it does not.
 func (s *suite) command(ctx context.Context, folder, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the repository's own tools
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = filepath.Join(s.root, filepath.FromSlash(folder))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = endAfter

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,20 +98,28 @@ func (s *suite) sqlFile(ctx context.Context, c *pgtest.Cluster, version int, dat
 	if err != nil {
 		result.faults = append(result.faults, fmt.Sprintf("psql ended with an error: %v", err))
 	}
+	state := "ok  "
+	if !s.countTAP(name, result) {
+		state = "FAIL"
+	}
+	s.say("%s %s %d tests %.1fs", state, name, result.ran, time.Since(began).Seconds())
+	return nil
+}
+
+// countTAP adds a result to the tally, and shows it and returns false if anything failed.
+func (s *suite) countTAP(name string, result tapResult) bool {
 	s.tally.passed += result.passed
 	for _, reason := range result.skipped {
 		s.tally.skip(name + ": " + reason)
 	}
-	for _, fault := range append(result.failures, result.faults...) {
+	faults := slices.Concat(result.failures, result.faults)
+	for _, fault := range faults {
 		s.tally.fail(name + ": " + fault)
 	}
-	state := "ok  "
-	if len(result.failures)+len(result.faults) > 0 {
-		state = "FAIL"
+	if len(faults) > 0 {
 		s.say("%s", strings.Join(result.lines, "\n"))
 	}
-	s.say("%s %s %d tests %.1fs", state, name, result.ran, time.Since(began).Seconds())
-	return nil
+	return len(faults) == 0
 }
 
 // tapRole is "postgres", as `supabase test db` connects, unless the file's name says that it needs the superuser.
