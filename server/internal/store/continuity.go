@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Continuity is a row of sidecar_state: how far the sidecar has read, from which database, onto which stream. The bus holds
+// the same; if the two disagree, continuity is not proven.
+type Continuity struct {
+	Slot        string
+	SystemID    string
+	Timeline    int32
+	StreamNonce string
+	LastLSN     string // as Postgres prints it
+	Checkpoint  int64
+	HeartbeatAt time.Time // zero: never
+	UpdatedAt   time.Time // set by SaveContinuity
+}
+
+// Continuity returns the row of slot; ok is false when there is none.
+func (s *Store) Continuity(ctx context.Context, slot string) (c Continuity, ok bool, err error) {
+	const query = `
+		select coalesce(system_id, ''), coalesce(timeline, 0), coalesce(stream_nonce, ''), coalesce(last_lsn, ''),
+		  coalesce(checkpoint, 0), heartbeat_at, updated_at
+		from public.sidecar_state
+		where slot = $1`
+	c.Slot = slot
+	var heartbeat *time.Time
+	err = s.pool.QueryRow(ctx, query, slot).Scan(&c.SystemID, &c.Timeline, &c.StreamNonce, &c.LastLSN, &c.Checkpoint, &heartbeat, &c.UpdatedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("read state of slot %s: %w", slot, classify(err))
+	}
+	if heartbeat != nil {
+		c.HeartbeatAt = *heartbeat
+	}
+	return c, true, nil
+}
+
+// SaveContinuity writes the row of c.Slot. The last writer wins: one process holds the slot.
+func (s *Store) SaveContinuity(ctx context.Context, c Continuity) error {
+	const query = `
+		insert into public.sidecar_state (slot, system_id, timeline, stream_nonce, last_lsn, checkpoint, heartbeat_at, updated_at)
+		values ($1, $2, $3, $4, $5, $6, $7, now())
+		on conflict (slot) do update set
+		  system_id = excluded.system_id,
+		  timeline = excluded.timeline,
+		  stream_nonce = excluded.stream_nonce,
+		  last_lsn = excluded.last_lsn,
+		  checkpoint = excluded.checkpoint,
+		  heartbeat_at = coalesce(excluded.heartbeat_at, sidecar_state.heartbeat_at),
+		  updated_at = now()`
+	var heartbeat *time.Time
+	if !c.HeartbeatAt.IsZero() {
+		heartbeat = &c.HeartbeatAt
+	}
+	if _, err := s.pool.Exec(ctx, query, c.Slot, c.SystemID, c.Timeline, c.StreamNonce, c.LastLSN, c.Checkpoint, heartbeat); err != nil {
+		return fmt.Errorf("write state of slot %s: %w", c.Slot, classify(err))
+	}
+	return nil
+}
+
+// Heartbeat emits a transactional logical message, so that an idle database's slot moves on. content is JSON of ids and times.
+func (s *Store) Heartbeat(ctx context.Context, content string) error {
+	if _, err := s.pool.Exec(ctx, `select pg_logical_emit_message(true, 'vigil.heartbeat', $1)`, content); err != nil {
+		return fmt.Errorf("emit heartbeat: %w", classify(err))
+	}
+	return nil
+}
