@@ -79,11 +79,11 @@ func (s *suite) sqlTestsOn(ctx context.Context, version int, files []string) err
 	return nil
 }
 
-// sqlFile runs one file with psql as "postgres" and counts what it says in TAP.
+// sqlFile runs one file with psql as the superuser, who can become every role, and counts what it says in TAP.
 func (s *suite) sqlFile(ctx context.Context, c *pgtest.Cluster, version int, database, file string) error {
 	began := time.Now()
 	cmd := s.command(ctx, ".", "psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--pset=pager=off",
-		"--set=ON_ERROR_STOP=1", "--dbname="+c.URL(tapRole(file), database), "--file="+file)
+		"--set=ON_ERROR_STOP=1", "--dbname="+c.URL(pgtest.RoleSuperuser, database), "--file="+file)
 	cmd.Env = append(cmd.Environ(), tapOptions)
 	var result tapResult
 	err := s.lines(cmd, func(r io.Reader) error {
@@ -120,14 +120,6 @@ func (s *suite) countTAP(name string, result tapResult) bool {
 		s.say("%s", strings.Join(result.lines, "\n"))
 	}
 	return len(faults) == 0
-}
-
-// tapRole is "postgres", as `supabase test db` connects, unless the file's name says that it needs the superuser.
-func tapRole(file string) string {
-	if strings.Contains(filepath.Base(file), "superuser") {
-		return pgtest.RoleSuperuser
-	}
-	return pgtest.RoleOwner
 }
 
 // tapResult is what one file said.
