@@ -27,6 +27,7 @@ create table if not exists public.alerts (
 comment on table public.alerts is 'An assessment severe enough that a clinician must act. Inserted by the sidecar; changed only by what is inserted into alert_events.';
 comment on column public.alerts.level is 'As in assessments; null: the message could not be assessed, and a person must look.';
 create index if not exists alerts_session_id_idx on public.alerts (session_id);
+create index if not exists alerts_assessment_id_idx on public.alerts (assessment_id);
 create index if not exists alerts_unresolved_idx on public.alerts (organization_id, raised_at) where status <> 'resolved';
 
 create table if not exists public.alert_recipients (
@@ -56,7 +57,7 @@ create table if not exists public.alert_events (
   unique (alert_id, version),
   foreign key (alert_id, session_id, organization_id) references public.alerts (id, session_id, organization_id) on delete cascade
 );
-comment on table public.alert_events is 'The only way an alert changes state. Raised by the sidecar; the rest by acknowledge_alert and resolve_alert, and by trigger. Append-only.';
+comment on table public.alert_events is 'The only way an alert changes state. Written by the sidecar (raised), by acknowledge_alert and resolve_alert, and by trigger (reopened). Append-only.';
 
 create table if not exists public.oncall_shifts (
   organization_id uuid not null,
