@@ -65,6 +65,9 @@ func (a account) give(name string) error {
 	return os.Lchown(name, int(a.credential.Uid), int(a.credential.Gid))
 }
 
+// ErrUnreachable is what Open's error wraps when we are root and Postgres' account cannot enter Options.Dir.
+var ErrUnreachable = errors.New("the folder is closed to Postgres")
+
 // canReach tries, as the account, to list dir and to run Postgres; the error says which folder is in the way.
 func (a account) canReach(dir string, b binaries) error {
 	if a.credential == nil {
@@ -75,8 +78,8 @@ func (a account) canReach(dir string, b binaries) error {
 	cmd := a.command(ctx, b.program("postgres"), "--version")
 	cmd.Dir = dir
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("the user %q, as whom Postgres must run because we are root, cannot enter %s: "+
-			"open its folders with `chmod o+x`, or choose another place: %w", a.name, dir, err)
+		return fmt.Errorf("%w: the user %q, as whom Postgres must run because we are root, cannot enter %s: "+
+			"open its folders with `chmod o+x`, or choose another place: %w", ErrUnreachable, a.name, dir, err)
 	}
 	return nil
 }

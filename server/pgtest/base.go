@@ -16,7 +16,7 @@ import (
 )
 
 // baseFormat changes whenever this package makes the same content in another way, so that old caches are not used.
-const baseFormat = "2"
+const baseFormat = "3"
 
 // baseLife is how long an unused base stays in the cache.
 const baseLife = 48 * time.Hour
@@ -248,7 +248,7 @@ func (c *Cluster) prepare(ctx context.Context, empty, dir string, platform, migr
 // populate makes what every cluster but a kept one has: the roles, and the template database unless it is bare.
 func (c *Cluster) populate(ctx context.Context, bare bool, platform, migrations []Script) error {
 	if bare {
-		return c.completeRoles(ctx)
+		return c.CompleteRoles(ctx)
 	}
 	if err := c.exec(ctx, RoleSuperuser, "postgres", "create database "+templateDatabase); err != nil {
 		return fmt.Errorf("create the template database: %w", err)
@@ -268,28 +268,41 @@ func (c *Cluster) populateFresh(ctx context.Context) error {
 	return c.populate(ctx, c.options.Bare, platform, migrations)
 }
 
-// Apply gives a database the platform's scripts, run by the superuser, and then the migrations, run by "postgres", each
-// in one transaction. The database's owner becomes "postgres". Roles that neither makes are made, and all that are
-// named in this package get the cluster's password.
+// Apply gives a database all that a project has: ApplyPlatform, the migrations as "postgres", CompleteRoles.
 func (c *Cluster) Apply(ctx context.Context, database string, platform, migrations []Script) error {
-	if err := c.Run(ctx, RoleSuperuser, database, platform); err != nil {
+	if err := c.ApplyPlatform(ctx, database, platform); err != nil {
 		return err
-	}
-	if err := c.exec(ctx, RoleSuperuser, "postgres", roleSQL(RoleOwner, c.password)+roleSQL(RoleAPI, c.password)); err != nil {
-		return fmt.Errorf("complete the platform's roles: %w", err)
-	}
-	if err := c.exec(ctx, RoleSuperuser, "postgres", "alter database "+quote(database)+" owner to postgres"); err != nil {
-		return fmt.Errorf("give the database to postgres: %w", err)
 	}
 	if err := c.Run(ctx, RoleOwner, database, migrations); err != nil {
 		return err
 	}
-	return c.completeRoles(ctx)
+	return c.CompleteRoles(ctx)
 }
 
-func (c *Cluster) completeRoles(ctx context.Context) error {
+// ApplyPlatform runs the platform's scripts as the superuser. Afterwards "postgres" owns the database, and it and
+// "authenticator" exist, with the cluster's password. It may run again.
+func (c *Cluster) ApplyPlatform(ctx context.Context, database string, platform []Script) error {
+	if err := c.Run(ctx, RoleSuperuser, database, platform); err != nil {
+		return err
+	}
+	if err := c.completeRoles(ctx, RoleOwner, RoleAPI, RoleAuth); err != nil {
+		return err
+	}
+	if err := c.exec(ctx, RoleSuperuser, "postgres", "alter database "+quote(database)+" owner to postgres"); err != nil {
+		return fmt.Errorf("give the database to postgres: %w", err)
+	}
+	return nil
+}
+
+// CompleteRoles makes those of this package's roles that neither the platform nor the migrations made, and gives all of them
+// the cluster's password. It may run again.
+func (c *Cluster) CompleteRoles(ctx context.Context) error {
+	return c.completeRoles(ctx, RoleOwner, RoleAPI, RoleAuth, RoleSidecar, RoleReplicator)
+}
+
+func (c *Cluster) completeRoles(ctx context.Context, roles ...string) error {
 	var sql strings.Builder
-	for _, role := range []string{RoleOwner, RoleAPI, RoleSidecar, RoleReplicator} {
+	for _, role := range roles {
 		sql.WriteString(roleSQL(role, c.password))
 	}
 	if err := c.exec(ctx, RoleSuperuser, "postgres", sql.String()); err != nil {
@@ -303,6 +316,8 @@ func roleSQL(role, password string) string {
 	attributes := map[string]string{
 		RoleOwner:      "createdb createrole replication bypassrls",
 		RoleAPI:        "noinherit",
+		RoleAuth:       "noinherit",
+		RoleAuth:       "noinherit",
 		RoleReplicator: "replication",
 	}[role]
 	return fmt.Sprintf(`

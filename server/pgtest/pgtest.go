@@ -34,11 +34,12 @@ const (
 
 // The roles that a Database has connection strings for.
 const (
-	RoleSuperuser  = "supabase_admin"   // superuser, as on a hosted project; applies the platform's SQL
-	RoleOwner      = "postgres"         // not a superuser; owns the database and runs the migrations
-	RoleAPI        = "authenticator"    // what PostgREST connects as
-	RoleSidecar    = "vigil"            // the sidecar's own role
-	RoleReplicator = "vigil_replicator" // may replicate
+	RoleSuperuser  = "supabase_admin"      // superuser, as on a hosted project; applies the platform's SQL
+	RoleOwner      = "postgres"            // not a superuser; owns the database and runs the migrations
+	RoleAPI        = "authenticator"       // what PostgREST connects as
+	RoleAuth       = "supabase_auth_admin" // what Auth connects as; owns schema auth
+	RoleSidecar    = "vigil"               // the sidecar's own role
+	RoleReplicator = "vigil_replicator"    // may replicate
 )
 
 // Options says which Postgres is wanted. The zero value is a throwaway cluster of version 15 (else 17) with everything

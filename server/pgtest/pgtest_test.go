@@ -63,7 +63,7 @@ func TestEveryRoleConnectsAndOnlyTheSuperuserIsOne(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version int) {
 		db := shared[version].Database(t)
 		for role, superuser := range map[string]bool{
-			pgtest.RoleSuperuser: true, pgtest.RoleOwner: false, pgtest.RoleAPI: false, pgtest.RoleSidecar: false, pgtest.RoleReplicator: false,
+			pgtest.RoleSuperuser: true, pgtest.RoleOwner: false, pgtest.RoleAPI: false, pgtest.RoleAuth: false, pgtest.RoleSidecar: false, pgtest.RoleReplicator: false,
 		} {
 			var is bool
 			err := db.Pool(t, role).QueryRow(t.Context(), "select rolsuper from pg_roles where rolname = current_user").Scan(&is)

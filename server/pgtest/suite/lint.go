@@ -33,7 +33,7 @@ func (s *suite) lintSQL(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Apply(ctx, "postgres", platform, nil); err != nil {
+	if err := c.ApplyPlatform(ctx, "postgres", platform); err != nil {
 		return err
 	}
 	url := c.URL(pgtest.RoleOwner, "postgres")

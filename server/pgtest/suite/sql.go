@@ -20,7 +20,7 @@ import (
 const tapDatabase = "vigil_tap"
 
 // The schema that hosted projects install extensions into is on the tests' search path, as it is there.
-const tapOptions = `PGOPTIONS=-c search_path="$user",public,extensions`
+const tapOptions = `PGOPTIONS=-c search_path="$user",public,extensions -c client_min_messages=warning`
 
 func (s *suite) sqlTests(ctx context.Context) error {
 	files, err := filepath.Glob(filepath.Join(s.root, "sql", "tests", "*.sql"))
@@ -84,7 +84,7 @@ func (s *suite) sqlFile(ctx context.Context, c *pgtest.Cluster, version int, dat
 	began := time.Now()
 	cmd := s.command(ctx, ".", "psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--pset=pager=off",
 		"--set=ON_ERROR_STOP=1", "--dbname="+c.URL(pgtest.RoleSuperuser, database), "--file="+file)
-	cmd.Env = append(cmd.Environ(), tapOptions)
+	cmd.Env = append(cmd.Environ(), tapOptions, "PGAPPNAME=pgtap")
 	var result tapResult
 	err := s.lines(cmd, func(r io.Reader) error {
 		var err error
