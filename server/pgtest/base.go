@@ -317,7 +317,6 @@ func roleSQL(role, password string) string {
 		RoleOwner:      "createdb createrole replication bypassrls",
 		RoleAPI:        "noinherit",
 		RoleAuth:       "noinherit",
-		RoleAuth:       "noinherit",
 		RoleReplicator: "replication",
 	}[role]
 	return fmt.Sprintf(`
