@@ -40,7 +40,9 @@ var mayImport = map[string][]string{
 	"server/internal/grant":       {"realtime"},
 	"server/internal/gateway":     {"server/internal/identity", "server/internal/telemetry"},
 
-	"server/standin":                  {},
+	"server/standin":                  {"server/standin/auth", "server/standin/rest"},
+	"server/standin/auth":             {},
+	"server/standin/rest":             {},
 	"server/standin/serve":            {"server/standin", "server/pgtest"},
 	"server/standin/dev":              {"server/standin", "server/pgtest"},
 	"server/pgtest":                   {},
