@@ -1,6 +1,7 @@
 -- What must hold for every table, function and policy, whoever adds one: row-level security, no loose grant, the advisor's rules.
 -- Each query names what is wrong; an empty answer is right.
 begin;
+set local client_min_messages = warning;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select no_plan();

@@ -99,7 +99,6 @@ select is(tests.attempt('theo', format('select public.acknowledge_alert(%L, 1)',
 rollback to before_it;
 update auth.sessions set not_after = now() - interval '1 second' where id = tests.login('theo');
 select is(tests.attempt('theo', 'select from public.sessions'), '0', 'a login past its end is ended');
-rollback to before_it;
 
 select * from finish();
 rollback;
