@@ -107,7 +107,7 @@ func (r *room) track(c *channel, plain json.RawMessage, meta func(string) json.R
 	if s.meta == nil && r.metas >= c.socket.server.limits.PresenceMetas {
 		return &errTooMany
 	}
-	if !s.hears && c.tracking() {
+	if watches := c.tracking(); watches && !s.hears {
 		r.state(c, s)
 	}
 	before := *s

@@ -12,7 +12,7 @@ export const TagBytes = 16
 export const WrapBytes = PointBytes + KeyBytes + TagBytes
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-const values = new Map([...alphabet].map((letter, value) => [letter, value]))
+const values = new Map(Array.from(alphabet, (letter, value) => [letter, value]))
 const encoder = new TextEncoder()
 
 export function utf8(text: string): Bytes {

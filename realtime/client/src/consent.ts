@@ -67,12 +67,16 @@ export async function verifyConsent(consent: ConsentRow, roster: Roster): Promis
   if (signer?.sigKey === undefined || signer.role !== Role.client) {
     throw new EnvelopeError(Refusal.consent, `consent ${consent.id} is not by a client on the roster`)
   }
-  let ok = false
+  if (!(await signedBy(consent, signer.sigKey))) {
+    throw new EnvelopeError(Refusal.consent, `signature of consent ${consent.id} does not verify`)
+  }
+}
+
+async function signedBy(consent: ConsentRow, key: CryptoKey): Promise<boolean> {
   try {
     const signature = decodeSized('signature', consent.signature, SignatureBytes)
-    ok = await verify(signer.sigKey, signed('pe1/consent', consent), signature)
+    return await verify(key, signed('pe1/consent', consent), signature)
   } catch (cause) {
     throw new EnvelopeError(Refusal.consent, `consent ${consent.id} cannot be read`, { cause })
   }
-  if (!ok) throw new EnvelopeError(Refusal.consent, `signature of consent ${consent.id} does not verify`)
 }

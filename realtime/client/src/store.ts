@@ -1,4 +1,6 @@
-import type { Device } from './device.ts'
+import type { Device, KeyPair } from './device.ts'
+import { EnvelopeError, Refusal } from './failure.ts'
+import { fields, flag, id, text, type Fields } from './parse.ts'
 
 /** What is remembered of a device that was seen: whose it is, and one hash over both its keys. */
 export interface Pin {
@@ -52,4 +54,32 @@ export class MemoryStore implements Store {
     this.#pins.set(account, pins.set(pin.kid, pin))
     return Promise.resolve()
   }
+}
+
+/** Reads a device that was kept; undefined if none was. */
+export function parseKeptDevice(value: unknown): Device | undefined {
+  if (value === undefined) return undefined
+  const row = fields(value, 'device')
+  return {
+    kid: id(row, 'kid'),
+    enc: parsePair(row, 'enc'),
+    sig: parsePair(row, 'sig'),
+    encPub: text(row, 'encPub'),
+    sigPub: text(row, 'sigPub'),
+  }
+}
+
+function parsePair(row: Fields, name: string): KeyPair {
+  const pair = fields(row[name], name)
+  const { publicKey, privateKey } = pair
+  if (!(publicKey instanceof CryptoKey) || !(privateKey instanceof CryptoKey)) {
+    throw new EnvelopeError(Refusal.format, `${name} is no key pair`)
+  }
+  return { publicKey, privateKey }
+}
+
+/** Reads a pin that was kept. */
+export function parseKeptPin(value: unknown): Pin {
+  const row = fields(value, 'pin')
+  return { kid: id(row, 'kid'), owner: text(row, 'owner'), fingerprint: text(row, 'fingerprint'), trusted: flag(row, 'trusted') }
 }

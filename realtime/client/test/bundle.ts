@@ -75,7 +75,7 @@ export function setPointer(tree: unknown, path: readonly string[], value: unknow
   const [head, ...rest] = path
   if (head === undefined) return value
   if (Array.isArray(tree)) {
-    const copy: unknown[] = [...tree]
+    const copy: unknown[] = Array.from(list(tree, 'node'))
     copy[Number(head)] = setPointer(copy[Number(head)], rest, value)
     return copy
   }

@@ -1,0 +1,141 @@
+package realtime_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"vigil/realtime"
+	"vigil/realtime/phoenix"
+)
+
+// push sends a client's broadcast as realtime-js does: binary on vsn 2, text on vsn 1.
+func (c *client) push(joinRef, topic, event, payload, meta string) {
+	c.t.Helper()
+	if c.v == phoenix.V1 {
+		c.send(joinRef, "realtime:"+topic, "broadcast", `{"type":"broadcast","event":"`+event+`","payload":`+payload+`}`)
+		return
+	}
+	c.binary(phoenix.Broadcast{JoinRef: joinRef, Ref: "77", Topic: "realtime:" + topic, Event: event, Meta: json.RawMessage(meta),
+		Encoding: phoenix.JSON, Payload: []byte(payload)})
+}
+
+func (c *client) binary(b phoenix.Broadcast) {
+	c.t.Helper()
+	frame, ok := phoenix.AppendPush(nil, b)
+	if !ok {
+		c.t.Fatal("header too long")
+	}
+	if err := c.conn.WriteMessage(websocket.BinaryMessage, frame); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestClientBroadcastReachesTheOthersOnBothVersions(t *testing.T) {
+	t.Parallel()
+	versions(t, func(t *testing.T, v phoenix.Version) {
+		b := setup(t)
+		var all []*client
+		for _, user := range []string{"ann", "ben", "cay"} {
+			b.people.allow(user, "session:1", everything)
+			all = append(all, b.connect(phoenix.Version(len(all)%2)))
+		}
+		from := b.connect(v)
+		for i, user := range []string{"ann", "ben", "cay"} {
+			all[i].joined("session:1", user+"/l")
+		}
+		ref := from.joined("session:1", "ann/l1")
+		from.push(ref, "session:1", "typing", `{"n":3}`, "")
+		for _, c := range all {
+			m := c.expect("broadcast")
+			if want := `{"type":"broadcast","event":"typing","payload":{"n":3}}`; string(m.Payload) != want {
+				t.Errorf("got %s, want %s", m.Payload, want)
+			}
+		}
+		from.silent() // neither itself nor an ack, as it asked for neither
+	})
+}
+
+func TestClientBroadcastWithSelfAndAck(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.people.allow("ann", "session:1", everything)
+	c := b.connect(phoenix.V2)
+	ref := c.join("session:1", joinOptions{token: "ann/l1", config: `,"broadcast":{"ack":true,"self":"true"}`})
+	c.ok()
+	c.recovery()
+	c.push(ref, "session:1", "typing", `[1]`, "")
+	c.expect("broadcast")
+	if m := c.expect("phx_reply"); m.Ref != "77" || reply(t, m).Status != "ok" {
+		t.Errorf("got %s", m)
+	}
+}
+
+func TestClientBroadcastsThatAreRefusedSaySo(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *realtime.Config) { c.Limits.BroadcastBytes = 100 })
+	b.people.allow("ann", "session:1", everything)
+	b.people.allow("ann", "care:1", realtime.Grant{BroadcastReceive: true})
+	c, other := b.connect(phoenix.V2), b.connect(phoenix.V2)
+	session, care := c.joined("session:1", "ann/l1"), c.joined("care:1", "ann/l1")
+	other.joined("session:1", "ann/l1")
+	other.joined("care:1", "ann/l1")
+	c.push(care, "care:1", "alert", `{}`, "")
+	c.refused(realtime.CodeUnauthorized)
+	c.push(session, "session:1", "big", `"`+strings.Repeat("x", 100)+`"`, "")
+	c.refused(realtime.CodePayloadTooLarge)
+	c.push(session, "session:1", "kept", `{}`, `{"persist":true}`)
+	c.refused(realtime.CodePersistUnsupported)
+	c.send(session, "realtime:session:1", "broadcast", `{"type":"broadcast","payload":{}}`)
+	c.refused(realtime.CodeInvalidPayload)
+	c.push(session, "session:3", "e", `{}`, "")
+	c.refused(realtime.CodeUnmatchedTopic)
+	other.silent()
+}
+
+func TestClientCannotForgeTheMetaOfADurableBroadcast(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.people.allow("ann", "session:1", everything)
+	c, other := b.connect(phoenix.V1), b.connect(phoenix.V2)
+	ref := c.joined("session:1", "ann/l1")
+	other.joined("session:1", "ann/l1")
+	c.send(ref, "realtime:session:1", "broadcast", `{"type":"broadcast","event":"message","payload":{},"meta":{"seq":1},"seq":1}`)
+	if m := other.expect("broadcast"); string(m.Payload) != `{"type":"broadcast","event":"message","payload":{}}` {
+		t.Errorf("got %s", m)
+	}
+}
+
+func TestRawBroadcastIsKindFourAndSkipsVersionOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.people.allow("ann", "session:1", everything)
+	from, two, one := b.connect(phoenix.V2), b.connect(phoenix.V2), b.connect(phoenix.V1)
+	ref := from.joined("session:1", "ann/l1")
+	two.joined("session:1", "ann/l1")
+	one.joined("session:1", "ann/l1")
+	from.binary(phoenix.Broadcast{JoinRef: ref, Topic: "realtime:session:1", Event: "audio", Payload: []byte{0, 255}})
+	m := two.next()
+	if m.binary == nil || m.binary.Topic != "realtime:session:1" || m.binary.Event != "audio" || string(m.binary.Payload) != "\x00\xff" {
+		t.Errorf("got %s", m)
+	}
+	from.push(ref, "session:1", "next", `{}`, "")
+	if m := one.expect("broadcast"); !strings.Contains(string(m.Payload), `"next"`) {
+		t.Errorf("got %s", m)
+	}
+}
+
+func TestPublicAndPrivateChannelsOfOneNameAreTwoRooms(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *realtime.Config) { c.AllowPublic = true })
+	b.people.allow("ann", "lobby", everything)
+	private, public := b.connect(phoenix.V2), b.connect(phoenix.V2)
+	private.joined("lobby", "ann/l1")
+	ref := public.join("lobby", joinOptions{public: true})
+	public.ok()
+	public.push(ref, "lobby", "e", `{}`, "")
+	public.silent()
+	private.silent()
+}

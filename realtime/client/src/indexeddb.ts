@@ -1,0 +1,83 @@
+import { toError } from './failure.ts'
+import { parseKeptDevice, parseKeptPin, type Pin, type Store } from './store.ts'
+import type { Device } from './device.ts'
+
+const Devices = 'devices'
+const PinsByAccount = 'pins'
+
+/**
+ * Keeps keys in IndexedDB as non-extractable CryptoKeys: a script of the page may use them and never read them. Clearing the
+ * site's data loses the device, and with it the history that only it can open.
+ */
+export class IndexedDbStore implements Store {
+  readonly #name: string
+  readonly #factory: IDBFactory
+  #database: Promise<IDBDatabase> | undefined
+
+  constructor(name = 'vigil', factory: IDBFactory = indexedDB) {
+    this.#name = name
+    this.#factory = factory
+  }
+
+  async device(account: string): Promise<Device | undefined> {
+    const store = await this.#store(Devices, 'readonly')
+    return parseKeptDevice(await done(store.get(account)))
+  }
+
+  async keepDevice(account: string, device: Device): Promise<Device> {
+    const store = await this.#store(Devices, 'readwrite')
+    const kept = parseKeptDevice(await done(store.get(account))) // one transaction: a second tab waits for it
+    if (kept !== undefined) return kept
+    await done(store.put(device, account))
+    return device
+  }
+
+  async dropDevice(account: string): Promise<void> {
+    const store = await this.#store(Devices, 'readwrite')
+    await done(store.delete(account))
+  }
+
+  async pins(account: string): Promise<readonly Pin[]> {
+    const store = await this.#store(PinsByAccount, 'readonly')
+    const kept = await done(store.index('account').getAll(account))
+    return Array.isArray(kept) ? kept.map(parseKeptPin) : []
+  }
+
+  async keepPin(account: string, pin: Pin): Promise<void> {
+    const store = await this.#store(PinsByAccount, 'readwrite')
+    await done(store.put({ ...pin, account }, [account, pin.kid]))
+  }
+
+  async #store(name: string, mode: IDBTransactionMode): Promise<IDBObjectStore> {
+    this.#database ??= this.#connect()
+    return (await this.#database).transaction(name, mode).objectStore(name)
+  }
+
+  async #connect(): Promise<IDBDatabase> {
+    const request = this.#factory.open(this.#name, 1)
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore(Devices)
+      request.result.createObjectStore(PinsByAccount).createIndex('account', 'account')
+    }
+    await done(request)
+    return request.result
+  }
+}
+
+/** What every IDBRequest is, whatever its result. */
+interface Pending {
+  readonly result: unknown
+  readonly error: DOMException | null
+  addEventListener(type: 'success' | 'error', listener: () => void): void
+}
+
+function done(request: Pending): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener('success', () => {
+      resolve(request.result)
+    })
+    request.addEventListener('error', () => {
+      reject(toError(request.error, 'use the key store'))
+    })
+  })
+}

@@ -1,0 +1,327 @@
+import type { RealtimeClient } from '@supabase/realtime-js'
+import { Clock } from './clock.ts'
+import { ConsentScope, signConsent, signWithdrawal } from './consent.ts'
+import { Emitter, call, type Undo } from './events.ts'
+import { EnvelopeError, RequestError, toError, type Refusal } from './failure.ts'
+import { openMessage, parseContent, sealMessage, textContent } from './message.ts'
+import { Outbox } from './outbox.ts'
+import { whole, type Fields } from './parse.ts'
+import { Role, findMember } from './roster.ts'
+import {
+  ParticipantRole, SessionMode, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type ParticipantRole as PersonRole, type SessionRow,
+} from './rows.ts'
+import { State } from './state.ts'
+import { Timeline } from './timeline.ts'
+import { Topic, TopicStatus } from './topic.ts'
+import type { Database } from './database.ts'
+import type { Device } from './device.ts'
+import type { Pins } from './pins.ts'
+
+/** Why a message is shown with a mark: it cannot be read, or it comes from a device that nobody has acknowledged. */
+export type Badge =
+  | { readonly kind: 'unreadable'; readonly refusal: Refusal }
+  | { readonly kind: 'new_device'; readonly deviceId: string }
+
+/** A message, verified and opened; or its place, with a badge that says why not. */
+export interface ChatMessage {
+  readonly id: string
+  readonly position: number
+  readonly from: { readonly userId: string; readonly deviceId: string; readonly role: PersonRole | null; readonly me: boolean }
+  /** null when the badge is 'unreadable'. */
+  readonly text: string | null
+  readonly badge: Badge | null
+  /** Whether the sidecar watches this message. */
+  readonly watched: boolean
+  /** How many messages of the same device and epoch are missing just before this one. */
+  readonly missing: number
+  /** By the database's clock. */
+  readonly at: Date
+}
+
+/** What a session's listeners hear. */
+export interface SessionEvents {
+  message: ChatMessage
+  /** The session's row, at first and whenever it changed. */
+  session: SessionRow
+  /** The consents, whenever one was given or withdrawn. */
+  consent: readonly ConsentRow[]
+  /** Devices to acknowledge before sending: new ones of people already known, or known ones with other keys. */
+  devices: readonly string[]
+  status: TopicStatus
+  /** Clinicians: a row of assessments or alerts, as it was committed (topic care:<session>). */
+  assessment: Fields
+  alert: Fields
+  /** What went wrong in the background. Never holds text. */
+  error: Error
+}
+
+export interface SessionDeps {
+  readonly id: string
+  readonly userId: string
+  readonly device: Device
+  readonly database: Database
+  readonly pins: Pins
+  readonly realtime: RealtimeClient
+  readonly trustNewDevices: boolean
+}
+
+/** Rows that change who may read, or what is in force: the session is read again when one is heard. */
+const stateEvents: ReadonlySet<string> = new Set(['session', 'participant', 'consent', 'epoch'])
+
+/** One therapy session, as one of its people sees it. Made by Vigil.session. */
+export class Session {
+  readonly id: string
+  readonly #deps: SessionDeps
+  readonly #clock = new Clock()
+  readonly #events = new Emitter<SessionEvents>()
+  readonly #state: State
+  readonly #outbox: Outbox
+  readonly #timeline: Timeline
+  readonly #topics: Topic[] = []
+  readonly #shown: ChatMessage[] = []
+  readonly #seqs = new Map<string, number>()
+  #care: Topic | undefined
+  #status: TopicStatus = TopicStatus.waiting
+
+  constructor(deps: SessionDeps) {
+    this.#deps = deps
+    this.id = deps.id
+    this.#state = new State({ ...deps, now: Date.now })
+    this.#outbox = new Outbox({
+      seal: (id, text) => this.#seal(id, text),
+      insert: (m) => deps.database.insertMessage(m),
+      stored: (id) => deps.database.stored(id),
+      sent: (m) => {
+        this.#state.sent(m.epoch, m.seq)
+      },
+      refresh: () => this.#state.refresh(),
+      clock: this.#clock,
+    })
+    this.#timeline = new Timeline({
+      read: (position) => deps.database.messagesAfter(deps.id, position),
+      deliver: async (row) => {
+        this.#show(await this.#judge(row, true))
+      },
+      clock: this.#clock,
+    })
+  }
+
+  /** Reads the session, pins whom it meets, and joins its topic; history follows by itself. Called by Vigil.session. */
+  async start(): Promise<void> {
+    await this.#state.refresh()
+    await this.#meet()
+    const topic = new Topic(this.#deps.realtime, `session:${this.id}`, {
+      event: ({ event, row }) => {
+        this.#guard(() => {
+          this.#hear(event, row)
+        })
+      },
+      status: (status) => {
+        this.#turn(status)
+      },
+    })
+    this.#topics.push(topic)
+    void this.#timeline.catchUp() // the history does not wait for the socket
+    await topic.join()
+  }
+
+  /** The session's row, as last read. */
+  get row(): SessionRow {
+    return this.#state.row
+  }
+
+  get status(): TopicStatus {
+    return this.#status
+  }
+
+  /** Whether the sidecar is to watch what is sent now; if not, both screens say so. */
+  get watched(): boolean {
+    return this.#state.row.mode === SessionMode.assisted
+  }
+
+  /** Messages that are not stored yet. */
+  get waiting(): number {
+    return this.#outbox.waiting
+  }
+
+  /** The devices that can read what is sent now: always shown. */
+  get readers(): readonly DeviceRow[] {
+    return this.#state.expectedDevices()
+  }
+
+  /**
+   * Listens. For 'message': first the messages there are, in order, then each new one once. For 'session': the row as it is,
+   * then its changes. Returns the undo.
+   */
+  on<Name extends keyof SessionEvents>(name: Name, listener: (value: SessionEvents[Name]) => void): Undo {
+    const undo = this.#events.on(name, listener)
+    if (name === 'assessment' || name === 'alert') this.#joinCare()
+    this.#replay({ [name]: listener })
+    return undo
+  }
+
+  /** Tells a new listener what was already said. */
+  #replay(listener: { readonly [Name in keyof SessionEvents]?: (value: SessionEvents[Name]) => void }): void {
+    if (listener.message !== undefined) for (const message of this.#shown) call(listener.message, message)
+    if (listener.session !== undefined) call(listener.session, this.#state.row)
+    if (listener.status !== undefined) call(listener.status, this.#status)
+  }
+
+  /**
+   * Seals and sends a text; resolves with the message's id when it is stored. While the network is away it waits, in order,
+   * in memory. Rejects with SessionError, DeviceChangedError, EnvelopeError or RequestError, and then it was surely not stored.
+   */
+  send(text: string): Promise<string> {
+    return this.#outbox.send(text)
+  }
+
+  /** Verifies and opens one row of `messages`, wherever it comes from. */
+  async open(row: unknown): Promise<ChatMessage> {
+    return this.#judge(parseMessage(row), false)
+  }
+
+  /** The consent of the session's client. */
+  readonly consent = {
+    /** Signs and stores a consent to the text that was shown; resolves with its id. The client's only. */
+    give: async (terms: { readonly text: string; readonly scope?: readonly ConsentScope[] }): Promise<string> => {
+      const { device, database } = this.#deps
+      const scope = terms.scope ?? [ConsentScope.analysis]
+      const id = crypto.randomUUID()
+      await database.insertConsent(await signConsent(device, { id, sessionId: this.id, text: terms.text, scope }))
+      await this.#refresh()
+      return id
+    },
+    /** Withdraws a consent: what is sent after it is under another epoch. */
+    withdraw: async (id: string): Promise<void> => {
+      const { device, database } = this.#deps
+      const consent = this.#state.consents.find((one) => one.id === id)
+      if (consent === undefined) throw new EnvelopeError('consent', `consent ${id} is not there`)
+      await database.withdrawConsent(id, await signWithdrawal(device, consent))
+      await this.#refresh()
+    },
+    /** All consents of the session, as last read. */
+    list: (): readonly ConsentRow[] => this.#state.consents,
+  }
+
+  /** Trusts a device with the keys it has now: the people compared the safety number. */
+  async acknowledge(deviceId: string): Promise<void> {
+    const row = this.#state.devices.find((one) => one.id === deviceId)
+    if (row === undefined) throw new EnvelopeError('roster', `device ${deviceId} is not there`)
+    await this.#deps.pins.acknowledge(row)
+  }
+
+  /** Tries at once what waits for the network: call it when the browser is online again. */
+  wake(): void {
+    this.#clock.wake()
+  }
+
+  /** Leaves the topics. What was not stored is rejected as 'closed'. */
+  async close(): Promise<void> {
+    this.#clock.close()
+    await Promise.all(this.#topics.map((topic) => topic.leave()))
+  }
+
+  async #seal(id: string, text: string): ReturnType<typeof sealMessage> {
+    const epoch = await this.#state.sending()
+    const seq = await this.#state.nextSeq(epoch.number)
+    return sealMessage(this.#deps.device, epoch, { id, seq }, textContent(text, new Date()))
+  }
+
+  /** Opens a row, or says why not. Throws only what may be otherwise a moment later. */
+  async #judge(row: MessageRow, live: boolean): Promise<ChatMessage> {
+    const device = this.#state.devices.find((one) => one.id === row.sender_device_id)
+    const place = {
+      id: row.id,
+      position: row.position,
+      watched: row.assisted,
+      missing: live ? this.#gap(row) : 0,
+      at: new Date(row.created_at),
+    }
+    const userId = device?.user_id ?? row.sender_id
+    const from = { userId, deviceId: row.sender_device_id, role: null, me: userId === this.#deps.userId }
+    try {
+      const epoch = await this.#state.reading(row.epoch)
+      const content = parseContent(await openMessage(epoch, row))
+      const role = findMember(epoch.roster, row.sender_device_id)?.role === Role.client ? ParticipantRole.client : ParticipantRole.therapist
+      const trusted = await this.#deps.pins.isTrusted(row.sender_device_id)
+      const badge = trusted ? null : ({ kind: 'new_device', deviceId: row.sender_device_id } as const)
+      return { ...place, from: { ...from, role }, text: content.body, badge }
+    } catch (thrown) {
+      if (!(thrown instanceof EnvelopeError)) throw thrown
+      return { ...place, from, text: null, badge: { kind: 'unreadable', refusal: thrown.refusal } }
+    }
+  }
+
+  /** How many seqs of the sender are missing before this row. */
+  #gap(row: MessageRow): number {
+    const key = `${row.sender_device_id} ${row.epoch}`
+    const expected = (this.#seqs.get(key) ?? -1) + 1
+    this.#seqs.set(key, Math.max(row.seq, expected - 1))
+    return Math.max(0, row.seq - expected)
+  }
+
+  #show(message: ChatMessage): void {
+    this.#shown.push(message)
+    this.#events.emit('message', message)
+  }
+
+  #hear(event: string, row: Fields): void {
+    if (event === 'message') this.#timeline.offer(parseMessage(row))
+    if (event === 'arrival') this.#timeline.heard(whole(row, 'position'))
+    if (stateEvents.has(event)) void this.#refresh().catch(this.#report)
+    if (event === 'assessment' || event === 'alert') this.#events.emit(event, row)
+  }
+
+  #turn(status: TopicStatus): void {
+    this.#status = status
+    this.#events.emit('status', status)
+    if (status !== TopicStatus.joined) return
+    this.#clock.wake()
+    void this.#timeline.catchUp()
+    void this.#refresh().catch(this.#report)
+  }
+
+  async #refresh(): Promise<void> {
+    const before = this.#state.row
+    const consents = this.#state.consents
+    await this.#state.refresh()
+    await this.#meet()
+    if (JSON.stringify(before) !== JSON.stringify(this.#state.row)) this.#events.emit('session', this.#state.row)
+    if (JSON.stringify(consents) !== JSON.stringify(this.#state.consents)) this.#events.emit('consent', this.#state.consents)
+  }
+
+  /** Pins devices met for the first time, and asks about the others. */
+  async #meet(): Promise<void> {
+    const waiting = await this.#state.unacknowledged()
+    if (this.#deps.trustNewDevices) {
+      for (const id of waiting) await this.acknowledge(id)
+    } else if (waiting.length > 0) {
+      this.#events.emit('devices', waiting)
+    }
+  }
+
+  #joinCare(): void {
+    if (this.#care !== undefined) return
+    this.#care = new Topic(this.#deps.realtime, `care:${this.id}`, {
+      event: ({ event, row }) => {
+        this.#hear(event, row)
+      },
+      status: () => undefined, // the session's own topic says whether we are connected
+    })
+    this.#topics.push(this.#care)
+    this.#care.join().catch(this.#report)
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work()
+    } catch (thrown) {
+      this.#report(thrown)
+    }
+  }
+
+  readonly #report = (thrown: unknown): void => {
+    const temporary = thrown instanceof RequestError && thrown.temporary // the next join reads again
+    if (!temporary) this.#events.emit('error', toError(thrown, 'follow the session'))
+  }
+}
