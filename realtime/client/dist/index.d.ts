@@ -1,0 +1,17 @@
+/**
+ * Sealed chat beside supabase-js. `vigil(supabase, url)` makes this browser's device; `session(id)` gives the chat: `send`,
+ * `open`, `on`, `consent`. Everything else (sign-in, tables, functions, channels) is plain supabase-js and realtime-js.
+ */
+export { vigil, type Vigil, type VigilOptions } from './vigil.ts';
+export type { Badge, ChatMessage, Session, SessionEvents } from './session.ts';
+export type { Undo } from './events.ts';
+export { TopicStatus } from './topic.ts';
+export { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts';
+export { ConsentScope, signConsent, signWithdrawal, verifyConsent, verifyWithdrawal } from './consent.ts';
+export { importDevice, makeDevice, type Device } from './device.ts';
+export { makeEpoch, openEpoch, type Epoch, type NewEpoch, type OpenOptions } from './epoch.ts';
+export { openMessage, parseContent, sealMessage, textContent, type Content } from './message.ts';
+export { Role, parseRoster, rosterHash, type Member, type Roster } from './roster.ts';
+export { IndexedDbStore } from './indexeddb.ts';
+export { MemoryStore, type Pin, type Store } from './store.ts';
+export { DeviceKind, ParticipantRole, SessionMode, SessionStatus, parseConsent, parseDevice, parseEpoch, parseMessage, parseParticipant, parseSession, type ConsentRow, type DeviceRow, type EpochRow, type MessageRow, type ParticipantRow, type SealedMessage, type SessionRow, } from './rows.ts';

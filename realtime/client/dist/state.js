@@ -1,0 +1,230 @@
+import { HashBytes, decodeSized, equal } from "./bytes.js";
+import { ConsentScope, isWithdrawn, verifyConsent } from "./consent.js";
+import { makeEpoch, openEpoch } from "./epoch.js";
+import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from "./failure.js";
+import { fields, json, list } from "./parse.js";
+import { Role, parseRoster, rosterHash } from "./roster.js";
+import { DeviceKind, ParticipantRole, SessionMode, SessionStatus, } from "./rows.js";
+/** Rotate as well after so many messages of one's own, or so long. */
+const MaxEpochMessages = 500;
+const MaxEpochAge = 24 * 60 * 60 * 1000;
+const MaxEpochAttempts = 6;
+/** What is known of a session, read again whenever something of it changed; and the epochs opened from it. */
+export class State {
+    #deps;
+    #opened = new Map();
+    /** Devices that the database says must not be on the roster, though participants and devices alone suggest it. */
+    #excluded = new Set();
+    #nextSeq = new Map();
+    #now;
+    constructor(deps) {
+        this.#deps = deps;
+    }
+    get #snapshot() {
+        if (this.#now === undefined)
+            throw new SessionError('closed', 'the session was not read yet');
+        return this.#now;
+    }
+    get row() {
+        return this.#snapshot.row;
+    }
+    get participants() {
+        return this.#snapshot.participants;
+    }
+    get devices() {
+        return this.#snapshot.devices;
+    }
+    get consents() {
+        return this.#snapshot.consents;
+    }
+    /** Reads everything again. What is open stays open for reading; sending looks at it anew. */
+    async refresh() {
+        const { database, id, device } = this.#deps;
+        const row = await database.session(id);
+        if (row === undefined)
+            throw new SessionError('not_participant', `session ${id} is not there, or not for you`);
+        const [participants, consents, epochs, wraps] = await Promise.all([
+            database.participants(id), database.consents(id), database.epochs(id), database.wraps(id, device.kid),
+        ]);
+        const devices = await database.devices(participants.map((person) => person.user_id));
+        this.#now = { row, participants, devices, consents, epochs, wraps };
+        this.#nextSeq.clear();
+    }
+    /** The devices that must hold the next epoch's key, as the database expects them. */
+    expectedDevices() {
+        const { row, participants, devices } = this.#snapshot;
+        const people = new Set(participants.filter((person) => person.ended_at === null).map((person) => person.user_id));
+        const live = devices.filter((one) => one.revoked_at === null && !this.#excluded.has(one.id));
+        const roster = live.filter((one) => one.kind === DeviceKind.participant && people.has(one.user_id ?? ''));
+        if (row.mode === SessionMode.assisted) {
+            const analysis = live.filter((one) => one.kind === DeviceKind.analysis).sort(newestFirst)[0];
+            if (analysis !== undefined)
+                roster.push(analysis);
+        }
+        return roster;
+    }
+    #expectedRoster() {
+        const roles = new Map(this.#snapshot.participants.map((person) => [person.user_id, person.role]));
+        return this.expectedDevices().map((row) => ({
+            kid: row.id,
+            role: roleOf(row, roles.get(row.user_id ?? '')),
+            enc_pub: row.enc_pub,
+            sig_pub: row.sig_pub,
+        }));
+    }
+    /** The epoch of that number, opened for reading: also what was sent before a consent was withdrawn. */
+    async reading(number) {
+        const known = this.#opened.get(number);
+        if (known !== undefined)
+            return known;
+        if (!this.#snapshot.epochs.some((row) => row.epoch === number))
+            await this.refresh();
+        const epoch = await this.#open(number, true);
+        this.#opened.set(number, epoch);
+        return epoch;
+    }
+    async #open(number, history) {
+        const { epochs, wraps, consents } = this.#snapshot;
+        const row = epochs.find((one) => one.epoch === number);
+        if (row === undefined)
+            throw new EnvelopeError(Refusal.wrap, `epoch ${number} is not there`);
+        const { device, pins } = this.#deps;
+        const consent = consents.find((one) => one.id === row.consent_id);
+        const checkPins = async (roster) => {
+            await pins.checkRoster(roster);
+            this.#checkKinds(roster);
+        };
+        const epoch = await openEpoch(row, wraps.get(number), consent, device, { checkPins, history });
+        await pins.keepRoster(epoch.roster);
+        return epoch;
+    }
+    /** Refuses a roster on which the sidecar's device stands under a participant's role: it would need no consent there. */
+    #checkKinds(roster) {
+        const analysis = new Set(this.#snapshot.devices.filter((row) => row.kind === DeviceKind.analysis).map((row) => row.id));
+        for (const member of roster) {
+            if (analysis.has(member.kid) !== (member.role === Role.analysis)) {
+                throw new EnvelopeError(Refusal.roster, `device ${member.kid} stands on the roster in another role`);
+            }
+        }
+    }
+    /** Devices that a person must acknowledge before anything is sent. */
+    unacknowledged() {
+        return this.#deps.pins.meet(this.expectedDevices());
+    }
+    /** The epoch to send under: the newest if it still fits, or a new one. */
+    async sending() {
+        for (let attempt = 0; attempt < MaxEpochAttempts; attempt++) {
+            if (this.row.status === SessionStatus.ended)
+                throw new SessionError('not_active', 'the session has ended');
+            const waiting = await this.unacknowledged();
+            if (waiting.length > 0)
+                throw new DeviceChangedError(waiting);
+            const roster = await parseRoster(this.#expectedRoster());
+            const newest = await this.#newestFitting(roster);
+            if (newest !== undefined)
+                return newest;
+            const made = await this.#make(roster);
+            if (made !== undefined)
+                return made;
+        }
+        throw new SessionError('not_active', 'the session changes faster than an epoch can be made');
+    }
+    async #newestFitting(roster) {
+        const row = this.#snapshot.epochs.at(-1);
+        if (row === undefined || row.epoch < this.row.min_epoch || this.#worn(row))
+            return undefined;
+        const hash = await rosterHash(roster);
+        try {
+            if (!equal(hash, decodeSized('roster_hash', row.roster_hash, HashBytes)))
+                return undefined;
+            return await this.#open(row.epoch, false);
+        }
+        catch (thrown) {
+            if (thrown instanceof EnvelopeError && thrown.refusal !== Refusal.pin)
+                return undefined; // make one that is sound
+            throw thrown;
+        }
+    }
+    #worn(row) {
+        const born = Date.parse(row.created_at ?? '');
+        return this.#deps.now() - born > MaxEpochAge || (this.#nextSeq.get(row.epoch) ?? 0) >= MaxEpochMessages;
+    }
+    /** Makes the next epoch; undefined if somebody else was quicker or the session changed, and it was read again. */
+    async #make(roster) {
+        const { device, database, id } = this.#deps;
+        const number = (this.#snapshot.epochs.at(-1)?.epoch ?? 0) + 1;
+        const consentId = this.row.mode === SessionMode.assisted ? (await this.#validConsent(roster)).id : null;
+        const { epoch, row } = await makeEpoch(device, { sessionId: id, number, roster, consentId });
+        try {
+            await database.createEpoch(row);
+        }
+        catch (thrown) {
+            if (!(thrown instanceof RequestError) || thrown.temporary)
+                throw thrown;
+            await this.#learn(thrown);
+            return undefined;
+        }
+        await this.refresh();
+        this.#opened.set(number, epoch);
+        return epoch;
+    }
+    /** What a refused epoch says: read again what changed, or tell the person what is missing. */
+    async #learn(error) {
+        switch (error.code) {
+            case 'VG004': {
+                const difference = fields(json(error.details, 'difference'), 'difference');
+                for (const kid of list(difference['not_expected'], 'not_expected'))
+                    this.#excluded.add(String(kid));
+                for (const kid of list(difference['missing'], 'missing'))
+                    this.#excluded.delete(String(kid));
+                break;
+            }
+            case 'VG006':
+                throw new SessionError('consent_missing', 'a client has yet to consent to the analysis', { cause: error });
+            case 'VG002':
+                throw new SessionError('not_active', 'the session has ended', { cause: error });
+            case 'PT409':
+            case '23505':
+                break;
+            default:
+                throw error;
+        }
+        await this.refresh();
+    }
+    async #validConsent(roster) {
+        for (const consent of this.#snapshot.consents.toReversed()) {
+            if (isWithdrawn(consent) || !consent.scope.includes(ConsentScope.analysis))
+                continue;
+            try {
+                await verifyConsent(consent, roster);
+                return consent;
+            }
+            catch (thrown) {
+                if (!(thrown instanceof EnvelopeError))
+                    throw thrown; // else look at the next one
+            }
+        }
+        throw new SessionError('consent_missing', 'no client on the roster has consented to the analysis');
+    }
+    /** The next seq of this device in an epoch. It stays the next until `sent`. */
+    async nextSeq(epoch) {
+        const known = this.#nextSeq.get(epoch);
+        if (known !== undefined)
+            return known;
+        const { database, id, device } = this.#deps;
+        const next = (await database.lastSeq(id, device.kid, epoch)) + 1;
+        this.#nextSeq.set(epoch, next);
+        return next;
+    }
+    sent(epoch, seq) {
+        this.#nextSeq.set(epoch, seq + 1);
+    }
+}
+function roleOf(row, role) {
+    if (row.kind === DeviceKind.analysis)
+        return Role.analysis;
+    return role === ParticipantRole.client ? Role.client : Role.therapist;
+}
+function newestFirst(a, b) {
+    return Date.parse(b.created_at) - Date.parse(a.created_at) || a.id.localeCompare(b.id);
+}
