@@ -134,7 +134,7 @@ func (s *Server) rotate(ctx context.Context, tx pgx.Tx, presented string) (*toke
 			return nil, nil, err
 		}
 	}
-	if _, err := tx.Exec(ctx, `update auth.sessions set refreshed_at = $2, updated_at = $2 where id = $1`, login, s.now()); err != nil {
+	if _, err := tx.Exec(ctx, `update auth.sessions set refreshed_at = $2::timestamptz at time zone 'utc', updated_at = $2::timestamptz where id = $1`, login, s.now()); err != nil {
 		return nil, nil, fmt.Errorf("auth: note a refresh: %w", err)
 	}
 	answer, err := s.issue(ctx, tx, u.ID, login, next, byRefresh)

@@ -132,6 +132,9 @@ func (s *Server) create(ctx context.Context, tx pgx.Tx, n newcomer) (*user, erro
 	maps.Copy(app, n.appMetadata)
 	data := map[string]any{"sub": n.id.String(), "email": n.email, "email_verified": n.confirmed, "phone_verified": false}
 	personal := map[string]any{}
+	if n.confirmed {
+		personal["email_verified"] = true
+	}
 	maps.Copy(personal, n.userMetadata)
 	var confirmedAt *time.Time
 	if n.confirmed {
@@ -155,7 +158,7 @@ func (s *Server) create(ctx context.Context, tx pgx.Tx, n newcomer) (*user, erro
 // confirm marks a person's address as theirs.
 func (s *Server) confirm(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	if _, err := tx.Exec(ctx, `update auth.users set email_confirmed_at = coalesce(email_confirmed_at, $2), confirmation_token = '',
-		updated_at = $2 where id = $1`, id, s.now()); err != nil {
+		raw_user_meta_data = coalesce(raw_user_meta_data, '{}') || '{"email_verified": true}', updated_at = $2 where id = $1`, id, s.now()); err != nil {
 		return fmt.Errorf("auth: confirm a user: %w", err)
 	}
 	if _, err := tx.Exec(ctx, `update auth.identities set identity_data = identity_data || '{"email_verified": true}', updated_at = $2

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"vigil/server/pgtest"
+)
+
+// screen is what the person at the terminal sees: a line a step.
+type screen struct{ out io.Writer }
+
+func (s screen) note(text string) { fmt.Fprintln(s.out, text) }
+
+// step names a step, runs it, and ends the line with how it went.
+func (s screen) step(ctx context.Context, name string, do func(context.Context) (string, error)) error {
+	began := time.Now()
+	fmt.Fprintf(s.out, "  %-24s", name+" …")
+	result, err := do(ctx)
+	if err != nil {
+		fmt.Fprintln(s.out, "failed")
+		return err
+	}
+	fmt.Fprintf(s.out, "%s (%.1fs)\n", result, time.Since(began).Seconds())
+	return nil
+}
+
+// introduce prints where everything is, and who can sign in.
+func (s *stack) introduce(ctx context.Context) error {
+	people, err := s.demoPeople(ctx)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `
+Vigil runs.
+
+  sidecar           %s   (sockets at /realtime/v1 and /socket; metrics at %s/metrics)
+  Supabase          %s   (a stand-in: Auth and REST; its mail is at /standin/mail)
+  publishable key   %s
+  secret key        %s
+  Postgres          %s
+
+Demo people; everybody's password is %s:
+
+`, s.sidecar.url, s.sidecar.operator, s.supabase.url, s.supabase.server.PublishableKey(), s.supabase.server.SecretKey(),
+		s.cluster.URL(pgtest.RoleOwner, database), demoPassword)
+	for _, p := range people {
+		fmt.Fprintf(&b, "  %-18s %-11s %s\n", p.Email, p.Role, p.Name)
+	}
+	b.WriteString("\nCtrl-C stops everything. What is stored is kept; `go tool task db:reset` removes it.")
+	s.screen.note(b.String())
+	return nil
+}
