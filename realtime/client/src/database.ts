@@ -37,6 +37,9 @@ async function rows<T>(attempt: string, request: PromiseLike<Answer>, parse: (ro
   return list(await answer(attempt, request), attempt).map(parse)
 }
 
+/** What a session asks of the database: Database, or a test's own. */
+export type SessionDatabase = Pick<Database, keyof Database>
+
 /** The tables and functions that a session uses, through plain supabase-js; every row is parsed once, here. */
 export class Database {
   readonly #supabase: Supabase

@@ -13,7 +13,7 @@ import {
 import { State } from './state.ts'
 import { Timeline } from './timeline.ts'
 import { Topic, TopicStatus } from './topic.ts'
-import type { Database } from './database.ts'
+import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import type { Pins } from './pins.ts'
 
@@ -59,7 +59,7 @@ export interface SessionDeps {
   readonly id: string
   readonly userId: string
   readonly device: Device
-  readonly database: Database
+  readonly database: SessionDatabase
   readonly pins: Pins
   readonly realtime: RealtimeClient
   readonly trustNewDevices: boolean
@@ -81,6 +81,7 @@ export class Session {
   readonly #shown: ChatMessage[] = []
   readonly #seqs = new Map<string, number>()
   #care: Topic | undefined
+  #unacknowledged: readonly string[] = []
   #status: TopicStatus = TopicStatus.waiting
 
   constructor(deps: SessionDeps) {
@@ -100,7 +101,8 @@ export class Session {
     this.#timeline = new Timeline({
       read: (position) => deps.database.messagesAfter(deps.id, position),
       deliver: async (row) => {
-        this.#show(await this.#judge(row, true))
+        const message = await this.#judge(row)
+        this.#show({ ...message, missing: this.#gap(row) })
       },
       clock: this.#clock,
     })
@@ -165,6 +167,7 @@ export class Session {
     if (listener.message !== undefined) for (const message of this.#shown) call(listener.message, message)
     if (listener.session !== undefined) call(listener.session, this.#state.row)
     if (listener.status !== undefined) call(listener.status, this.#status)
+    if (listener.devices !== undefined && this.#unacknowledged.length > 0) call(listener.devices, this.#unacknowledged)
   }
 
   /**
@@ -177,7 +180,7 @@ export class Session {
 
   /** Verifies and opens one row of `messages`, wherever it comes from. */
   async open(row: unknown): Promise<ChatMessage> {
-    return this.#judge(parseMessage(row), false)
+    return this.#judge(parseMessage(row))
   }
 
   /** The consent of the session's client. */
@@ -208,6 +211,7 @@ export class Session {
     const row = this.#state.devices.find((one) => one.id === deviceId)
     if (row === undefined) throw new EnvelopeError('roster', `device ${deviceId} is not there`)
     await this.#deps.pins.acknowledge(row)
+    this.#unacknowledged = this.#unacknowledged.filter((one) => one !== deviceId)
   }
 
   /** Tries at once what waits for the network: call it when the browser is online again. */
@@ -228,13 +232,13 @@ export class Session {
   }
 
   /** Opens a row, or says why not. Throws only what may be otherwise a moment later. */
-  async #judge(row: MessageRow, live: boolean): Promise<ChatMessage> {
+  async #judge(row: MessageRow): Promise<ChatMessage> {
     const device = this.#state.devices.find((one) => one.id === row.sender_device_id)
     const place = {
       id: row.id,
       position: row.position,
       watched: row.assisted,
-      missing: live ? this.#gap(row) : 0,
+      missing: 0,
       at: new Date(row.created_at),
     }
     const userId = device?.user_id ?? row.sender_id
@@ -295,9 +299,11 @@ export class Session {
     const waiting = await this.#state.unacknowledged()
     if (this.#deps.trustNewDevices) {
       for (const id of waiting) await this.acknowledge(id)
-    } else if (waiting.length > 0) {
-      this.#events.emit('devices', waiting)
+      return
     }
+    const news = waiting.some((id) => !this.#unacknowledged.includes(id))
+    this.#unacknowledged = waiting
+    if (news) this.#events.emit('devices', waiting)
   }
 
   #joinCare(): void {

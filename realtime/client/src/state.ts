@@ -4,7 +4,7 @@ import { makeEpoch, openEpoch, type Epoch } from './epoch.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'
 import { fields, json, list } from './parse.ts'
 import { Role, parseRoster, rosterHash, type MemberJson, type Roster } from './roster.ts'
-import type { Database } from './database.ts'
+import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import type { Pins } from './pins.ts'
 import {
@@ -20,7 +20,7 @@ const MaxEpochAttempts = 6
 export interface StateDeps {
   readonly id: string
   readonly device: Device
-  readonly database: Database
+  readonly database: SessionDatabase
   readonly pins: Pins
   readonly now: () => number
 }
@@ -42,6 +42,8 @@ export class State {
   readonly #excluded = new Set<string>()
   readonly #nextSeq = new Map<number, number>()
   #now: Snapshot | undefined
+  #reading: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
 
   constructor(deps: StateDeps) {
     this.#deps = deps
@@ -68,8 +70,22 @@ export class State {
     return this.#snapshot.consents
   }
 
-  /** Reads everything again. What is open stays open for reading; sending looks at it anew. */
-  async refresh(): Promise<void> {
+  /**
+   * Reads everything again; callers who come while a read is under way share the one after it. What is open stays open for
+   * reading; sending looks at it anew.
+   */
+  refresh(): Promise<void> {
+    this.#next ??= this.#reading
+      .catch(() => undefined) // told to whoever asked for it
+      .then(() => {
+        this.#next = undefined
+        this.#reading = this.#read()
+        return this.#reading
+      })
+    return this.#next
+  }
+
+  async #read(): Promise<void> {
     const { database, id, device } = this.#deps
     const row = await database.session(id)
     if (row === undefined) throw new SessionError('not_participant', `session ${id} is not there, or not for you`)
@@ -139,9 +155,10 @@ export class State {
     }
   }
 
-  /** Devices that a person must acknowledge before anything is sent. */
-  unacknowledged(): Promise<readonly string[]> {
-    return this.#deps.pins.meet(this.expectedDevices())
+  /** Devices that a person must acknowledge before anything is sent. Pins, on the way, whoever is met for the first time. */
+  async unacknowledged(): Promise<readonly string[]> {
+    const expected = new Set(this.expectedDevices().map((row) => row.id))
+    return (await this.#deps.pins.meet(this.#snapshot.devices)).filter((kid) => expected.has(kid))
   }
 
   /** The epoch to send under: the newest if it still fits, or a new one. */

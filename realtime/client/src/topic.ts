@@ -1,4 +1,4 @@
-import type { RealtimeChannel, RealtimeClient } from '@supabase/realtime-js'
+import { REALTIME_SUBSCRIBE_STATES, type RealtimeChannel, type RealtimeClient } from '@supabase/realtime-js'
 import { fields, optionalText, text, type Fields } from './parse.ts'
 
 /** A durable broadcast of the sidecar: the row that was committed, and its place in the log. */
@@ -62,10 +62,10 @@ export class Topic {
     this.#channel.subscribe((status) => {
       if (this.#left) return
       switch (status) {
-        case 'SUBSCRIBED':
+        case REALTIME_SUBSCRIBE_STATES.SUBSCRIBED:
           this.#listener.status(TopicStatus.joined)
           break
-        case 'CLOSED':
+        case REALTIME_SUBSCRIBE_STATES.CLOSED:
           this.#listener.status(TopicStatus.ended)
           break
         default:

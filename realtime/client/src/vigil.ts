@@ -30,8 +30,7 @@ export class Vigil {
   readonly realtime: RealtimeClient
   readonly userId: string
   readonly #database: Database
-  readonly #store: Store
-  readonly #account: string
+  readonly #pins: Pins
   readonly #device: Device
   readonly #trust: boolean
   readonly #sessions = new Set<Session>()
@@ -41,16 +40,14 @@ export class Vigil {
     readonly realtime: RealtimeClient
     readonly userId: string
     readonly database: Database
-    readonly store: Store
-    readonly account: string
+    readonly pins: Pins
     readonly device: Device
     readonly trust: boolean
   }) {
     this.realtime = parts.realtime
     this.userId = parts.userId
     this.#database = parts.database
-    this.#store = parts.store
-    this.#account = parts.account
+    this.#pins = parts.pins
     this.#device = parts.device
     this.#trust = parts.trust
   }
@@ -67,7 +64,7 @@ export class Vigil {
       userId: this.userId,
       device: this.#device,
       database: this.#database,
-      pins: new Pins(this.#store, this.#account),
+      pins: this.#pins,
       realtime: this.realtime,
       trustNewDevices: this.#trust,
     })
@@ -118,7 +115,8 @@ export async function vigil(supabase: Supabase, url: string, options: VigilOptio
   const device = await registeredDevice(database, store, account, userId, options.label ?? null)
   const v = new Vigil({
     realtime: connect(supabase, url, options),
-    userId, database, store, account, device,
+    userId, database, device,
+    pins: new Pins(store, account),
     trust: options.newDevices === 'trust',
   })
   v.follow(supabase)
