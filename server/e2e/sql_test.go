@@ -1,0 +1,336 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"vigil/server/pgtest"
+)
+
+// What is tested here needs several connections, or the same migrations twice: the rest of sql/ is tested in SQL (sql/tests).
+
+func TestSQL(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{15, 17} {
+		t.Run(fmt.Sprintf("on %d", version), func(t *testing.T) {
+			c := pgtest.Start(t, pgtest.Options{Version: version})
+			tests := map[string]func(*testing.T, *pgtest.Cluster){
+				"the migrations run twice with the same end":     sqlMigrationsTwice,
+				"the seed runs twice":                            sqlSeedTwice,
+				"positions are dense under concurrent senders":   sqlDensePositions,
+				"no message passes a revocation":                 sqlRevocations,
+				"schema changes are announced where they may be": sqlSchemaChanges,
+			}
+			for name, test := range tests {
+				t.Run(name, func(t *testing.T) { test(t, c) })
+			}
+		})
+	}
+}
+
+// sqlPeople is a database with the people of sql/tests/fixtures.
+func sqlPeople(t *testing.T, c *pgtest.Cluster) (*pgtest.Database, *pgxpool.Pool) {
+	t.Helper()
+	d := c.Database(t)
+	scripts := []pgtest.Script{sqlScript(t, "sql/tests/fixtures/people.sql"), sqlScript(t, "sql/tests/fixtures/alert.sql")}
+	if err := c.Run(t.Context(), pgtest.RoleSuperuser, d.Name, scripts); err != nil {
+		t.Fatal(err)
+	}
+	return d, d.Pool(t, pgtest.RoleSuperuser)
+}
+
+func sqlScript(t *testing.T, name string) pgtest.Script {
+	t.Helper()
+	root, err := pgtest.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pgtest.Script{Name: name, SQL: string(data)}
+}
+
+// sqlShape lists everything that the migrations make, one fact a line.
+const sqlShape = `
+	select format('column %s.%s %s %s %s %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attacl,
+		pg_get_expr(d.adbin, d.adrelid)) as fact
+	from pg_attribute a
+	join pg_class c on c.oid = a.attrelid
+	left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+	where a.attnum > 0 and c.relkind in ('r', 'v') and c.relnamespace::regnamespace::text in ('public', 'private', 'relay')
+	union all
+	select format('table %s %s %s %s %s', oid::regclass, relacl, relrowsecurity, relreplident, reloptions) || obj_description(oid, 'pg_class')
+	from pg_class where relkind in ('r', 'v') and relnamespace::regnamespace::text in ('public', 'private', 'relay')
+	union all
+	select format('index %s %s', indexdef, '') from pg_indexes where schemaname in ('public', 'private', 'relay')
+	union all
+	select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+	from pg_constraint where connamespace::regnamespace::text in ('public', 'private', 'relay')
+	union all
+	select format('trigger %s %s', tgrelid::regclass, pg_get_triggerdef(oid)) from pg_trigger where not tgisinternal
+	union all
+	select format('policy %s %s %s %s %s %s', tablename, policyname, roles, cmd, qual, with_check)
+	from pg_policies where schemaname in ('public', 'private', 'relay')
+	union all
+	select format('function %s %s', pg_get_functiondef(oid), proacl)
+	from pg_proc where pronamespace::regnamespace::text in ('public', 'private', 'relay')
+	union all
+	select format('publication %s %s %s %s', pubname, tablename, attnames, rowfilter) from pg_publication_tables
+	union all
+	select format('schema %s %s', nspname, nspacl) from pg_namespace where nspname in ('public', 'private', 'relay')
+	union all
+	select format('member %s %s', roleid::regrole, to_jsonb(m) - array['oid', 'grantor']) from pg_auth_members m where member = 'vigil'::regrole
+	union all
+	select format('row %s %s', extension, action) from relay.permissions
+	order by 1`
+
+func sqlMigrationsTwice(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	migrations, err := pgtest.Migrations()
+	if err != nil || len(migrations) == 0 {
+		t.Fatalf("read %d migrations: %v", len(migrations), err)
+	}
+	d, admin := sqlPeople(t, c)
+	shape := func() []string {
+		rows, err := admin.Query(t.Context(), sqlShape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return facts
+	}
+	once := shape()
+	if err := c.Run(t.Context(), pgtest.RoleOwner, d.Name, migrations); err != nil {
+		t.Fatalf("run the migrations a second time, over data: %v", err)
+	}
+	twice := shape()
+	if slices.Equal(once, twice) {
+		return
+	}
+	for _, fact := range once {
+		if !slices.Contains(twice, fact) {
+			t.Errorf("only after the first run: %s", fact)
+		}
+	}
+	for _, fact := range twice {
+		if !slices.Contains(once, fact) {
+			t.Errorf("only after the second run: %s", fact)
+		}
+	}
+}
+
+func sqlSeedTwice(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	d := c.Database(t)
+	seed := sqlScript(t, "sql/seed/demo.sql")
+	for range 2 {
+		if err := c.Run(t.Context(), pgtest.RoleOwner, d.Name, []pgtest.Script{seed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var modes []string
+	const query = "select array_agg(mode order by mode) from public.sessions"
+	if err := d.Pool(t, pgtest.RoleOwner).QueryRow(t.Context(), query).Scan(&modes); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(modes, []string{"assisted", "strict"}) {
+		t.Errorf("the seed has sessions %v, not one of each kind", modes)
+	}
+}
+
+// The twenty statements of the README are those that pgTAP runs, word for word.
+func TestTheREADMEsStatementsAreTheTestedOnes(t *testing.T) {
+	t.Parallel()
+	var shown, tested []string
+	for _, m := range regexp.MustCompile("(?s)   ```sql\n(.*?)   ```").FindAllStringSubmatch(sqlScript(t, "sql/README.md").SQL, -1) {
+		shown = append(shown, strings.ReplaceAll(strings.TrimPrefix(m[1], "   "), "\n   ", "\n"))
+	}
+	for _, m := range regexp.MustCompile(`(?s)\$admin\$\n(.*?)\$admin\$`).FindAllStringSubmatch(sqlScript(t, "sql/tests/admin_statements.sql").SQL, -1) {
+		tested = append(tested, m[1])
+	}
+	if len(shown) != 20 || len(tested) != 20 {
+		t.Fatalf("the README shows %d statements and pgTAP runs %d, not twenty", len(shown), len(tested))
+	}
+	for i := range shown {
+		if strings.TrimRight(shown[i], "\n ") != strings.TrimRight(tested[i], "\n ") {
+			t.Errorf("statement %d:\n%s\nis tested as:\n%s", i+1, shown[i], tested[i])
+		}
+	}
+}
+
+// Many senders at once: positions are dense, and each assisted message names the one before it.
+func sqlDensePositions(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	const senders, each = 6, 40
+	_, admin := sqlPeople(t, c)
+	var group errgroup.Group
+	for s := range senders {
+		who := []string{"clio", "theo"}[s%2]
+		group.Go(func() error {
+			for n := range each {
+				if err := sqlSend(t.Context(), admin, who, 1000*(s+1)+n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var dense, linked bool
+	var last, assisted int64
+	const query = `
+		select max(m.position) = count(*) and min(m.position) = 1,
+			bool_and(m.previous_assisted_position = m.position - 1), max(c.last_position), max(c.last_assisted_position)
+		from public.messages m
+		join public.session_counters c on c.session_id = m.session_id
+		where m.session_id = tests.session('assisted')`
+	if err := admin.QueryRow(t.Context(), query).Scan(&dense, &linked, &last, &assisted); err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(senders*each + 1); !dense || !linked || last != want || assisted != want {
+		t.Errorf("dense %t, linked %t, last position %d, last assisted %d, want %d", dense, linked, last, assisted, want)
+	}
+}
+
+func sqlSend(ctx context.Context, pool *pgxpool.Pool, who string, seq int) error {
+	const send = "select tests.act($1, tests.message_command($1, tests.session('assisted'), $2))"
+	_, err := pool.Exec(ctx, send, who, seq)
+	return err
+}
+
+// A change that takes access away waits for a message in flight, and no message passes it afterwards.
+func sqlRevocations(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	changes := map[string]string{
+		"the membership ends":     "update public.memberships set ended_at = now() where user_id = tests.id('theo')",
+		"the participant leaves":  "update public.session_participants set ended_at = now() where user_id = tests.id('theo')",
+		"a device is revoked":     "update public.devices set revoked_at = now() where id = tests.device('theo')",
+		"consent is withdrawn":    "select tests.act('clio', $$select public.withdraw_consent(md5('consent assisted')::uuid, tests.bytes('w', 86))$$)",
+		"the session is paused":   "select tests.act('theo', format('select public.pause_session(%L)', tests.session('assisted')))",
+		"an operator ends it":     "update public.sessions set status = 'ended' where id = tests.session('assisted')",
+		"the mode becomes strict": "update public.sessions set mode = 'strict' where id = tests.session('assisted')",
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			_, admin := sqlPeople(t, c)
+			sqlRevoke(t, admin, change)
+		})
+	}
+}
+
+func sqlRevoke(t *testing.T, admin *pgxpool.Pool, change string) {
+	t.Helper()
+	ctx := t.Context()
+	tx, err := admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	const send = "select tests.act('theo', tests.message_command('theo', tests.session('assisted'), 7))"
+	if _, err := tx.Exec(ctx, send); err != nil {
+		t.Fatal(err)
+	}
+	impatient := func(conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, "set lock_timeout = '200ms'; "+change)
+		return err
+	}
+	var refused *pgconn.PgError
+	if err := admin.AcquireFunc(ctx, impatient); !errors.As(err, &refused) || refused.Code != "55P03" {
+		t.Fatalf("the change did not wait for the message in flight: %v", err)
+	}
+	waiting := make(chan error, 1)
+	go func() { // ends when the transaction does; received from below
+		_, err := admin.Exec(ctx, "set lock_timeout = 0; "+change)
+		waiting <- err
+	}()
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-waiting:
+		if err != nil {
+			t.Fatalf("the change after the message: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the change still waits")
+	}
+	if err := sqlSend(ctx, admin, "theo", 8); err == nil {
+		t.Fatal("a message passed the change")
+	}
+}
+
+// Where the event trigger may be made, DDL enters the log as a hint, in the transaction that did it.
+func sqlSchemaChanges(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	d, admin := sqlPeople(t, c)
+	ctx := t.Context()
+	count := func() (n int) {
+		const query = "select count(*) from pg_event_trigger where evtname = 'vigil_ddl'"
+		if err := admin.QueryRow(ctx, query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if count() != 0 {
+		t.Fatal("postgres, who is no superuser, has made an event trigger: this is not plain Postgres")
+	}
+	if err := c.Run(ctx, pgtest.RoleSuperuser, d.Name, []pgtest.Script{sqlScript(t, "sql/migrations/20260101003400_schema_changes.sql")}); err != nil {
+		t.Fatal(err)
+	}
+	if count() != 1 {
+		t.Fatal("a superuser's run did not make the event trigger")
+	}
+	const slot = "vigil_schema_changes"
+	if _, err := admin.Exec(ctx, "select pg_create_logical_replication_slot($1, 'pgoutput')", slot); err != nil {
+		t.Fatal(err)
+	}
+	heard := func() (n int) {
+		const query = `
+			select count(*) from pg_logical_slot_get_binary_changes($1, null, null,
+				'proto_version', '1', 'publication_names', 'vigil_rows', 'messages', 'true')
+			where position('vigil.ddl'::bytea in data) > 0`
+		if err := admin.QueryRow(ctx, query, slot).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, ddl := range []string{
+		`alter policy "vigil reads sessions" on public.sessions using (false)`,
+		`drop policy "vigil reads sessions" on public.sessions`,
+		"revoke select on public.sessions from vigil",
+		"create or replace function private.sessions_of_caller() returns setof uuid language sql stable as 'select null::uuid'",
+	} {
+		if _, err := admin.Exec(ctx, ddl); err != nil {
+			t.Fatal(err)
+		}
+		if n := heard(); n != 1 {
+			t.Errorf("%d messages after: %s", n, ddl)
+		}
+	}
+	if _, err := admin.Exec(ctx, "update public.sessions set scheduled_for = now()"); err != nil {
+		t.Fatal(err)
+	}
+	if n := heard(); n != 0 {
+		t.Errorf("%d messages after a change of rows", n)
+	}
+}
