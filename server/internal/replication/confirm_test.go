@@ -88,7 +88,9 @@ func TestAHeartbeatMovesTheSlotOfAnIdleProject(t *testing.T) {
 			t.Error("a heartbeat was stored")
 		}
 		fail <- errTest
-		f.until("a failed heartbeat is told", func() bool { return r.State().HeartbeatError == nil && len(fail) == 0 || errors.Is(r.State().HeartbeatError, errTest) })
+		f.until("a failed heartbeat is told", func() bool {
+			return r.State().HeartbeatError == nil && len(fail) == 0 || errors.Is(r.State().HeartbeatError, errTest)
+		})
 		r.stop()
 	})
 }

@@ -25,7 +25,7 @@ func TestEveryKindOfChangeArrivesInCommitOrder(t *testing.T) {
 			"insert items (id=9 body=null note=null)", `message vigil.ddl "hint"`, "truncate items",
 		)
 		for _, c := range f.chunks() {
-			if !c.Last || c.End <= c.Commit || c.XID == 0 || time.Since(c.CommittedAt) > time.Hour || time.Until(c.CommittedAt) > time.Minute {
+			if c.Last && c.End <= c.Commit || c.XID == 0 || time.Since(c.CommittedAt) > time.Hour || time.Until(c.CommittedAt) > time.Minute {
 				t.Errorf("chunk %+v", c)
 			}
 		}

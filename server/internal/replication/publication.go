@@ -90,8 +90,9 @@ func comparePublication(w, h Publication) []Problem {
 	if wants, has := operations(w), operations(h); wants != has {
 		add("", fmt.Sprintf("publishes %q instead of %q", has, wants), fmt.Sprintf("alter publication %s set (publish = '%s');", name, wants))
 	}
-	if w.ViaRoot != h.ViaRoot {
+	if w.ViaRoot != h.ViaRoot { // the tables' names depend on it
 		add("", "publishes partitions under the wrong name", fmt.Sprintf("alter publication %s set (publish_via_partition_root = %t);", name, w.ViaRoot))
+		return problems
 	}
 	if w.Tables == nil {
 		return problems

@@ -150,6 +150,7 @@ func (s *session) slot(ctx context.Context, recreate, expected bool) (slot Slot,
 		if err := pglogrepl.DropReplicationSlot(asking, s.conn, s.c.Slot, pglogrepl.DropReplicationSlotOptions{}); err != nil {
 			return *found, false, fmt.Errorf("drop slot %s: %w", s.c.Slot, classifyStream(err, s.c.Slot))
 		}
+		s.server.UsedSlots--
 	} else if expected && !recreate {
 		return Slot{}, false, slotGone(s.c.Slot, nil)
 	}

@@ -61,6 +61,7 @@ func (s *stream) run(ctx context.Context) error {
 
 func (s *stream) loop(ctx context.Context, g *gulps, ticker *time.Ticker) error {
 	for {
+		ticked := false
 		select {
 		case buf, ok := <-g.full:
 			if !ok {
@@ -73,6 +74,7 @@ func (s *stream) loop(ctx context.Context, g *gulps, ticker *time.Ticker) error 
 			g.give(buf)
 		case <-s.oldest():
 		case <-ticker.C:
+			ticked = true
 			if err := s.tick(); err != nil {
 				return err
 			}
@@ -82,7 +84,9 @@ func (s *stream) loop(ctx context.Context, g *gulps, ticker *time.Ticker) error 
 		if err := s.settle(); err != nil {
 			return err
 		}
-		if s.asm.ended > 0 && len(s.inFlight) == 0 { // else: what comes meanwhile shares the next append
+		// What comes while an append is in flight shares the next one. A transaction whose rest is on its way is waited
+		// for, but not past a tick: those before it in the entry are complete.
+		if s.asm.ended > 0 && len(s.inFlight) == 0 && (!s.asm.in || ticked) {
 			if err := s.flush(ctx); err != nil {
 				return err
 			}
