@@ -89,13 +89,41 @@ func (a *appender) nextSeq() uint64 {
 	return a.next
 }
 
-// resync says where the stream ends. It does nothing while appends are in flight and none has failed.
-func (a *appender) resync(last uint64) {
+// settle waits until nothing is in flight, reads where the stream ends, and lets the next append go on from there. Only the
+// one who appends may call it: in between, nothing may be sent.
+func (a *appender) settle(ctx context.Context, last func(context.Context) (uint64, error)) (uint64, error) {
+	if err := a.drain(ctx); err != nil {
+		return 0, err
+	}
+	seq, err := last(ctx)
+	if err != nil {
+		return 0, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.next == 0 {
-		a.next, a.broken = last+1, nil
+	a.next, a.broken = seq+1, nil
+	return seq, nil
+}
+
+// drain waits until everything in flight is stored or has failed.
+func (a *appender) drain(ctx context.Context) error {
+	stop := a.wakeWith(ctx)
+	defer stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.inFlight) > 0 && ctx.Err() == nil {
+		a.room.Wait()
 	}
+	return context.Cause(ctx)
+}
+
+// wakeWith wakes whoever waits for room when ctx ends.
+func (a *appender) wakeWith(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.room.Broadcast()
+	})
 }
 
 // append sends one entry; seq must be the next one. It blocks while the window is full.
@@ -103,11 +131,7 @@ func (a *appender) append(ctx context.Context, subject string, seq uint64, data 
 	if err := a.admit(len(data)); err != nil {
 		return nil, err // nothing was sent: what is in flight goes on, and the same append may be tried again
 	}
-	stop := context.AfterFunc(ctx, func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.room.Broadcast()
-	})
+	stop := a.wakeWith(ctx)
 	defer stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,7 +146,7 @@ func (a *appender) append(ctx context.Context, subject string, seq uint64, data 
 	case a.next == 0 && a.broken != nil:
 		return nil, a.broken
 	case a.next == 0:
-		return nil, fmt.Errorf("%w: last sequence was not read", ErrConflict)
+		return nil, fmt.Errorf("%w: Last was not called", ErrConflict)
 	case a.next != seq:
 		return nil, fmt.Errorf("%w: append of %d, next is %d", ErrConflict, seq, a.next)
 	}

@@ -48,7 +48,7 @@ func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, m
 	if from != 0 {
 		c.seq = from - 1
 	}
-	if c.known, err = l.lastSeq(ctx); err != nil {
+	if c.known, err = l.LastSeq(ctx); err != nil {
 		return err
 	}
 	if c.revision, err = l.setPosition(ctx, durable, c.revision, c.seq); err != nil { // any other process stops here
@@ -60,14 +60,6 @@ func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, m
 		return nil
 	}
 	return err
-}
-
-func (l *Log) lastSeq(ctx context.Context) (uint64, error) {
-	info, err := l.stream.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read state of LOG: %w", classify(err))
-	}
-	return info.State.LastSeq, nil
 }
 
 // open starts an ordered reader at seq. It survives reconnects; entries come in order and once.

@@ -40,23 +40,28 @@ func newLog(b *Bus, stream jetstream.Stream, app *appender) *Log {
 // Nonce was made with the stream. Another nonce is another LOG, whose sequences say nothing about this one's.
 func (l *Log) Nonce() string { return l.nonce }
 
-// Last returns the last entry; 0 and nil when LOG never had one. After a failed append it reads where LOG really ends, and
-// the next append goes on from there.
+// Last returns the last entry; 0 and nil when LOG never had one. It waits for the appends in flight, reads where LOG really
+// ends, and lets the next append go on from there, also after a failed one. Only the one who appends may call it: a
+// second caller would hide a failure from the first, whose later entries would then be stored without the failed one.
 func (l *Log) Last(ctx context.Context) (uint64, []byte, error) {
+	seq, err := l.app.settle(ctx, l.LastSeq)
+	if err != nil || seq == 0 {
+		return 0, nil, err
+	}
+	m, err := l.stream.GetMsg(ctx, seq)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: read last entry %d of LOG: %w", ErrDamaged, seq, classify(err))
+	}
+	return seq, m.Data, nil
+}
+
+// LastSeq is the sequence of the last entry; 0 when LOG never had one. Unlike Last it does not touch the appends.
+func (l *Log) LastSeq(ctx context.Context) (uint64, error) {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
-		return 0, nil, fmt.Errorf("read state of LOG: %w", classify(err))
+		return 0, fmt.Errorf("read state of LOG: %w", classify(err))
 	}
-	var data []byte
-	if info.State.LastSeq > 0 {
-		m, err := l.stream.GetMsg(ctx, info.State.LastSeq)
-		if err != nil {
-			return 0, nil, fmt.Errorf("%w: read last entry %d of LOG: %w", ErrDamaged, info.State.LastSeq, classify(err))
-		}
-		data = m.Data
-	}
-	l.app.resync(info.State.LastSeq)
-	return info.State.LastSeq, data, nil
+	return info.State.LastSeq, nil
 }
 
 // First is the sequence of the oldest entry kept; one past the last when there is none.
@@ -120,7 +125,7 @@ func (l *Log) Lag(ctx context.Context) (map[string]uint64, error) {
 
 // PurgePassed removes what every durable had passed LogKeep before now, and never the last entry. Run calls it.
 func (l *Log) PurgePassed(ctx context.Context, now time.Time) error {
-	last, _, err := l.Last(ctx)
+	last, err := l.LastSeq(ctx)
 	if err != nil {
 		return err
 	}

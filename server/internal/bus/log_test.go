@@ -26,6 +26,63 @@ func TestAppendGivesDenseSequencesAndLastIsTheLast(t *testing.T) {
 	}
 }
 
+// TestLastWaitsForWhatIsInFlight: else a writer that begins again could append twice what is about to be stored.
+func TestLastWaitsForWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	b := open(t, config(t))
+	for i := range 200 {
+		if _, err := b.Log().Append(t.Context(), fmt.Appendf(nil, "entry %d", i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seq, data, err := b.Log().Last(t.Context()); seq != 200 || string(data) != "entry 200" || err != nil {
+		t.Fatalf("last: %d %q %v", seq, data, err)
+	}
+	fill(t, b, 201, 1)
+	for range 300 {
+		if _, err := b.Topics().Append(t.Context(), "session:a", b.Topics().Next(), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seq, err := b.Topics().Last(t.Context()); seq != 300 || err != nil {
+		t.Fatalf("last: %d %v", seq, err)
+	}
+}
+
+// TestReadersDoNotMendTheWriter: a purge, a lag, a reader between a failed append and the writer's next one must not let that one
+// through, or the failed one would be missing.
+func TestReadersDoNotMendTheWriter(t *testing.T) {
+	t.Parallel()
+	b := open(t, config(t))
+	fill(t, b, 1, 3)
+	rival := b.Rival(t)
+	p, err := rival.Append(t.Context(), []byte("of the rival"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = b.Log().Append(t.Context(), []byte("lost")); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	purge(t, b)
+	collect(t, b, bus.Pipeline, 4)
+	if _, err := b.Stats(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Log().First(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Health(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Log().Append(t.Context(), []byte("behind the lost one")); !errors.Is(err, bus.ErrConflict) {
+		t.Fatalf("the next append: %v", err)
+	}
+}
+
 func TestEntriesSurviveARestart(t *testing.T) {
 	t.Parallel()
 	c := config(t)

@@ -95,13 +95,16 @@ func (t *Topics) setMeta(ctx context.Context, config jetstream.StreamConfig, key
 	return nil
 }
 
-// Last is the last sequence given out; 0 when none was. After a failed append it also lets the next one go on from there.
-func (t *Topics) Last(ctx context.Context) (uint64, error) {
+// Last is the last sequence given out; 0 when none was. It waits for the appends in flight and lets the next one go on from
+// there, also after a failed one. Only the one who appends may call it; see Log.Last.
+func (t *Topics) Last(ctx context.Context) (uint64, error) { return t.app.settle(ctx, t.LastSeq) }
+
+// LastSeq is Last for those who only read.
+func (t *Topics) LastSeq(ctx context.Context) (uint64, error) {
 	info, err := t.stream.Info(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read state of TOPICS: %w", classify(err))
 	}
-	t.app.resync(info.State.LastSeq)
 	return info.State.LastSeq, nil
 }
 

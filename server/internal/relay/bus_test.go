@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type logOf struct{ *bus.Log }
 
 func (l logOf) Bounds(ctx context.Context) (first, last uint64, err error) {
-	if last, _, err = l.Last(ctx); err != nil {
+	if last, err = l.LastSeq(ctx); err != nil {
 		return 0, 0, err
 	}
 	first, err = l.First(ctx)
@@ -45,6 +45,8 @@ func (t topicsOf) Resume(ctx context.Context) (relay.TopicEntry, bool, error) {
 	e, ok, err := t.LastEntry(ctx)
 	return relay.TopicEntry(e), ok, err
 }
+
+func (t topicsOf) Last(ctx context.Context) (uint64, error) { return t.LastSeq(ctx) }
 
 func (t topicsOf) Append(ctx context.Context, topic string, seq uint64, data []byte) (relay.Pending, error) {
 	return t.Topics.Append(ctx, topic, seq, data)
@@ -177,7 +179,7 @@ func everything(tb testing.TB, b *bus.Bus) []topicEntry {
 	tb.Helper()
 	ctx, stop := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer stop()
-	last, err := b.Topics().Last(ctx)
+	last, err := b.Topics().LastSeq(ctx)
 	if err != nil {
 		tb.Fatal(err)
 	}
