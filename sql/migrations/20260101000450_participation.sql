@@ -1,17 +1,23 @@
 -- Who is calling, and who takes part: the facts that triggers and policies rest on. None of them is granted to a client to call
--- but those that a policy names.
+-- but those that a policy names. What every message and every policy calls is plpgsql, whose plans are kept for the connection: an SQL
+-- function of this kind (security definer, with a search_path) is planned anew at every call.
 
 -- Signing out deletes the row in auth.sessions, but the token lives until it expires: a caller is someone whose login still stands.
 create or replace function private.caller()
 returns uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select l.user_id
-  from auth.sessions l
-  where l.id = (auth.jwt() ->> 'session_id')::uuid
-    and l.user_id = auth.uid()
-    and (l.not_after is null or l.not_after > now())
+#variable_conflict use_column
+begin
+  return (
+    select l.user_id
+    from auth.sessions l
+    where l.id = (auth.jwt() ->> 'session_id')::uuid
+      and l.user_id = auth.uid()
+      and (l.not_after is null or l.not_after > now())
+  );
+end
 $$;
 comment on function private.caller() is 'auth.uid(), if the login named by the token''s session_id still stands; else null.';
 
@@ -38,55 +44,63 @@ $$;
 -- The caller's live memberships. Staff of an organisation that requires aal2 have none without it.
 create or replace function private.memberships_of_caller()
 returns table (organization_id uuid, role text)
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   select m.organization_id, m.role
   from public.memberships m
   join public.organizations o on o.id = m.organization_id
   where m.user_id = (select private.caller())
     and m.ended_at is null
-    and (m.role = 'client' or not o.require_aal2 or (select auth.jwt() ->> 'aal') = 'aal2')
+    and (m.role = 'client' or not o.require_aal2 or (select auth.jwt() ->> 'aal') = 'aal2');
+end
 $$;
 
--- A participant is a client by a client's membership, a therapist by a therapist's or a supervisor's.
-create or replace function private.role_fits(participant_role text, membership_role text)
-returns boolean
-language sql immutable parallel safe
-set search_path = ''
-as $$
-  select (participant_role = 'client' and membership_role = 'client')
-    or (participant_role = 'therapist' and membership_role in ('therapist', 'supervisor'))
-$$;
+-- In what follows a participant is a client by a client's membership, a therapist by a therapist's or a supervisor's:
+--   (p.role = 'client') = (m.role = 'client') and m.role <> 'admin'
 
 -- As what the caller takes part in one session, or null. The same rule as private.sessions_of_participant(), for one.
 create or replace function private.participation(session uuid)
 returns text
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select p.role
-  from public.session_participants p
-  join private.memberships_of_caller() m on m.organization_id = p.organization_id
-  where p.session_id = session
-    and p.user_id = (select private.caller())
-    and p.ended_at is null
-    and private.role_fits(p.role, m.role)
+#variable_conflict use_column
+begin
+  return (
+    select p.role
+    from public.session_participants p
+    join private.memberships_of_caller() m on m.organization_id = p.organization_id
+    where p.session_id = session
+      and p.user_id = (select private.caller())
+      and p.ended_at is null
+      and (p.role = 'client') = (m.role = 'client')
+      and m.role <> 'admin'
+  );
+end
 $$;
 
 -- Everyone who takes part, whoever asks.
 create or replace function private.active_participants(session uuid)
 returns table (user_id uuid, role text)
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   select p.user_id, p.role
   from public.session_participants p
   join public.memberships m on m.organization_id = p.organization_id and m.user_id = p.user_id
   where p.session_id = session
     and p.ended_at is null
     and m.ended_at is null
-    and private.role_fits(p.role, m.role)
+    and (p.role = 'client') = (m.role = 'client')
+    and m.role <> 'admin';
+end
 $$;
 
 -- The sidecar's key that new epochs must include: the newest that is not revoked.
@@ -121,7 +135,6 @@ revoke all on function private.caller() from public;
 revoke all on function private.login_is_live() from public;
 revoke all on function private.live_logins(uuid[]) from public;
 revoke all on function private.memberships_of_caller() from public;
-revoke all on function private.role_fits(text, text) from public;
 revoke all on function private.participation(uuid) from public;
 revoke all on function private.active_participants(uuid) from public;
 revoke all on function private.analysis_device() from public;

@@ -38,12 +38,13 @@ create index if not exists epoch_wraps_device_id_idx on public.epoch_wraps (devi
 
 create or replace function private.next_epoch(session uuid)
 returns int
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select coalesce(max(e.epoch), 0) + 1
-  from public.session_epochs e
-  where e.session_id = session
+#variable_conflict use_column
+begin
+  return (select coalesce(max(e.epoch), 0) + 1 from public.session_epochs e where e.session_id = session);
+end
 $$;
 revoke all on function private.next_epoch(uuid) from public;
 

@@ -3,92 +3,121 @@
 
 create or replace function private.organizations_of_caller()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select m.organization_id from private.memberships_of_caller() m
+#variable_conflict use_column
+begin
+  return query select m.organization_id from private.memberships_of_caller() m;
+end
 $$;
 
 create or replace function private.organizations_of_staff()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select m.organization_id from private.memberships_of_caller() m where m.role in ('therapist', 'supervisor', 'admin')
+#variable_conflict use_column
+begin
+  return query select m.organization_id from private.memberships_of_caller() m where m.role in ('therapist', 'supervisor', 'admin');
+end
 $$;
 
 create or replace function private.organizations_of_supervisor()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select m.organization_id from private.memberships_of_caller() m where m.role = 'supervisor'
+#variable_conflict use_column
+begin
+  return query select m.organization_id from private.memberships_of_caller() m where m.role = 'supervisor';
+end
 $$;
 
 create or replace function private.organizations_of_admin()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select m.organization_id from private.memberships_of_caller() m where m.role = 'admin'
+#variable_conflict use_column
+begin
+  return query select m.organization_id from private.memberships_of_caller() m where m.role = 'admin';
+end
 $$;
 
 create or replace function private.sessions_of_participant()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   select p.session_id
   from public.session_participants p
   join private.memberships_of_caller() m on m.organization_id = p.organization_id
   where p.user_id = (select private.caller())
     and p.ended_at is null
-    and private.role_fits(p.role, m.role)
+    and (p.role = 'client') = (m.role = 'client')
+    and m.role <> 'admin';
+end
 $$;
 
 -- Therapists of their own sessions, supervisors of their organisation's, and whom an unresolved alert reached.
 create or replace function private.sessions_of_clinician()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
+  with m as materialized (
+    select c.organization_id, c.role from private.memberships_of_caller() c where c.role in ('therapist', 'supervisor')
+  )
   select p.session_id
   from public.session_participants p
-  join private.memberships_of_caller() m on m.organization_id = p.organization_id
+  join m on m.organization_id = p.organization_id
   where p.user_id = (select private.caller())
     and p.role = 'therapist'
     and p.ended_at is null
-    and m.role in ('therapist', 'supervisor')
   union
   select s.id
   from public.sessions s
-  join private.memberships_of_caller() m on m.organization_id = s.organization_id
+  join m on m.organization_id = s.organization_id
   where m.role = 'supervisor'
   union
   select r.session_id
   from public.alert_recipients r
-  join private.memberships_of_caller() m on m.organization_id = r.organization_id
+  join m on m.organization_id = r.organization_id
   where r.user_id = (select private.caller())
-    and r.ended_at is null
-    and m.role in ('therapist', 'supervisor')
+    and r.ended_at is null;
+end
 $$;
 
 create or replace function private.sessions_of_caller()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   select private.sessions_of_participant()
   union
-  select private.sessions_of_clinician()
+  select private.sessions_of_clinician();
+end
 $$;
 
 -- The caller's own inbox, once every organisation they serve as staff has the second factor it asks for.
 create or replace function private.inboxes_of_caller()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   select private.caller()
   where exists (select from private.organizations_of_staff())
     and not exists (
@@ -96,15 +125,19 @@ as $$
       where m.user_id = (select private.caller())
         and m.ended_at is null
         and m.organization_id not in (select private.organizations_of_caller())
-    )
+    );
+end
 $$;
 
 -- People whose name and devices the caller may see: of the sessions they see, and, for staff, of the organisation.
 create or replace function private.people_of_caller()
 returns setof uuid
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   select private.caller() where private.caller() is not null
   union
   select p.user_id
@@ -113,7 +146,8 @@ as $$
   union
   select m.user_id
   from public.memberships m
-  where m.organization_id in (select private.organizations_of_staff())
+  where m.organization_id in (select private.organizations_of_staff());
+end
 $$;
 
 revoke all on function private.organizations_of_caller() from public;
