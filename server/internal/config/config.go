@@ -60,11 +60,12 @@ type Config struct {
 	Issuer         string
 
 	Addr           string
-	MetricsAddr    string
+	OperatorAddr   string
 	AllowedOrigins []string
 	Proxy          bool
 	MaxBodyBytes   int64
 	RequestTimeout time.Duration
+	RatePerSecond  int64
 	DrainTimeout   time.Duration
 
 	DataDir         string
@@ -102,11 +103,12 @@ var Variables = []Variable{
 	{Name: "SUPABASE_JWKS_URL", Help: "Where the token keys are; SUPABASE_URL/auth/v1/.well-known/jwks.json when unset."},
 	{Name: "SUPABASE_JWT_ISSUER", Help: "The tokens' iss claim; SUPABASE_URL/auth/v1 when unset."},
 	{Name: "VIGIL_ADDR", Default: "127.0.0.1:8788", Help: "Address of the channel and the HTTP API."},
-	{Name: "VIGIL_METRICS_ADDR", Default: "127.0.0.1:8789", Help: "Address of /metrics; keep it private."},
+	{Name: "VIGIL_OPERATOR_ADDR", Default: "127.0.0.1:8789", Help: "Address of /metrics and /trace for operators; keep it private."},
 	{Name: "VIGIL_ALLOWED_ORIGINS", Help: "Comma-separated origins that browsers may come from, such as https://app.example. None when unset; * allows all (development only)."},
 	{Name: "VIGIL_PROXY", Default: "false", Help: "true: also pass /auth/v1 /rest/v1 /storage/v1 /functions/v1 on to SUPABASE_URL."},
 	{Name: "VIGIL_MAX_BODY_BYTES", Default: "1048576", Help: "Largest request body in bytes."},
 	{Name: "VIGIL_REQUEST_TIMEOUT", Default: "30s", Help: "Longest time for one HTTP request (not for a socket)."},
+	{Name: "VIGIL_RATE_PER_SECOND", Default: "50", Help: "Most HTTP requests and socket handshakes a second from one address; twice as many in a burst."},
 	{Name: "VIGIL_DRAIN_TIMEOUT", Default: "8s", Help: "How long a stop may take before what is left is cut off."},
 	{Name: "VIGIL_DATA_DIR", Default: ".vigil/data", Help: "Where the embedded bus keeps its files (ciphertext and ids only, encrypted at rest)."},
 	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR."},
@@ -138,7 +140,7 @@ func Parse(getenv func(string) string) (Config, error) {
 		JWKSURL:           p.http("SUPABASE_JWKS_URL"),
 		Issuer:            p.text("SUPABASE_JWT_ISSUER"),
 		Addr:              p.address("VIGIL_ADDR"),
-		MetricsAddr:       p.address("VIGIL_METRICS_ADDR"),
+		OperatorAddr:      p.address("VIGIL_OPERATOR_ADDR"),
 		AllowedOrigins:    p.origins("VIGIL_ALLOWED_ORIGINS"),
 		Proxy:             p.boolean("VIGIL_PROXY"),
 		MaxBodyBytes:      p.bytes("VIGIL_MAX_BODY_BYTES"),
@@ -173,7 +175,9 @@ type parser struct {
 	faults []error
 }
 
-func (p *parser) fault(name, want string) { p.faults = append(p.faults, fmt.Errorf("%s: %s", name, want)) }
+func (p *parser) fault(name, want string) {
+	p.faults = append(p.faults, fmt.Errorf("%s: %s", name, want))
+}
 
 func (p *parser) text(name string) string {
 	for _, v := range Variables {
@@ -252,9 +256,15 @@ func (p *parser) boolean(name string) bool {
 }
 
 func (p *parser) bytes(name string) int64 {
+	return p.positive(name, "must be a positive number of bytes")
+}
+
+func (p *parser) count(name string) int64 { return p.positive(name, "must be a positive whole number") }
+
+func (p *parser) positive(name, want string) int64 {
 	n, err := strconv.ParseInt(p.text(name), 10, 64)
 	if err != nil || n <= 0 {
-		p.fault(name, "must be a positive number of bytes")
+		p.fault(name, want)
 	}
 	return n
 }
@@ -298,4 +308,18 @@ func (p *parser) slot(name string) string {
 		p.fault(name, "may be 63 characters long at most")
 	}
 	return s
+}
+
+// Default returns what the variable is when it is unset. It panics for a name that is not in Variables.
+func Default(name string) string {
+	p := parser{getenv: func(string) string { return "" }}
+	return p.text(name)
+}
+
+// ProxyTarget is where Supabase's paths are passed on to; nil when they are not.
+func (c Config) ProxyTarget() *url.URL {
+	if !c.Proxy {
+		return nil
+	}
+	return c.SupabaseURL
 }

@@ -1,0 +1,50 @@
+package bus_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"vigil/server/internal/bus"
+)
+
+func TestCheckChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := bus.Config{Dir: dir, Key: "first key", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if err := bus.Check(t.Context(), c); err != nil {
+		t.Fatalf("no store yet: %v", err)
+	}
+	b, err := bus.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Check(t.Context(), c); !errors.Is(err, bus.ErrLocked) {
+		t.Errorf("in use: %v", err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Check(t.Context(), c); err != nil {
+		t.Errorf("as it was left: %v", err)
+	}
+	other := c
+	other.Key = "another key"
+	if err := bus.Check(t.Context(), other); !errors.Is(err, bus.ErrDamaged) {
+		t.Errorf("another key: %v", err)
+	}
+	none := c
+	none.Key = ""
+	if err := bus.Check(t.Context(), none); !errors.Is(err, bus.ErrDamaged) {
+		t.Errorf("no key: %v", err)
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "bus.lost-*")); len(found) != 0 {
+		t.Errorf("moved aside: %v", found)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "bus.key")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a key was made")
+	}
+}
