@@ -44,6 +44,12 @@ func TestWhatIsWrongWithTheConnectionIsSaidWithItsRemedy(t *testing.T) {
 				t.Errorf("%s: the password is in %v", name, err)
 			}
 		}
+		if err := replication.Probe(t.Context(), f.db.URL(pgtest.RoleSidecar)); !errors.Is(err, replication.ErrPrivilege) {
+			t.Errorf("probe: %v", err)
+		}
+		if err := replication.Probe(t.Context(), f.config.URL); err != nil {
+			t.Errorf("probe: %v", err)
+		}
 		if _, err := replication.Inspect(t.Context(), strings.Replace(f.config.URL, "@", "x@", 1), "s", nil); !errors.Is(err, replication.ErrAuthentication) {
 			t.Errorf("inspect: %v", err)
 		}
