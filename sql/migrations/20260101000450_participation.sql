@@ -62,23 +62,28 @@ $$;
 -- In what follows a participant is a client by a client's membership, a therapist by a therapist's or a supervisor's:
 --   (p.role = 'client') = (m.role = 'client') and m.role <> 'admin'
 
--- As what the caller takes part in one session, or null. The same rule as private.sessions_of_participant(), for one.
+-- As what the caller takes part in one session, or null. The rules of memberships_of_caller() and sessions_of_participant() for one
+-- session, in one query, for every message asks this; sql/tests/sessions.sql holds them together.
 create or replace function private.participation(session uuid)
 returns text
 language plpgsql stable security definer
 set search_path = ''
 as $$
-#variable_conflict use_column
+declare
+  me constant uuid := private.caller();
 begin
   return (
     select p.role
     from public.session_participants p
-    join private.memberships_of_caller() m on m.organization_id = p.organization_id
+    join public.memberships m on m.organization_id = p.organization_id and m.user_id = p.user_id
+    join public.organizations o on o.id = p.organization_id
     where p.session_id = session
-      and p.user_id = (select private.caller())
+      and p.user_id = me
       and p.ended_at is null
+      and m.ended_at is null
       and (p.role = 'client') = (m.role = 'client')
       and m.role <> 'admin'
+      and (m.role = 'client' or not o.require_aal2 or auth.jwt() ->> 'aal' = 'aal2')
   );
 end
 $$;

@@ -43,59 +43,59 @@ create or replace function private.admit_message()
 returns trigger
 language plpgsql security definer
 set search_path = ''
+set enable_seqscan = off -- its plans are kept: one made while messages are few must not read all of them later
 as $$
 declare
-  s public.sessions;
-  e public.session_epochs;
   counter public.session_counters;
+  found_by record;
 begin
   select * into counter from public.session_counters where session_id = new.session_id for update;
   if counter.session_id is null or private.participation(new.session_id) is null then
     raise exception using errcode = '42501', message = 'only someone who takes part in the session may send';
   end if;
-  select * into s from public.sessions where id = new.session_id;
-  if s.status <> 'active' then
-    raise exception using
-      errcode = 'VG002',
-      message = format('the session is %s', s.status),
-      detail = jsonb_build_object('status', s.status)::text;
-  end if;
-  perform from public.devices d
-  where d.id = new.sender_device_id and d.user_id = auth.uid() and d.kind = 'participant' and d.revoked_at is null;
-  if not found then
-    raise exception using errcode = 'VG011', message = 'a message must come from an unrevoked device of the caller';
-  end if;
-  perform private.refuse_doubled_message(new);
 
-  select * into e from public.session_epochs where session_id = new.session_id and epoch = new.epoch;
-  if e.epoch is null or e.epoch < s.min_epoch then
-    raise exception using
-      errcode = 'VG010',
-      message = format('epoch %s may not be used', new.epoch),
-      detail = jsonb_build_object('min_epoch', s.min_epoch, 'next_epoch', private.next_epoch(new.session_id))::text,
-      hint = 'seal under an epoch from min_epoch on; make it if there is none';
-  end if;
-  if not e.roster @> jsonb_build_array(jsonb_build_object('kid', new.sender_device_id)) then
-    raise exception using errcode = 'VG012', message = 'the sending device does not hold this epoch''s key', hint = 'make the next epoch';
-  end if;
-  perform from jsonb_to_recordset(e.roster) r (kid uuid)
-  where not exists (
-    select from public.epoch_wraps w
-    where w.session_id = e.session_id and w.epoch = e.epoch and w.device_id = r.kid
-  );
-  if found then
-    raise exception using errcode = 'VG008', message = 'not every device of the roster has this epoch''s key', hint = 'make the next epoch';
+  -- A statement of its own: it must see what was committed while the lock was waited for.
+  select
+    s.organization_id, s.status, s.min_epoch, e.epoch, e.assisted,
+    exists (
+      select from public.devices d
+      where d.id = new.sender_device_id and d.user_id = auth.uid() and d.kind = 'participant' and d.revoked_at is null
+    ) as own_device,
+    exists (select from public.messages m where m.id = new.id) as same_id,
+    exists (
+      select from public.messages m
+      where m.sender_device_id = new.sender_device_id and m.epoch = new.epoch and m.session_id = new.session_id and m.seq = new.seq
+    ) as same_seq,
+    e.roster @> jsonb_build_array(jsonb_build_object('kid', new.sender_device_id)) as on_roster,
+    not exists (
+      select from jsonb_to_recordset(e.roster) r (kid uuid)
+      where not exists (
+        select from public.epoch_wraps w
+        where w.session_id = e.session_id and w.epoch = e.epoch and w.device_id = r.kid
+      )
+    ) as wrapped
+  into found_by
+  from public.sessions s
+  left join public.session_epochs e on e.session_id = s.id and e.epoch = new.epoch
+  where s.id = new.session_id;
+
+  if found_by.status <> 'active'
+    or not (found_by.own_device and not found_by.same_id and not found_by.same_seq)
+    or found_by.epoch is null or found_by.epoch < found_by.min_epoch
+    or not (found_by.on_roster and found_by.wrapped)
+  then
+    perform private.refuse_message(new, to_jsonb(found_by));
   end if;
 
-  new.organization_id := s.organization_id;
+  new.organization_id := found_by.organization_id;
   new.sender_id := auth.uid();
-  new.assisted := e.assisted;
+  new.assisted := found_by.assisted;
   new.position := counter.last_position + 1;
-  new.previous_assisted_position := case when e.assisted then counter.last_assisted_position end;
+  new.previous_assisted_position := case when found_by.assisted then counter.last_assisted_position end;
   new.created_at := clock_timestamp();
   update public.session_counters set
     last_position = new.position,
-    last_assisted_position = case when e.assisted then new.position else last_assisted_position end
+    last_assisted_position = case when found_by.assisted then new.position else last_assisted_position end
   where session_id = new.session_id;
   perform set_config('vigil.admitted', (coalesce(nullif(current_setting('vigil.admitted', true), ''), '0')::int + 1)::text, true);
   return new;
@@ -103,28 +103,45 @@ end
 $$;
 revoke all on function private.admit_message() from public;
 
--- A doubled row must fail before it takes a position: `on conflict do nothing` would else leave a hole.
-create or replace function private.refuse_doubled_message(m public.messages)
+-- Says why. A doubled row must fail here, before it takes a position: `on conflict do nothing` would else leave a hole.
+create or replace function private.refuse_message(m public.messages, found_by jsonb)
 returns void
 language plpgsql stable security definer
 set search_path = ''
 as $$
 begin
-  if exists (select from public.messages where id = m.id) then
+  if found_by ->> 'status' <> 'active' then
+    raise exception using
+      errcode = 'VG002',
+      message = format('the session is %s', found_by ->> 'status'),
+      detail = jsonb_build_object('status', found_by ->> 'status')::text;
+  end if;
+  if not (found_by ->> 'own_device')::boolean then
+    raise exception using errcode = 'VG011', message = 'a message must come from an unrevoked device of the caller';
+  end if;
+  if (found_by ->> 'same_id')::boolean then
     raise exception using errcode = '23505', message = 'this message is already stored', detail = jsonb_build_object('id', m.id)::text,
       constraint = 'messages_pkey', table = 'messages', schema = 'public';
   end if;
-  if exists (
-    select from public.messages
-    where sender_device_id = m.sender_device_id and epoch = m.epoch and session_id = m.session_id and seq = m.seq
-  ) then
+  if (found_by ->> 'same_seq')::boolean then
     raise exception using errcode = '23505', message = 'this device has already sent that seq under this epoch',
       detail = jsonb_build_object('seq', m.seq)::text,
       constraint = 'messages_sender_device_id_epoch_session_id_seq_key', table = 'messages', schema = 'public';
   end if;
+  if found_by ->> 'epoch' is null or (found_by ->> 'epoch')::int < (found_by ->> 'min_epoch')::int then
+    raise exception using
+      errcode = 'VG010',
+      message = format('epoch %s may not be used', m.epoch),
+      detail = jsonb_build_object('min_epoch', (found_by ->> 'min_epoch')::int, 'next_epoch', private.next_epoch(m.session_id))::text,
+      hint = 'seal under an epoch from min_epoch on; make it if there is none';
+  end if;
+  if not (found_by ->> 'on_roster')::boolean then
+    raise exception using errcode = 'VG012', message = 'the sending device does not hold this epoch''s key', hint = 'make the next epoch';
+  end if;
+  raise exception using errcode = 'VG008', message = 'not every device of the roster has this epoch''s key', hint = 'make the next epoch';
 end
 $$;
-revoke all on function private.refuse_doubled_message(public.messages) from public;
+revoke all on function private.refuse_message(public.messages, jsonb) from public;
 
 create or replace trigger a_message_is_checked_before_it_is_stored
   before insert on public.messages

@@ -30,5 +30,22 @@ select is(tests.attempt('olive at aal1', 'select from public.sessions'), '0', 'o
 select tests.act('theo', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')));
 select is(tests.attempt('olive', 'select from public.sessions'), '0', 'on call: no more once the alert is resolved');
 
+-- private.participation(session) is private.sessions_of_participant() for one session.
+create function tests.agrees(who text, session uuid) returns boolean language plpgsql as $$
+declare
+  one boolean;
+  many boolean;
+begin
+  perform tests.become(who);
+  perform set_config('role', 'none', true);
+  one := private.participation(session) is not null;
+  many := session in (select private.sessions_of_participant());
+  perform tests.become_tester();
+  return one = many;
+end
+$$;
+select ok(tests.agrees(p.name || aal, tests.session(s)), format('%s%s, session %s: one rule', p.name, aal, s))
+from tests.people p, unnest(array['', ' at aal1']) aal, unnest(array['strict', 'assisted', 'theirs']) s;
+
 select * from finish();
 rollback;
