@@ -78,13 +78,10 @@ export class Outbox {
   }
 
   async #deliver(draft: Draft): Promise<void> {
-    let seals = 0
+    let refusals = 0
     for (let attempt = 0; ; attempt++) {
       if (this.#deps.clock.closed) throw closedError()
       try {
-        if (draft.row === undefined && ++seals > MaxSeals) {
-          throw new SessionError('not_active', 'the session changes faster than a message can be sealed')
-        }
         draft.row ??= await this.#deps.seal(draft.id, draft.text)
         await this.#insert(draft.row)
         this.#deps.sent(draft.row)
@@ -95,6 +92,9 @@ export class Outbox {
           await this.#deps.clock.wait(backoff(attempt))
         } else {
           if (draft.row === undefined || !sealAnew.has(thrown.code)) throw refused(thrown)
+          if (++refusals === MaxSeals) {
+            throw new SessionError('not_active', 'the session changes faster than a message can be sealed', { cause: thrown })
+          }
           draft.row = undefined
           attempt = 0
           await this.#refresh()
