@@ -188,6 +188,10 @@ func (a *appender) onReply(m *nats.Msg) {
 	if gen != a.gen || len(a.inFlight) == 0 {
 		return
 	}
+	if first := a.inFlight[0].seq; errors.Is(err, ErrConflict) && first < seq {
+		// JetStream does not answer when a write fails; the entries behind it learn that it is not there.
+		err = fmt.Errorf("%w: entry %d was not stored", ErrUnavailable, first)
+	}
 	if err != nil {
 		a.failLocked(err)
 		return

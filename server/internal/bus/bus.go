@@ -31,6 +31,7 @@ type Bus struct {
 	recreated bool
 	full      atomic.Int64
 	space     space
+	readers   readers
 	close     sync.Once
 	closeErr  error
 }
@@ -141,7 +142,9 @@ func (b *Bus) options() []nats.Option {
 	return []nats.Option{
 		nats.Name("vigil"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), // a buffered append could arrive out of order
 		nats.ReconnectWait(250 * time.Millisecond), nats.NoEcho(), nats.ErrorHandler(b.onAsyncError),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { b.failAppends() }),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) {
+			b.failAppends(fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrDisconnected))
+		}),
 	}
 }
 
@@ -149,8 +152,7 @@ func (b *Bus) onAsyncError(_ *nats.Conn, _ *nats.Subscription, err error) {
 	b.c.Log.Warn("bus connection reported an error", logkey.Error, err.Error())
 }
 
-func (b *Bus) failAppends() {
-	err := fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrDisconnected)
+func (b *Bus) failAppends(err error) {
 	if b.log != nil {
 		b.log.app.fail(err)
 	}
@@ -171,10 +173,14 @@ func (b *Bus) Records() *Records { return b.records }
 // Recreated tells that a store was there and could not be opened: everything that was only in it is lost.
 func (b *Bus) Recreated() bool { return b.recreated }
 
-// Run purges LOG and TOPICS until ctx ends. It must run, or the bus fills.
+// Run purges LOG and TOPICS until ctx ends, and starts the embedded streams again after a failed write. It must run, or the
+// bus fills.
 func (b *Bus) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { b.every(ctx, "purge of LOG", b.c.PurgeInterval, b.log.PurgePassed); return nil })
+	if b.ns != nil {
+		g.Go(func() error { b.every(ctx, "embedded server", mendInterval, b.mend); return nil })
+	}
 	g.Go(func() error { b.every(ctx, "janitor of TOPICS", b.c.JanitorInterval, b.topics.Sweep); return nil })
 	return g.Wait()
 }
@@ -225,8 +231,10 @@ func (b *Bus) Close(ctx context.Context) error {
 
 // Health is nil while the bus can take an entry; else the error says why not (ErrFull, ErrUnavailable).
 func (b *Bus) Health(ctx context.Context) error {
-	if b.ns != nil && !b.ns.JetStreamEnabled() {
-		return fmt.Errorf("%w: JetStream is off", ErrUnavailable)
+	if b.ns != nil {
+		if err := serverHealth(ctx, b.ns); err != nil {
+			return err
+		}
 	}
 	if !b.nc.IsConnected() {
 		return fmt.Errorf("%w: not connected", ErrUnavailable)
@@ -248,12 +256,16 @@ func (b *Bus) Health(ctx context.Context) error {
 type space struct {
 	mu      sync.Mutex
 	checked time.Time
+	left    uint64 // at checked, less what was appended since
 	err     error
 }
 
-const spaceInterval = 500 * time.Millisecond
+const (
+	spaceInterval = 500 * time.Millisecond
+	entryOverhead = 256 // at most, of one entry in a stream's files
+)
 
-// admit refuses an append when the disk is short: JetStream turns itself off when a write fails for want of space.
+// admit refuses an append when the disk is short: a stream that could not write takes nothing more until it is mended.
 func (b *Bus) admit(size int) error {
 	if size > b.c.MaxEntryBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, b.c.MaxEntryBytes)
@@ -263,19 +275,19 @@ func (b *Bus) admit(size int) error {
 	}
 	b.space.mu.Lock()
 	defer b.space.mu.Unlock()
-	if now := time.Now(); now.Sub(b.space.checked) >= spaceInterval {
-		b.space.checked, b.space.err = now, nil
-		free, err := b.c.Free(b.c.Dir)
-		if err != nil {
-			b.space.err = err
-		} else if free < b.c.MinFree {
-			b.space.err = fmt.Errorf("%w: %d bytes left on the disk, %d wanted", ErrFull, free, b.c.MinFree)
+	s, needed := &b.space, b.c.MinFree+uint64(size)+entryOverhead //nolint:gosec // a size
+	if now := time.Now(); now.Sub(s.checked) >= spaceInterval || s.left < needed {
+		s.checked = now
+		if s.left, s.err = b.c.Free(b.c.Dir); s.err == nil && s.left < needed {
+			s.err = fmt.Errorf("%w: %d bytes left on the disk, %d wanted", ErrFull, s.left, needed)
 		}
 	}
-	if b.space.err != nil {
+	if s.err != nil {
 		b.full.Add(1)
+		return s.err
 	}
-	return b.space.err
+	s.left -= uint64(size) + entryOverhead //nolint:gosec // a size
+	return nil
 }
 
 // Stats is a reading for metrics.

@@ -16,6 +16,8 @@ const (
 	prefetchBytes    = 8 << 20                // likewise, in bytes asked for at once
 	positionInterval = 100 * time.Millisecond // how often a durable's position is written while it moves
 	readerInactivity = 30 * time.Second       // after which the server forgets a reader of ours that is gone
+	pullExpiry       = 30 * time.Second       // of one request for entries
+	pullHeartbeat    = 2 * time.Second        // twice this without a sign: the reader is made anew
 )
 
 // Entry is one entry of LOG.
@@ -55,11 +57,18 @@ func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, m
 		return err
 	}
 	c.stored = c.seq
-	err = c.run(ctx)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil
+	for {
+		reading, stop := l.readers.reading(ctx)
+		err = c.run(reading)
+		mended := errors.Is(context.Cause(reading), errMended)
+		stop()
+		switch {
+		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+			return nil
+		case !mended || ctx.Err() != nil:
+			return err
+		}
 	}
-	return err
 }
 
 // open starts an ordered reader at seq. It survives reconnects; entries come in order and once.
@@ -74,7 +83,8 @@ func openFeed(ctx context.Context, stream jetstream.Stream, seq uint64) (jetstre
 	if err != nil {
 		return nil, fmt.Errorf("read from %d: %w", seq, classify(err))
 	}
-	feed, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes))
+	feed, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes), jetstream.PullExpiry(pullExpiry),
+		jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return nil, fmt.Errorf("read from %d: %w", seq, classify(err))
 	}

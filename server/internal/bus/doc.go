@@ -16,6 +16,8 @@
 //   - A durable's handler sees entries strictly in order, one call at a time; its position moves after the handler returned nil.
 //     After a crash entries are seen again from the stored position, still in order.
 //   - TOPICS keeps every topic's last entry, however old it is.
+//   - After a write that failed (no space, an I/O error) Run starts the embedded streams again from their files, once there is
+//     space; nothing acknowledged is lost, and readers go on.
 //   - A store that cannot be opened (another key, damage) is renamed, not removed; Recreated tells.
 //
 // Not guaranteed: an acknowledged Append to TOPICS survives kill -9 or a power cut. TOPICS is written behind (persist mode

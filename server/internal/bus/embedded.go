@@ -27,13 +27,20 @@ const (
 	syncInterval = 5 * time.Second // of TOPICS; LogKeep must be well above it
 )
 
+// streamsConfig is where and how the embedded server keeps streams. Space is watched by MinFree and each stream's limit.
+func streamsConfig(c Config) server.JetStreamConfig {
+	return server.JetStreamConfig{StoreDir: filepath.Join(c.Dir, storeName), MaxMemory: 64 << 20, MaxStore: 1 << 50,
+		SyncAlways: true, SyncInterval: syncInterval}
+}
+
 // startServer starts JetStream on the store; it recovers every stream before it returns.
 func startServer(ctx context.Context, c Config, key string) (*server.Server, *serverLog, error) {
+	js := streamsConfig(c)
 	opts := &server.Options{
 		ServerName: "vigil", DontListen: true, NoSigs: true, NoSystemAccount: true, DisableJetStreamBanner: true,
-		JetStream: true, StoreDir: filepath.Join(c.Dir, storeName), JetStreamKey: key, JetStreamCipher: server.ChaCha,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 50, // space is watched by MinFree and each stream's limit
-		SyncAlways: true, SyncInterval: syncInterval, MaxPayload: int32(c.MaxEntryBytes + headerMargin), //nolint:gosec // a few MiB
+		JetStream: true, StoreDir: js.StoreDir, JetStreamKey: key, JetStreamCipher: server.ChaCha,
+		JetStreamMaxMemory: js.MaxMemory, JetStreamMaxStore: js.MaxStore, SyncAlways: js.SyncAlways, SyncInterval: js.SyncInterval,
+		MaxPayload: int32(c.MaxEntryBytes + headerMargin), //nolint:gosec // a few MiB
 	}
 	ns, err := server.NewServer(opts)
 	if err != nil {

@@ -17,6 +17,7 @@ type Log struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
 	app      *appender
+	readers  *readers
 	subject  string
 	nonce    string
 	durables []string
@@ -33,7 +34,7 @@ type sample struct {
 }
 
 func newLog(b *Bus, stream jetstream.Stream, app *appender) *Log {
-	return &Log{records: b.records, js: b.js, stream: stream, app: app, subject: b.c.Prefix + ".log",
+	return &Log{records: b.records, js: b.js, stream: stream, app: app, readers: &b.readers, subject: b.c.Prefix + ".log",
 		nonce: stream.CachedInfo().Config.Metadata[metaNonce], durables: b.c.Durables, keep: b.c.LogKeep}
 }
 

@@ -19,6 +19,7 @@ type Topics struct {
 	stream   jetstream.Stream
 	name     string
 	app      *appender
+	readers  *readers
 	prefix   string
 	logNonce string
 	keep     time.Duration
@@ -37,7 +38,7 @@ type TopicEntry struct {
 }
 
 func newTopics(b *Bus, stream jetstream.Stream, app *appender) *Topics {
-	return &Topics{nc: b.nc, js: b.js, stream: stream, name: b.c.streamName("TOPICS"), app: app, prefix: b.c.Prefix + ".topic.",
+	return &Topics{nc: b.nc, js: b.js, stream: stream, name: b.c.streamName("TOPICS"), app: app, readers: &b.readers, prefix: b.c.Prefix + ".topic.",
 		logNonce: b.log.nonce, keep: b.c.TopicsKeep, maxBytes: uint64(b.c.TopicsMaxBytes), //nolint:gosec // set to be positive
 		epoch: stream.CachedInfo().Config.Metadata[metaEpoch]}
 }
@@ -168,13 +169,15 @@ func (t *Topics) Append(ctx context.Context, topic string, seq uint64, data []by
 // Follow calls handle for every entry from seq on, in order, as they are stored. It returns handle's error, nil when ctx
 // ends, and ErrUnavailable when the bus went away: call it again with the sequence after the last one handled.
 func (t *Topics) Follow(ctx context.Context, seq uint64, handle func(context.Context, TopicEntry) error) error {
-	feed, err := openFeed(ctx, t.stream, max(seq, 1))
+	reading, stop := t.readers.reading(ctx)
+	defer stop()
+	feed, err := openFeed(reading, t.stream, max(seq, 1))
 	if err != nil {
 		return err
 	}
 	defer feed.Stop()
 	for {
-		m, err := feed.Next(jetstream.NextContext(ctx))
+		m, err := feed.Next(jetstream.NextContext(reading))
 		if ctx.Err() != nil {
 			return nil
 		}
