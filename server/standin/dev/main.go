@@ -34,6 +34,7 @@ type options struct {
 	throwaway   bool
 	reset       bool
 	verbose     bool
+	noSidecar   bool
 	in          string
 	command     []string
 }
@@ -90,6 +91,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.BoolVar(&o.throwaway, "throwaway", false, "keep nothing, and use free ports")
 	flags.BoolVar(&o.reset, "reset", false, "remove what is kept, and start nothing")
 	flags.BoolVar(&o.verbose, "verbose", false, "show the sidecar's log here")
+	flags.BoolVar(&o.noSidecar, "no-sidecar", false, "start all but the sidecar, and print the variables to start it with")
 	flags.StringVar(&o.in, "in", "", "the folder, below the repository, that the command runs in")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -35,19 +35,19 @@ func (s *stack) introduce(ctx context.Context) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `
-Vigil runs.
-
-  sidecar           %s   (sockets at /realtime/v1 and /socket; metrics at %s/metrics)
-  Supabase          %s   (a stand-in: Auth and REST; its mail is at /standin/mail)
-  publishable key   %s
-  secret key        %s
-  Postgres          %s
-
-Demo people; everybody's password is %s:
-
-`, s.sidecar.url, s.sidecar.operator, s.supabase.url, s.supabase.server.PublishableKey(), s.supabase.server.SecretKey(),
-		s.cluster.URL(pgtest.RoleOwner, database), demoPassword)
+	b.WriteString("\nVigil runs.\n\n")
+	line := func(name, value, remark string) { fmt.Fprintf(&b, "  %-16s  %s%s\n", name, value, remark) }
+	if s.sidecar != nil {
+		line("sidecar", s.sidecar.url, "   (sockets at /realtime/v1 and /socket; metrics at "+s.sidecar.operator+"/metrics)")
+	}
+	line("Supabase", s.supabase.url, "   (a stand-in: Auth and REST; its mail is at /standin/mail)")
+	line("publishable key", s.supabase.server.PublishableKey(), "")
+	line("secret key", s.supabase.server.SecretKey(), "")
+	line("Postgres", s.cluster.URL(pgtest.RoleOwner, database), "")
+	if s.options.noSidecar {
+		b.WriteString("\nTo start the sidecar (`go run ./server serve`), set:\n\n  " + strings.Join(s.environment(), "\n  ") + "\n")
+	}
+	fmt.Fprintf(&b, "\nDemo people; everybody's password is %s:\n\n", demoPassword)
 	for _, p := range people {
 		fmt.Fprintf(&b, "  %-18s %-11s %s\n", p.Email, p.Role, p.Name)
 	}

@@ -50,21 +50,8 @@ func (s *stack) run(ctx context.Context) (err error) {
 	}
 	defer remove()
 	defer func() { err = errors.Join(err, s.stop(context.WithoutCancel(ctx))) }()
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) (string, error)
-	}{
-		{"Postgres", s.startPostgres},
-		{"platform", s.applyPlatform},
-		{"migrations", s.migrate},
-		{"demo practice", s.seed},
-		{"stand-in for Supabase", s.startStandin},
-		{"building the sidecar", s.build},
-		{"sidecar", s.startSidecar},
-	} {
-		if err := s.screen.step(ctx, step.name, step.do); err != nil {
-			return err
-		}
+	if err := s.start(ctx); err != nil {
+		return err
 	}
 	if len(s.options.command) > 0 {
 		return s.command(ctx)
@@ -72,15 +59,42 @@ func (s *stack) run(ctx context.Context) (err error) {
 	if err := s.introduce(ctx); err != nil {
 		return err
 	}
+	var sidecarEnded chan struct{} // never, where there is none
+	if s.sidecar != nil {
+		sidecarEnded = s.sidecar.ended
+	}
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-s.sidecar.ended:
+	case <-sidecarEnded:
 		return fmt.Errorf("the sidecar ended by itself; the end of its log (%s):\n%s", s.sidecar.logFile, s.sidecar.tail())
 	case err := <-s.supabase.ended:
 		s.supabase.ended <- err // stop reads it as well
 		return fmt.Errorf("the stand-in ended by itself: %w", err)
 	}
+}
+
+func (s *stack) start(ctx context.Context) error {
+	type step struct {
+		name string
+		do   func(context.Context) (string, error)
+	}
+	steps := []step{
+		{"Postgres", s.startPostgres},
+		{"platform", s.applyPlatform},
+		{"migrations", s.migrate},
+		{"demo practice", s.seed},
+		{"stand-in for Supabase", s.startStandin},
+	}
+	if !s.options.noSidecar {
+		steps = append(steps, step{"building the sidecar", s.build}, step{"sidecar", s.startSidecar})
+	}
+	for _, step := range steps {
+		if err := s.screen.step(ctx, step.name, step.do); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stop ends what runs: the sidecar first, for it needs the others to drain.

@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -36,6 +37,7 @@ type options struct {
 	schemas      string
 	hashCost     int
 	noMigrations bool
+	sql          string
 }
 
 func main() {
@@ -49,6 +51,7 @@ func main() {
 	flag.StringVar(&o.schemas, "schemas", "public", "schemas that the REST API exposes, with commas")
 	flag.IntVar(&o.hashCost, "hash-cost", 0, "bcrypt's cost; 0: 10, as Auth's")
 	flag.BoolVar(&o.noMigrations, "no-migrations", false, "leave out the project's migrations (and the hook)")
+	flag.StringVar(&o.sql, "sql", "", "file of SQL to run as postgres when all else is there: a suite's own tables")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -126,7 +129,14 @@ func prepare(ctx context.Context, cluster *pgtest.Cluster, o options) error {
 			return err
 		}
 	}
-	return cluster.Apply(ctx, database, platform, migrations)
+	if err := cluster.Apply(ctx, database, platform, migrations); err != nil || o.sql == "" {
+		return err
+	}
+	extra, err := os.ReadFile(o.sql)
+	if err != nil {
+		return fmt.Errorf("read -sql: %w", err)
+	}
+	return cluster.Run(ctx, pgtest.RoleOwner, database, []pgtest.Script{{Name: filepath.Base(o.sql), SQL: string(extra)}})
 }
 
 func standIn(cluster *pgtest.Cluster, o options, listener net.Listener) (*standin.Server, string, error) {
