@@ -28,11 +28,12 @@ func TestSQL(t *testing.T) {
 		t.Run(fmt.Sprintf("on %d", version), func(t *testing.T) {
 			c := pgtest.Start(t, pgtest.Options{Version: version})
 			tests := map[string]func(*testing.T, *pgtest.Cluster){
-				"the migrations run twice with the same end":     sqlMigrationsTwice,
-				"the seed runs twice":                            sqlSeedTwice,
-				"positions are dense under concurrent senders":   sqlDensePositions,
-				"no message passes a revocation":                 sqlRevocations,
-				"schema changes are announced where they may be": sqlSchemaChanges,
+				"the migrations run twice with the same end":         sqlMigrationsTwice,
+				"the seed runs twice":                                sqlSeedTwice,
+				"positions are dense under concurrent senders":       sqlDensePositions,
+				"no message passes a revocation":                     sqlRevocations,
+				"changes of one organisation never wait in a circle": sqlNoDeadlock,
+				"schema changes are announced where they may be":     sqlSchemaChanges,
 			}
 			for name, test := range tests {
 				t.Run(name, func(t *testing.T) { test(t, c) })
@@ -332,5 +333,53 @@ func sqlSchemaChanges(t *testing.T, c *pgtest.Cluster) {
 	}
 	if n := heard(); n != 0 {
 		t.Errorf("%d messages after a change of rows", n)
+	}
+}
+
+// Everything that an organisation's people and admins do at once: the order of locks is one, so nothing is a deadlock.
+func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	const rounds = 25
+	_, admin := sqlPeople(t, c)
+	const shifts = `
+		insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at)
+		values (tests.organization('alder'), tests.id('theo'), '2020-01-01', '2100-01-01')`
+	if _, err := admin.Exec(t.Context(), shifts); err != nil {
+		t.Fatal(err)
+	}
+	const session = "tests.session('assisted')"
+	workers := [][]string{
+		{
+			"update public.memberships set ended_at = now() where user_id = tests.id('theo')",
+			"update public.memberships set ended_at = null where user_id = tests.id('theo')",
+		},
+		{"select tests.act('sunny', format('select public.pause_session(%L)', " + session + "))",
+			"select tests.act('sunny', format('select public.resume_session(%L)', " + session + "))"},
+		{"select tests.act('theo', format('select public.acknowledge_alert(%L, %s)', id, version)) from public.alerts where id = tests.alert('assisted')"},
+		{"update public.oncall_shifts set flagged_at = null", "update public.crisis_policies set page_at_level = 5 - page_at_level + 2"},
+		{"select tests.act('clio', tests.message_command('clio', " + session + ", (random() * 1e9)::bigint))",
+			"select tests.act('clio', tests.epoch_command('clio', " + session + ", md5('consent assisted')::uuid))"},
+	}
+	var group errgroup.Group
+	for _, statements := range workers {
+		group.Go(func() error {
+			for range rounds {
+				for _, statement := range statements {
+					_, err := admin.Exec(t.Context(), statement)
+					var refused *pgconn.PgError // what the rules refuse is right, a circle is not
+					if err != nil && (!errors.As(err, &refused) || refused.Code == "40P01") {
+						return fmt.Errorf("%s: %w", statement, err)
+					}
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var broken *int64
+	if err := admin.QueryRow(t.Context(), "select private.first_broken_audit(tests.organization('alder'))").Scan(&broken); err != nil || broken != nil {
+		t.Errorf("the audit log's chain is broken at %v: %v", broken, err)
 	}
 }

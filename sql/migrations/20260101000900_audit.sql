@@ -130,25 +130,27 @@ end
 $$;
 revoke all on function private.audit_row() from public;
 
-create or replace trigger changes_are_audited after insert or update or delete on public.organizations
+-- Named to fire last: the chain's head is locked after every other row that a change locks, always, or two changes could wait for
+-- each other.
+create or replace trigger written_in_the_audit_log after insert or update or delete on public.organizations
   for each row execute function private.audit_row('id', 'suggestions,require_aal2');
-create or replace trigger changes_are_audited after insert or update or delete on public.memberships
+create or replace trigger written_in_the_audit_log after insert or update or delete on public.memberships
   for each row execute function private.audit_row('organization_id,user_id', 'role,ended_at');
-create or replace trigger changes_are_audited after update on public.crisis_policies
+create or replace trigger written_in_the_audit_log after update on public.crisis_policies
   for each row execute function private.audit_row('organization_id', 'page_at_level,review_at_level,version');
-create or replace trigger changes_are_audited after insert or update or delete on public.sessions
+create or replace trigger written_in_the_audit_log after insert or update or delete on public.sessions
   for each row execute function private.audit_row('id', 'mode,status');
-create or replace trigger changes_are_audited after insert or update or delete on public.session_participants
+create or replace trigger written_in_the_audit_log after insert or update or delete on public.session_participants
   for each row execute function private.audit_row('session_id,user_id', 'role,ended_at');
-create or replace trigger changes_are_audited after insert or update or delete on public.session_consents
+create or replace trigger written_in_the_audit_log after insert or update or delete on public.session_consents
   for each row execute function private.audit_row('session_id,id', 'user_id,device_id,scope,withdrawn_at');
-create or replace trigger changes_are_audited after insert or update or delete on public.oncall_shifts
+create or replace trigger written_in_the_audit_log after insert or update or delete on public.oncall_shifts
   for each row execute function private.audit_row('organization_id,user_id,starts_at', 'ends_at,flagged_at');
-create or replace trigger changes_are_audited after insert on public.alert_events
+create or replace trigger written_in_the_audit_log after insert on public.alert_events
   for each row execute function private.audit_row('alert_id', 'kind,version,session_id');
-create or replace trigger erasures_are_audited after delete on public.messages
+create or replace trigger written_in_the_audit_log after delete on public.messages
   for each row execute function private.audit_row('id', 'session_id,position');
-create or replace trigger erasures_are_audited after delete on public.epoch_wraps
+create or replace trigger written_in_the_audit_log after delete on public.epoch_wraps
   for each row execute function private.audit_row('session_id,epoch,device_id', 'device_id,role');
 
 create or replace trigger the_audit_log_stands

@@ -10,7 +10,7 @@ as $$
 declare
   session uuid;
 begin
-  for session in select distinct s.id from unnest(session_ids) as s (id) order by 1 loop
+  for session in select s.id from public.sessions s where s.id = any (session_ids) and s.status <> 'ended' order by 1 loop
     perform from public.session_counters c where c.session_id = session for update;
     update public.sessions s set min_epoch = private.next_epoch(session)
     where s.id = session and s.min_epoch < private.next_epoch(session);
@@ -35,6 +35,15 @@ begin
     from public.session_participants p
     where p.organization_id = was.organization_id and p.user_id = was.user_id and p.ended_at is null
   ));
+  -- All locks before the first entry of the audit log, which locks its chain's head.
+  perform from public.alerts a
+  where a.organization_id = was.organization_id and a.status = 'acknowledged'
+  order by a.id
+  for update;
+  perform from public.oncall_shifts o
+  where o.organization_id = was.organization_id and o.user_id = was.user_id and o.ends_at > now()
+  order by o.starts_at
+  for update;
   insert into public.alert_events (alert_id, organization_id, session_id, kind, actor_id, version)
   select a.id, a.organization_id, a.session_id, 'reopened', auth.uid(), a.version + 1
   from public.alerts a
