@@ -67,7 +67,7 @@ func (c *Cluster) base(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, templateTimeout)
 	defer cancel()
 	empty, err := c.cached(ctx, "init", digest(nil), c.initialise)
-	if err != nil || c.options.Keep {
+	if err != nil || c.options.empty() {
 		return empty, err
 	}
 	platform, migrations, err := c.scripts()
@@ -340,14 +340,15 @@ func (c *Cluster) Run(ctx context.Context, role, database string, scripts []Scri
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	for _, s := range scripts {
-		if err := runScript(ctx, conn, s); err != nil {
+		if err := RunOn(ctx, conn, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func runScript(ctx context.Context, conn *pgx.Conn, s Script) error {
+// RunOn is Run for one script on a connection of the caller's, in its transaction if it has begun one.
+func RunOn(ctx context.Context, conn *pgx.Conn, s Script) error {
 	// Several statements in one simple query are one transaction: that is how the Supabase CLI runs a migration as well.
 	_, err := conn.PgConn().Exec(ctx, s.SQL).ReadAll()
 	if err == nil {

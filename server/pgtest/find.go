@@ -50,6 +50,19 @@ func find(major int, a account) (binaries, error) {
 	return binaries{}, fmt.Errorf("%w: %s", ErrNoPostgres, advice(major))
 }
 
+// Default is the version that Options.Version 0 means here: 15, or 17 where there is no 15, or 0 where there is neither.
+func Default() int {
+	account, err := unprivileged()
+	if err != nil {
+		return 0
+	}
+	b, err := find(0, account)
+	if err != nil {
+		return 0
+	}
+	return b.major
+}
+
 func advice(major int) string {
 	const npm = "run `npm ci` in server/e2e (it brings Postgres 17)"
 	debian := "install Debian's with `apt-get install postgresql-15 postgresql-15-pgtap`"

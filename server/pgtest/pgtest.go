@@ -55,14 +55,17 @@ type Options struct {
 	Port int
 	// Fresh runs initdb anew. Without it all clusters of a version are copies of one, and so share a system identifier.
 	Fresh bool
-	// Keep leaves the data of Dir in place at Close, and Open starts what is there already. It needs Dir, sets fsync on, and
-	// starts empty, without the roles and the template: what it holds is its owner's to migrate (Apply).
+	// Keep leaves the data of Dir in place at Close, and Open starts what is there already. It needs Dir, and sets fsync on.
 	Keep bool
 	// Bare leaves out the platform's SQL and the migrations: only the roles above exist.
 	Bare bool
+	// Unprepared leaves out even the roles: initdb's empty cluster, which its owner migrates (Apply). Keep implies it.
+	Unprepared bool
 	// Fsync sets fsync on. A killed process loses nothing without it; a killed machine does.
 	Fsync bool
 }
+
+func (o Options) empty() bool { return o.Keep || o.Unprepared }
 
 // ErrNoPostgres is what Open's error wraps when this machine has no Postgres of the wanted version. The text says what
 // to install.
@@ -90,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err == nil {
 		err = c.begin(ctx)
 	}
-	if err == nil && o.Fresh && !o.Keep {
+	if err == nil && o.Fresh && !o.empty() {
 		err = c.populateFresh(ctx)
 	}
 	if err != nil {

@@ -65,9 +65,8 @@ func (o *terminal) await(t *testing.T, text string, ended <-chan struct{}) {
 // setup returns a folder that Postgres' account can enter, for one test's stack.
 func setup(t *testing.T) string {
 	t.Helper()
-	c := pgtest.Start(t, pgtest.Options{Bare: true}) // skips without Postgres
-	if err := c.Stop(t.Context()); err != nil {
-		t.Fatal(err)
+	if pgtest.Default() == 0 {
+		pgtest.Start(t, pgtest.Options{Bare: true}) // skips, or fails in CI, and says why
 	}
 	dir, err := os.MkdirTemp("/var/tmp", "vigil-dev-test-")
 	if err != nil {

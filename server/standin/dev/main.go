@@ -64,8 +64,12 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	if o.dir == "" {
 		o.dir = filepath.Join(root, ".vigil")
 	}
+	if o.dir, err = filepath.Abs(o.dir); err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
 	if o.reset {
-		err = reset(o, root, out)
+		err = reset(o, out)
 	} else {
 		err = (&stack{options: o, root: root, screen: screen{out: out}}).run(ctx)
 	}

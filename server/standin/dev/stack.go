@@ -138,6 +138,9 @@ func claim(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil { // Postgres' account passes through it; the secrets in it are 0600
 		return nil, fmt.Errorf("make %s (is the disk full, or is it not ours?): %w", dir, err)
 	}
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("open %s to Postgres: %w", dir, err)
+	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of %s: %w", dir, err)
@@ -149,13 +152,13 @@ func claim(dir string) (release func(), err error) {
 }
 
 // reset removes what a stack keeps.
-func reset(o options, root string, out io.Writer) error {
+func reset(o options, out io.Writer) error {
 	release, err := claim(o.dir)
 	if err != nil {
 		return err
 	}
 	defer release()
-	for _, dir := range []string{o.dir, elsewhere(root)} {
+	for _, dir := range []string{o.dir, elsewhere(o.dir)} {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove %s: %w", dir, err)
 		}
@@ -164,9 +167,9 @@ func reset(o options, root string, out io.Writer) error {
 	return nil
 }
 
-// elsewhere is where Postgres' files are kept when we are root and its account cannot enter the repository.
-func elsewhere(root string) string {
-	sum := sha256.Sum256([]byte(root))
+// elsewhere is where Postgres' files are kept when we are root and its account cannot enter the folder of the rest.
+func elsewhere(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
 	return fmt.Sprintf("/var/tmp/vigil-dev-%d-%s", os.Geteuid(), hex.EncodeToString(sum[:4]))
 }
 
@@ -183,8 +186,8 @@ func (s *stack) startPostgres(ctx context.Context) (string, error) {
 	o := pgtest.Options{Version: version, Keep: true, Dir: filepath.Join(s.data, fmt.Sprintf("postgres-%d", version))}
 	cluster, err := pgtest.Open(ctx, o)
 	if errors.Is(err, pgtest.ErrUnreachable) {
-		o.Dir = filepath.Join(elsewhere(s.root), filepath.Base(o.Dir))
-		if err := os.MkdirAll(elsewhere(s.root), 0o711); err != nil {
+		o.Dir = filepath.Join(elsewhere(s.data), filepath.Base(o.Dir))
+		if err := os.MkdirAll(elsewhere(s.data), 0o711); err != nil {
 			return "", fmt.Errorf("make a folder for Postgres: %w", err)
 		}
 		cluster, err = pgtest.Open(ctx, o)
