@@ -94,7 +94,7 @@ func (h history) after(level triage.Level) history {
 // Assess returns what text says under policy, and the session's state after it. state is the one that the message
 // before it returned (the zero State for the first); it is not changed. Safe for concurrent use.
 func (d *Detector) Assess(text string, state triage.State, policy triage.CrisisPolicy) (triage.Assessment, triage.State) {
-	s := d.pool.Get().(*scratch)
+	s, _ := d.pool.Get().(*scratch) // the pool holds nothing else
 	s.tokens = d.lexicon.tokenize(s.tokens[:0], text)
 	s.hits = d.lexicon.find(s.hits[:0], s.tokens)
 

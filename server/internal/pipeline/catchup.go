@@ -190,8 +190,9 @@ func (p *Pipeline) rest(ctx context.Context, s *parked, at *triage.Progress) {
 		s.unseen = time.Now()
 	}
 	if time.Since(s.unseen) < unseenLongest {
-		p.backAt(s, time.Now().Add(backoff(s.attempt, catchUpFirst, time.Second)))
+		wait := backoff(s.attempt, catchUpFirst, time.Second)
 		s.attempt++
+		p.backAt(s, time.Now().Add(wait))
 		return
 	}
 	// The log has shown what the tables do not have: they were restored to an older state, and are the truth.
@@ -214,6 +215,7 @@ func (p *Pipeline) release(s *parked, at *triage.Progress) bool {
 	return true
 }
 
+// backAt gives s back to the parking. It is another worker's from then on.
 func (p *Pipeline) backAt(s *parked, due time.Time) {
 	p.mu.Lock()
 	s.due = due

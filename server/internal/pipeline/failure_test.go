@@ -147,11 +147,10 @@ func TestWithdrawnConsentIsNotOpenedByAnEpochInMemory(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := b.Session(t)
-	before, after := s.Send(t, "before"), triage.Message{}
-	b.log.append(b.shown(t, before)...)
+	b.log.append(b.shown(t, s.Send(t, "before"))...)
 	_, stop := run(t, b.patient())
 	b.awaitAssessed(t) // the epoch is in memory now
-	after = s.Send(t, "sent before the withdrawal, read after it")
+	after := s.Send(t, "sent before the withdrawal, read after it")
 	s.Withdraw(t)
 	var xid int64
 	if err := b.Superuser.QueryRow(t.Context(), `select xmin::text::bigint from public.session_consents where id = $1`, s.Consent.ID).Scan(&xid); err != nil {

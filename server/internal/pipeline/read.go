@@ -38,13 +38,13 @@ func (p *Pipeline) read(ctx context.Context, entries []Entry) *work {
 		p.counts.entries.Add(1)
 		batch, err := replication.Decode(entry.Data)
 		if err != nil {
-			p.fault(ctx, w, "entry could not be read", err, logkey.Sequence, entry.Seq)
+			p.fault(ctx, w, entry.Seq, err)
 			continue
 		}
 		for i := range batch {
 			for j := range batch[i].Changes {
 				if err := p.readChange(w, &batch[i], &batch[i].Changes[j], received); err != nil {
-					p.fault(ctx, w, "row could not be read", err, logkey.Sequence, entry.Seq)
+					p.fault(ctx, w, entry.Seq, err)
 				}
 			}
 		}
@@ -52,10 +52,10 @@ func (p *Pipeline) read(ctx context.Context, entries []Entry) *work {
 	return w
 }
 
-func (p *Pipeline) fault(ctx context.Context, w *work, what string, err error, key string, value any) {
+func (p *Pipeline) fault(ctx context.Context, w *work, seq uint64, err error) {
 	p.counts.faults.Add(1)
 	w.all = true
-	p.config.Log.ErrorContext(ctx, "log could not be read: the tables are asked instead", logkey.Reason, what, key, value, logkey.Error, err)
+	p.config.Log.ErrorContext(ctx, "log could not be read: the tables are asked instead", logkey.Sequence, seq, logkey.Error, err)
 }
 
 func (p *Pipeline) readChange(w *work, chunk *replication.Chunk, c *replication.Change, received time.Time) error {

@@ -109,10 +109,11 @@ func (l *testLog) Source(ctx context.Context, handle func(context.Context, []pip
 			}
 			continue
 		}
-		if err := handle(ctx, batch); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		err := handle(ctx, batch)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
 			return err
 		}
 		l.mu.Lock()
