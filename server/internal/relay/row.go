@@ -52,11 +52,7 @@ type Row struct {
 
 // text gives a column's value, of New or of Old where there is no New. False when it is null or not known.
 func (r *Row) text(column string) (string, bool) {
-	values := r.New
-	if values == nil {
-		values = r.Old
-	}
-	return r.textOf(values, column)
+	return r.textOf(values(r), column)
 }
 
 func (r *Row) textOf(values []Value, column string) (string, bool) {

@@ -52,6 +52,10 @@ var tables = map[string]table{
 	"ended_logins":  {revokes: []revocation{{ScopeLogin, "login_id"}}},
 }
 
+// maxPayload is the largest row that is sent whole, in bytes of JSON. Of a larger one the key is sent, and clients select the
+// row: it must neither stop the sequencer nor be missed.
+const maxPayload = 1 << 20
+
 const (
 	publicSchema  = "public"
 	deletedSuffix = "_deleted"
@@ -104,12 +108,23 @@ func appendEntries(drafts []draft, r *Row) []draft {
 			} else {
 				payload = appendRow(make([]byte, 0, sizeOf(r)), r.Columns, r.New, false)
 			}
+			if len(payload) > maxPayload {
+				payload = appendRow(nil, r.Columns, values(r), true)
+			}
 		}
 		d := draft{topic: to.prefix + id, event: event, payload: payload}
 		d.id = idOf(r, d.topic, payload)
 		drafts = append(drafts, d)
 	}
 	return drafts
+}
+
+// values are the row's as it is now, or as it was when it is no more.
+func values(r *Row) []Value {
+	if r.New != nil {
+		return r.New
+	}
+	return r.Old
 }
 
 // sizeOf is about how long the row's JSON gets.

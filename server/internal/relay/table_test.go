@@ -142,6 +142,15 @@ func TestAColumnThatTheLogDoesNotCarryIsLeftOut(t *testing.T) {
 	}
 }
 
+// TestARowTooLargeIsSentByItsKey: a body that only grows in JSON could else stop everything behind it.
+func TestARowTooLargeIsSentByItsKey(t *testing.T) {
+	t.Parallel()
+	got := relay.Derive([]relay.Row{messages.row(relay.Insert, 1, 0, id(1), id(2), "3", strings.Repeat("\x01", 300<<10))})
+	if len(got) != 1 || got[0].Topic != "session:"+id(2) || got[0].Payload != `{"id":"`+id(1)+`"}` {
+		t.Fatalf("%d drafts, %.100v", len(got), got)
+	}
+}
+
 func TestRowsThatAreNotOursYieldNothing(t *testing.T) {
 	t.Parallel()
 	foreign := messages.row(relay.Insert, 1, 0, id(1), id(2), "3", "x")
