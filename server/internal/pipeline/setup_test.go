@@ -99,6 +99,12 @@ func (l *testLog) next() []pipeline.Entry {
 	return l.entries[l.passed:min(len(l.entries), l.passed+l.most)]
 }
 
+func (l *testLog) pass(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.passed += n
+}
+
 func (l *testLog) Source(ctx context.Context, handle func(context.Context, []pipeline.Entry) error) error {
 	for ctx.Err() == nil {
 		batch := l.next()
@@ -110,15 +116,12 @@ func (l *testLog) Source(ctx context.Context, handle func(context.Context, []pip
 			continue
 		}
 		err := handle(ctx, batch)
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
+		if ctx.Err() == nil && err != nil {
 			return err
 		}
-		l.mu.Lock()
-		l.passed += len(batch)
-		l.mu.Unlock()
+		if ctx.Err() == nil {
+			l.pass(len(batch))
+		}
 	}
 	return nil
 }
