@@ -55,6 +55,21 @@ func (s *Server) EndLogin(loginID string) {
 	}
 }
 
+// Logins lists the logins that have channels, each once, for whoever must poll which of them have ended.
+func (s *Server) Logins() []string {
+	seen := make(map[string]bool)
+	var logins []string
+	for _, k := range s.connected() {
+		for _, c := range k.all() {
+			if m, ok := c.member(); ok && !seen[m.LoginID] {
+				seen[m.LoginID] = true
+				logins = append(logins, m.LoginID)
+			}
+		}
+	}
+	return logins
+}
+
 // ResetHistory is called when the log's epoch has changed: durable channels end with phx_error, and the join that follows
 // is told recovered: false.
 func (s *Server) ResetHistory() {

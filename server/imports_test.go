@@ -26,7 +26,8 @@ var mayImport = map[string][]string{
 	"realtime/phoenix":             {},
 	"realtime":                     {"realtime/phoenix"},
 	"realtime/client":              {},
-	"realtime/internal/echoserver": {"realtime"},
+	"realtime/internal/echoserver": {"realtime", "realtime/internal/memory"},
+	"realtime/internal/memory":     {"realtime"},
 
 	"server/internal/replication": {},
 	"server/internal/bus":         {},
@@ -69,7 +70,7 @@ var neverReach = map[string][]string{
 // pureAlso are nouns that an innermost package may not import either: config would bring the environment in.
 var pureAlso = map[string][]string{
 	"server/internal/triage": nouns, "server/internal/logkey": nouns, "server/internal/config": nouns,
-	"realtime": nouns, "realtime/phoenix": nouns, "realtime/internal/echoserver": nouns,
+	"realtime": nouns, "realtime/phoenix": nouns, "realtime/internal/echoserver": nouns, "realtime/internal/memory": nouns,
 }
 
 // edges returns what the non-test files below root import: package folder → import paths, ours without the module's name.

@@ -87,7 +87,8 @@ type Config struct {
 	// Heartbeat makes the database emit a logical message over an ordinary connection, so that a slot of an idle project
 	// keeps up with the WAL of its neighbours. nil: none. An error is noted in State and does no harm.
 	Heartbeat func(ctx context.Context) error
-	// Started is called each time, before the first change of a connection. An error ends Run.
+	// Started is called each time, before the first change of a connection. An error that says
+	// Permanent() bool true ends Run; any other breaks the connection, which is tried again.
 	Started func(ctx context.Context, s Start) error
 	// At is called at the named points, for tests: "received" (a whole transaction), "before_append", "after_append"
 	// (handed over, perhaps not durable yet), "before_confirm", "after_confirm". nil: nothing.

@@ -146,7 +146,7 @@ func (r *Reader) connection(ctx context.Context) (progressed bool, err error) {
 	}
 	if r.c.Started != nil {
 		if err := r.c.Started(ctx, start); err != nil {
-			return false, &startedError{err}
+			return false, fmt.Errorf("start replication: %w", err)
 		}
 	}
 	if stream.conn, err = s.start(ctx, start.Position.Commit); err != nil {
@@ -158,13 +158,6 @@ func (r *Reader) connection(ctx context.Context) (progressed bool, err error) {
 	err = stream.run(ctx)
 	return stream.progressed, err
 }
-
-// startedError is what Started returned: it ends Run.
-type startedError struct{ err error }
-
-func (e *startedError) Error() string   { return "start replication: " + e.err.Error() }
-func (e *startedError) Unwrap() error   { return e.err }
-func (e *startedError) Permanent() bool { return true }
 
 // prepare checks that log and server fit, gets the slot, and makes the stream that goes on after the log's last entry.
 func (r *Reader) prepare(ctx context.Context, s *session) (*stream, Start, Slot, error) {

@@ -56,7 +56,7 @@ func (s *stream) run(ctx context.Context) error {
 	defer ticker.Stop()
 	s.statusAt, s.heardAt = time.Now(), time.Now()
 	err := s.loop(ctx, g, ticker)
-	return errors.Join(err, s.drain(ctx, err))
+	return errors.Join(err, s.drain(ctx, g, err))
 }
 
 func (s *stream) loop(ctx context.Context, g *gulps, ticker *time.Ticker) error {
@@ -307,7 +307,7 @@ func (s *stream) report() {
 
 // drain waits for what is in flight, so that nobody reads the log's last entry while another is on its way: as long as
 // it takes, or for DrainTimeout once ctx has ended. After a clean end it confirms what was stored.
-func (s *stream) drain(ctx context.Context, reason error) error {
+func (s *stream) drain(ctx context.Context, g *gulps, reason error) error {
 	var limit <-chan time.Time
 	ended := ctx.Done()
 	for len(s.inFlight) > 0 {
@@ -334,9 +334,35 @@ func (s *stream) drain(ctx context.Context, reason error) error {
 			return nil //nolint:nilerr // it is sent again at the next start: nothing is lost by it
 		}
 	}
-	_, err := s.conn.Write([]byte{'c', 0, 0, 0, 4, 'X', 0, 0, 0, 4}) // copy done, terminate
-	if err != nil {
-		s.c.Log.DebugContext(ctx, "goodbye not sent", logkey.Error, err.Error())
-	}
+	s.leave(g)
 	return nil
+}
+
+// leave ends the copy and waits a moment for the server to agree: then the slot is free for whoever comes next. What still
+// arrives is thrown away; it comes again.
+func (s *stream) leave(g *gulps) {
+	if _, err := s.conn.Write([]byte{'c', 0, 0, 0, 4}); err != nil {
+		return
+	}
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	for ready := false; !ready; {
+		select {
+		case buf, ok := <-g.full:
+			if !ok {
+				return
+			}
+			err := s.frame.feed(buf, func(kind byte, _ []byte, _ bool) error {
+				ready = ready || kind == 'Z'
+				return nil
+			})
+			if err != nil {
+				return
+			}
+			g.give(buf)
+		case <-timer.C:
+			return
+		}
+	}
+	s.conn.Write([]byte{'X', 0, 0, 0, 4}) //nolint:errcheck // a courtesy
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -44,6 +45,10 @@ func newGulps(conn net.Conn) *gulps {
 func (g *gulps) run() {
 	defer close(g.done)
 	defer close(g.full)
+	last := time.Now()
+	nap, _ := time.ParseDuration(os.Getenv("NAP"))
+	reads, bytes := 0, 0
+	defer func() { println("reads", reads, "avg", bytes/max(reads,1)) }()
 	for {
 		var buf []byte
 		select {
@@ -52,6 +57,14 @@ func (g *gulps) run() {
 			return
 		}
 		n, err := g.conn.Read(buf)
+		reads++
+		bytes += n
+		if nap > 0 && n < len(buf) {
+			if time.Since(last) < 500*time.Microsecond+nap {
+				time.Sleep(nap)
+			}
+			last = time.Now()
+		}
 		if n > 0 {
 			select {
 			case g.full <- buf[:n]:

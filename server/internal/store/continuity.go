@@ -74,3 +74,20 @@ func (s *Store) Heartbeat(ctx context.Context, content string) error {
 	}
 	return nil
 }
+
+// PolicyFingerprint changes whenever policies, functions, row security, grants or role memberships do.
+func (s *Store) PolicyFingerprint(ctx context.Context) (fingerprint string, err error) {
+	if err := s.pool.QueryRow(ctx, `select private.policy_fingerprint()`).Scan(&fingerprint); err != nil {
+		return "", fmt.Errorf("read policy fingerprint: %w", classify(err))
+	}
+	return fingerprint, nil
+}
+
+// LiveLogins returns those of the logins that have not ended.
+func (s *Store) LiveLogins(ctx context.Context, logins []string) ([]string, error) {
+	live, err := collect(ctx, s, pgx.RowTo[string], `select login::text from private.live_logins($1::text[]::uuid[]) as login`, logins)
+	if err != nil {
+		return nil, fmt.Errorf("ask which of %d logins are live: %w", len(logins), err)
+	}
+	return live, nil
+}

@@ -88,3 +88,11 @@ func (s *Store) RegisterAnalysisDevice(ctx context.Context, id uuid.UUID, encPub
 	}
 	return nil
 }
+
+// AnalysisDevices counts the analysis devices that are not revoked.
+func (s *Store) AnalysisDevices(ctx context.Context) (n int, err error) {
+	if err := s.pool.QueryRow(ctx, `select count(*) from public.devices where kind = 'analysis' and revoked_at is null`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count analysis devices: %w", classify(err))
+	}
+	return n, nil
+}

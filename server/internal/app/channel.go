@@ -1,0 +1,64 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"vigil/realtime"
+	"vigil/server/internal/config"
+	"vigil/server/internal/grant"
+	"vigil/server/internal/identity"
+	"vigil/server/internal/relay"
+)
+
+// newVerifier makes what verifies tokens and connection keys of the configured project.
+func newVerifier(c config.Config) (*identity.Verifier, *identity.APIKeys, error) {
+	v, err := identity.New(identity.Config{Issuer: c.Issuer, JWKSURL: c.JWKSURL.String(), Secret: c.JWTSecret.Reveal()})
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := identity.NewAPIKeys(c.JWTSecret.Reveal(), c.PublishableKey.Reveal(), c.SecretKey.Reveal())
+	return v, keys, err
+}
+
+// durablePrefixes name the topics that come from the log: private, and with a history.
+var durablePrefixes = []string{"session:", "care:", "inbox:", "org:"}
+
+func isDurable(topic string) bool {
+	for _, p := range durablePrefixes {
+		if strings.HasPrefix(topic, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// buildChannel makes the sockets' server with the grants that decide for it.
+func (f *flow) buildChannel(g *generation) {
+	g.grants = grant.New(grant.Config{Pool: f.pool})
+	topics := f.bus.Topics()
+	g.channel = realtime.New(realtime.Config{
+		Authenticate: func(ctx context.Context, token string) (realtime.Identity, error) {
+			s, err := f.verifier.Verify(ctx, token)
+			if err != nil {
+				return realtime.Identity{}, err
+			}
+			return realtime.Identity{
+				UserID: s.ID.String(), LoginID: s.LoginID.String(), AAL: s.AAL, ExpiresAt: s.ExpiresAt, Claims: s.Claims,
+			}, nil
+		},
+		Authorize: g.grants.Authorize,
+		Durable:   isDurable,
+		History:   relay.NewHistory(topicsFeed{topics}, topics.Epoch),
+		Retention: f.config.TopicsRetention, AllowedOrigins: f.config.AllowedOrigins, ValidKey: f.keys.Valid,
+		Timing: realtime.Timing{DrainWithin: f.config.DrainTimeout - drainMargin(f.config.DrainTimeout)},
+		Log:    f.log, OnFrame: f.markRelayed,
+	})
+}
+
+// drainMargin is what a part's deadline has over what the channel takes to drain.
+func drainMargin(deadline time.Duration) time.Duration { return deadline / 4 }
+
+// invalidate drops the grants of a scope; the channels are stopped after it, by whoever calls.
+func (g *generation) invalidate(s relay.Scope) { g.grants.Invalidate(s.XID, s.Matches) }

@@ -1,0 +1,267 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pglogrepl"
+
+	"vigil/realtime"
+	"vigil/server/internal/assess"
+	"vigil/server/internal/bus"
+	"vigil/server/internal/grant"
+	"vigil/server/internal/identity"
+	"vigil/server/internal/logkey"
+	"vigil/server/internal/pipeline"
+	"vigil/server/internal/relay"
+	"vigil/server/internal/replication"
+	"vigil/server/internal/telemetry"
+	"vigil/server/internal/triage"
+)
+
+// flow is everything between Postgres and the sockets. It runs as one generation after another: a generation ends when
+// continuity of the log is not proven, and the next begins with a new log epoch.
+type flow struct {
+	*resources
+	front    *front
+	verifier *identity.Verifier
+	keys     *identity.APIKeys
+	now      atomic.Pointer[generation]
+}
+
+// generation is one run of the flow's parts.
+type generation struct {
+	continuity *continuity
+	reader     *replication.Reader
+	pipeline   *pipeline.Pipeline
+	sequencer  *relay.Sequencer
+	dispatcher *relay.Dispatcher
+	channel    *realtime.Server
+	grants     *grant.Grants
+	open       atomic.Bool   // sockets are let in
+	hint       chan struct{} // capacity 1: policies may have changed; full: watch will look
+}
+
+// retryPause is how long the flow waits before it asks a database that is away again.
+const retryPause = 500 * time.Millisecond
+
+// run runs generations until ctx ends or one fails for another cause than continuity.
+func (f *flow) run(ctx context.Context) error {
+	lost := &continuityLost{}
+	for {
+		v, err := f.prepare(ctx)
+		if err != nil {
+			return endOf(ctx, err)
+		}
+		if v.cause == "" {
+			v.cause, v.recreate = lost.cause, lost.recreate
+		}
+		if v.cause != "" {
+			if err := f.beginEpoch(ctx, v.cause); err != nil {
+				return endOf(ctx, err)
+			}
+		}
+		err = f.generation(ctx, v)
+		if lost = lostBy(err); lost == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// endOf is nil when ctx ended: what failed then failed because of that.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// prepare waits for the database, makes the analysis key known and compares what database and bus hold.
+func (f *flow) prepare(ctx context.Context) (verdict, error) {
+	c := newContinuity(f.config.Slot, f.store, f.bus, func() string { return "" })
+	for {
+		err := f.registerKeys(ctx)
+		if err == nil {
+			var v verdict
+			if v, err = c.read(ctx); err == nil {
+				return v, nil
+			}
+		}
+		if ctx.Err() != nil || !triage.IsUnavailable(err) {
+			return verdict{}, fmt.Errorf("prepare: %w", err)
+		}
+		f.log.WarnContext(ctx, "database is away or not set up", logkey.Error, err.Error())
+		if !pause(ctx, retryPause) {
+			return verdict{}, ctx.Err()
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// beginEpoch makes TOPICS anew, so that nobody is told that nothing was missed. Fail loud: it is counted and logged.
+func (f *flow) beginEpoch(ctx context.Context, cause string) error {
+	f.metrics.Continuity.WithLabelValues(cause).Inc()
+	f.log.ErrorContext(ctx, "continuity is not proven: a new log epoch begins and the tables are reconciled", logkey.Cause, cause, logkey.Slot, f.config.Slot)
+	f.ring.ForgetAll()
+	if _, err := f.bus.Topics().Last(ctx); err != nil {
+		return err
+	}
+	return f.bus.Topics().Reset(ctx)
+}
+
+// generation builds the parts, runs them until ctx ends or one fails, and stops them in the order of the flow.
+func (f *flow) generation(ctx context.Context, v verdict) error {
+	g := &generation{hint: make(chan struct{}, 1)}
+	g.continuity = newContinuity(f.config.Slot, f.store, f.bus, func() string { return g.reader.State().Confirmed.String() })
+	f.buildChannel(g)
+	f.buildRelay(g)
+	f.buildPipeline(g)
+	if err := f.buildReader(g, v); err != nil {
+		return err
+	}
+	f.now.Store(g)
+	defer f.front.open(nil)
+	return runParts(ctx, f.log, f.config.DrainTimeout, []part{
+		{"replication", g.reader.Run},
+		{"pipeline", g.pipeline.Run},
+		{"sequencer", g.sequencer.Run},
+		{"dispatcher", g.dispatcher.Run},
+		{"watch", func(ctx context.Context) error { return f.watch(ctx, g) }},
+		{"channel", func(ctx context.Context) error { return f.serveChannel(ctx, g) }},
+	}, func() { f.front.open(nil) })
+}
+
+// serveChannel lets sockets in once the dispatcher knows where it begins and TOPICS has all that LOG had: before that a
+// cursor could not be judged.
+func (f *flow) serveChannel(ctx context.Context, g *generation) error {
+	for _, ready := range []<-chan struct{}{g.dispatcher.Ready(), g.sequencer.Ready()} {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		f.front.open(g.channel)
+		g.open.Store(true)
+	}
+	return g.channel.Run(ctx)
+}
+
+func (f *flow) buildReader(g *generation, v verdict) (err error) {
+	dsn, err := withCA(f.config.ReplicationURL, f.config.CACertFile)
+	if err != nil {
+		return err
+	}
+	begun := false
+	log := f.bus.Log()
+	g.reader, err = replication.New(replication.Config{
+		URL: dsn, Slot: f.config.Slot, Publications: Publications(),
+		Expected: v.identity, SlotExpected: v.known, Recreate: v.recreate,
+		Takeover: f.config.NATSURL.IsZero(), // the lock on the data directory is the lease of an embedded bus
+		Last:     log.Last,
+		Append: func(ctx context.Context, data []byte) (replication.Stored, error) {
+			return log.Append(ctx, data)
+		},
+		Heartbeat: g.continuity.beat, HeartbeatInterval: f.config.HeartbeatInterval,
+		Started: func(ctx context.Context, s replication.Start) error {
+			err := g.continuity.started(ctx, s, begun)
+			begun = true
+			return err
+		},
+		At: faultsAt("replication"), Log: f.log,
+	})
+	return err
+}
+
+func (f *flow) buildPipeline(g *generation) {
+	log := f.bus.Log()
+	g.pipeline = pipeline.New(pipeline.Config{
+		Source: func(ctx context.Context, handle func(context.Context, []pipeline.Entry) error) error {
+			var buffer []pipeline.Entry
+			return log.ConsumeBatches(ctx, bus.Pipeline, 0, pipelineBatch, func(ctx context.Context, batch []bus.Entry) error {
+				buffer = buffer[:0]
+				for _, e := range batch {
+					buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})
+				}
+				return handle(ctx, buffer)
+			})
+		},
+		Opener:   opener{f.ring, f.store},
+		Assessor: assess.New(),
+		Recorder: f.store, Progress: f.store, Lookup: f.store, Log: f.log,
+		GiveUpAfter: f.config.GiveUpAfter, ReconcileInterval: f.config.ReconcileInterval,
+		At:    faultsAt("pipeline"),
+		Trace: f.tracer.Mark,
+		Committed: func(message uuid.UUID, commit pglogrepl.LSN) {
+			f.tracer.SetLSN(message, commit.String())
+		},
+		Recorded: f.recorded,
+	})
+}
+
+// pipelineBatch is how many entries of LOG the pipeline takes at once when it is behind.
+const pipelineBatch = 32
+
+func (f *flow) recorded(o triage.Outcome) {
+	status := "assessed"
+	if o.Reason != "" {
+		status = "not_assessed"
+	}
+	f.metrics.Assessments.WithLabelValues(status, string(o.Reason)).Inc()
+	if a, ok := o.Alert(); ok {
+		f.metrics.Alerts.WithLabelValues(fmt.Sprint(int(a.Level))).Inc()
+	}
+}
+
+func (f *flow) buildRelay(g *generation) {
+	topics := f.bus.Topics()
+	feed := topicsFeed{topics}
+	g.sequencer = relay.NewSequencer(relay.SequencerConfig{
+		Log: logSource{f.bus.Log()}, Topics: topicsSink{topics}, LastOf: feed.LastOf, Next: topics.Next, Epoch: topics.Epoch,
+		Decode: decodeRows, Logger: f.log, At: faultsAt("relay"),
+	})
+	g.dispatcher = relay.NewDispatcher(relay.DispatcherConfig{
+		Topics: feed, Sockets: g.channel, ResetHistory: g.channel.ResetHistory,
+		Invalidate: func(_ context.Context, s relay.Scope) { g.invalidate(s) },
+		Policy: func(context.Context, relay.Scope) {
+			select {
+			case g.hint <- struct{}{}:
+			default:
+			}
+		},
+		Logger: f.log, At: faultsAt("relay"),
+	})
+}
+
+// markRelayed notes the first frame that carried a message.
+func (f *flow) markRelayed(e realtime.Entry) {
+	if e.Event != "message" {
+		return
+	}
+	if id, ok := messageID(e.Payload); ok {
+		f.tracer.Mark(id, telemetry.StageRelayed, time.Now())
+	}
+}
+
+// messageID reads the id that a message's row begins with, as the relay writes it.
+func messageID(payload []byte) (uuid.UUID, bool) {
+	const before, length = `{"id":"`, 36
+	if len(payload) < len(before)+length || string(payload[:len(before)]) != before {
+		return uuid.Nil, false
+	}
+	id, err := uuid.ParseBytes(payload[len(before) : len(before)+length])
+	return id, err == nil
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"vigil/server/internal/bus"
+)
+
+var (
+	errNotRunning   = errors.New("is not running yet")
+	errNotConnected = errors.New("the replication stream is not connected")
+	errNotOpen      = errors.New("sockets are not let in yet")
+)
+
+// observe registers readiness checks and gauges. They ask the generation that runs at that moment.
+func (f *flow) observe() {
+	f.health.Register("database", func(ctx context.Context) error { return f.pool.Ping(ctx) })
+	f.health.Register("bus", f.bus.Health)
+	f.health.Register("replication", f.checkReplication)
+	f.health.Register("channel", func(context.Context) error {
+		if g := f.now.Load(); g == nil || !g.open.Load() {
+			return errNotOpen
+		}
+		return nil
+	})
+	f.observeReplication()
+	f.observePipeline()
+	f.observeRelay()
+	f.observeBus()
+}
+
+func (f *flow) checkReplication(context.Context) error {
+	g := f.now.Load()
+	if g == nil {
+		return errNotRunning
+	}
+	s := g.reader.State()
+	if s.Connected {
+		return nil
+	}
+	if s.LastError != nil {
+		return fmt.Errorf("%w: %w", errNotConnected, s.LastError)
+	}
+	return errNotConnected
+}
+
+// of reads a number of the running generation; 0 while there is none.
+func (f *flow) of(read func(*generation) float64) func() float64 {
+	return func() float64 {
+		if g := f.now.Load(); g != nil {
+			return read(g)
+		}
+		return 0
+	}
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (f *flow) observeReplication() {
+	m := f.metrics
+	m.Gauge("vigil_replication_connected", "1 while the replication stream runs.", f.of(func(g *generation) float64 { return flag(g.reader.State().Connected) }))
+	m.Gauge("vigil_replication_lag_bytes", "WAL between the server's end and what is confirmed.", f.of(func(g *generation) float64 { return float64(g.reader.State().Lag) }))
+	m.Gauge("vigil_wal_retained_bytes", "WAL that Postgres keeps for the slot.", f.of(func(g *generation) float64 { return float64(g.reader.State().Slot.RetainedWAL) }))
+	m.Gauge("vigil_wal_budget_bytes", "WAL that may still be written before the slot is in danger; -1 means no limit.", f.of(func(g *generation) float64 { return float64(g.reader.State().Slot.SafeWALSize) }))
+	m.Counter("vigil_replication_rows_total", "Changes stored in LOG since the flow began.", f.of(func(g *generation) float64 { return float64(g.reader.State().Rows) }))
+	m.Counter("vigil_replication_transactions_total", "Transactions read since the flow began.", f.of(func(g *generation) float64 { return float64(g.reader.State().Transactions) }))
+	m.Counter("vigil_replication_reconnects_total", "Connections made anew since the flow began.", f.of(func(g *generation) float64 { return float64(g.reader.State().Reconnects) }))
+}
+
+func (f *flow) observePipeline() {
+	m := f.metrics
+	m.Gauge("vigil_pipeline_parked_sessions", "Sessions that are being caught up from the tables.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Parked) }))
+	m.Counter("vigil_pipeline_messages_total", "Messages read from LOG since the flow began.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Messages) }))
+	m.Counter("vigil_pipeline_failures_total", "Temporary failures since the flow began.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Failures) }))
+	m.Counter("vigil_pipeline_reconciled_sessions_total", "Sessions that reconcile found behind since the flow began.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Reconciled) }))
+	m.Counter("vigil_alerts_unreached_total", "Alerts that reach nobody, for the organisation has nobody to be told. A person must act.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Unreached) }))
+}
+
+func (f *flow) observeRelay() {
+	m := f.metrics
+	m.Gauge("vigil_sockets", "Open sockets.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Sockets) }))
+	m.Gauge("vigil_channels", "Joined channels.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Channels) }))
+	m.Counter("vigil_relay_published_total", "Entries given to the sockets since the flow began.", f.of(func(g *generation) float64 { return float64(g.dispatcher.Stats().Published) }))
+	m.Counter("vigil_relay_revocations_total", "Revocations handled since the flow began.", f.of(func(g *generation) float64 { return float64(g.dispatcher.Stats().Revoked) }))
+	m.Gauge("vigil_grants_kept", "Grants remembered.", f.of(func(g *generation) float64 { return float64(g.grants.Stats().Kept) }))
+}
+
+// scrapeTimeout bounds what one scrape asks of the bus.
+const scrapeTimeout = time.Second
+
+func (f *flow) observeBus() {
+	read := func(pick func(bus.Stats) float64) func() float64 {
+		return func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) // Prometheus' collectors are given no context
+			defer cancel()
+			s, err := f.bus.Stats(ctx)
+			if err != nil {
+				return -1
+			}
+			return pick(s)
+		}
+	}
+	f.metrics.Gauge("vigil_bus_log_bytes", "Bytes of LOG; -1 when the bus does not answer.", read(func(s bus.Stats) float64 { return float64(s.Log.Bytes) }))
+	f.metrics.Gauge("vigil_bus_topics_bytes", "Bytes of TOPICS; -1 when the bus does not answer.", read(func(s bus.Stats) float64 { return float64(s.Topics.Bytes) }))
+	f.metrics.Gauge("vigil_bus_pipeline_lag", "Entries of LOG that the pipeline has not passed.", read(func(s bus.Stats) float64 { return float64(s.Lag[bus.Pipeline]) }))
+	f.metrics.Gauge("vigil_bus_sequencer_lag", "Entries of LOG that the sequencer has not passed.", read(func(s bus.Stats) float64 { return float64(s.Lag[bus.Sequencer]) }))
+	f.metrics.Gauge("vigil_bus_lost_stores", "Stores that were moved aside and still lie in VIGIL_DATA_DIR.", read(func(s bus.Stats) float64 { return float64(s.LostStores) }))
+	f.metrics.Counter("vigil_bus_refused_total", "Appends refused for want of disk space since the start.", read(func(s bus.Stats) float64 { return float64(s.Refused) }))
+}

@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"vigil/server/internal/bus"
+	"vigil/server/internal/config"
+	"vigil/server/internal/envelope"
+	"vigil/server/internal/logkey"
+	"vigil/server/internal/store"
+	"vigil/server/internal/telemetry"
+)
+
+// poolConns bounds the connections of the sidecar's role: a small hosted project has 60 in all.
+const poolConns = 8
+
+// resources outlive a restart of the flow: what is opened once and closed last.
+type resources struct {
+	config  config.Config
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	health  *telemetry.Health
+	tracer  *telemetry.Tracer
+
+	pool  *pgxpool.Pool
+	store *store.Store
+	bus   *bus.Bus
+	ring  *envelope.Ring
+}
+
+// openPool makes the pool of role vigil. It dials when it is first used, so that the sidecar starts while Postgres is away.
+func openPool(ctx context.Context, c config.Config) (*pgxpool.Pool, error) {
+	dsn, err := withCA(c.DatabaseURL, c.CACertFile)
+	if err != nil {
+		return nil, err
+	}
+	pc, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL: it cannot be read as a Postgres URL") // pgx's error may quote it
+	}
+	pc.MaxConns = poolConns
+	pc.ConnConfig.RuntimeParams["application_name"] = "vigil"
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("open pool: %w", err)
+	}
+	return pool, nil
+}
+
+// loadKeys reads the analysis keys, from the environment or the file, and makes the file at the very first start. A file
+// that is missing although the project knows an analysis device is refused: a new key could open nothing old.
+func (r *resources) loadKeys(ctx context.Context) ([]*envelope.Device, error) {
+	c := r.config
+	if !c.AnalysisKey.IsZero() {
+		return envelope.TextSource{Text: c.AnalysisKey.Reveal()}.Keys(ctx)
+	}
+	keys, err := envelope.FileSource{Path: c.AnalysisKeyFile}.Keys(ctx)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keys, err
+	}
+	known, err := r.store.AnalysisDevices(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("there is no key file, and whether there was one could not be asked: %w", err)
+	}
+	if known > 0 {
+		return nil, fmt.Errorf("the file of VIGIL_ANALYSIS_KEY_FILE is missing, but the project has %d analysis devices: restore it from the backup, or revoke them in devices to begin anew", known)
+	}
+	d, err := envelope.NewDevice(uuid.New())
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(c.AnalysisKeyFile), 0o700); err != nil {
+		return nil, fmt.Errorf("make the key file's folder: %w", err)
+	}
+	if err := envelope.WriteKeyFile(c.AnalysisKeyFile, d); err != nil {
+		return nil, err
+	}
+	r.log.InfoContext(ctx, "analysis key made; back its file up", logkey.Device, d.KID())
+	return []*envelope.Device{d}, nil
+}
+
+// registerKeys makes the keys' public halves known, as a participant that everyone sees. The first is for new rosters.
+func (r *resources) registerKeys(ctx context.Context) error {
+	for _, m := range r.ring.Members() {
+		if err := r.store.RegisterAnalysisDevice(ctx, m.KID, envelope.EncodeText(m.EncPub), envelope.EncodeText(m.SigPub)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openBus opens the bus as configured.
+func openBus(ctx context.Context, c config.Config, log *slog.Logger) (*bus.Bus, error) {
+	return bus.Open(ctx, bus.Config{
+		Dir: c.DataDir, URL: c.NATSURL.Reveal(), Key: c.BusKey.Reveal(),
+		LogMaxBytes: c.BusMaxBytes, TopicsKeep: c.TopicsRetention, Log: log,
+	})
+}
+
+// openResources opens everything in turn; what was opened is closed again when one fails.
+func openResources(ctx context.Context, c config.Config, log *slog.Logger) (_ *resources, err error) {
+	r := &resources{config: c, log: log, metrics: telemetry.NewMetrics(), health: new(telemetry.Health)}
+	r.tracer = telemetry.NewTracer(r.metrics.Observe)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close(ctx))
+		}
+	}()
+	if r.pool, err = openPool(ctx, c); err != nil {
+		return nil, err
+	}
+	r.store = store.New(r.pool)
+	keys, err := r.loadKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load analysis key: %w", err)
+	}
+	r.ring = envelope.NewRing(envelope.RingConfig{}, keys...)
+	if r.bus, err = openBus(ctx, c, log); err != nil {
+		return nil, fmt.Errorf("open bus: %w", err)
+	}
+	return r, nil
+}
+
+// close closes what is open, the bus first: it has what must reach the disk.
+func (r *resources) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.DrainTimeout)
+	defer cancel()
+	var err error
+	if r.bus != nil {
+		err = r.bus.Close(ctx)
+	}
+	if r.pool != nil {
+		r.pool.Close()
+	}
+	return err
+}

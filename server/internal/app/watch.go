@@ -1,0 +1,77 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"vigil/realtime"
+	"vigil/server/internal/logkey"
+	"vigil/server/internal/relay"
+	"vigil/server/internal/triage"
+)
+
+// WatchInterval is how often the database is asked for what the log may not tell where triggers are not permitted: changed
+// policies, and logins that ended.
+const WatchInterval = 5 * time.Second
+
+// watch polls until ctx ends. What it finds has the same effect as a revocation that came by the log.
+func (f *flow) watch(ctx context.Context, g *generation) error {
+	tick := time.NewTicker(WatchInterval)
+	defer tick.Stop()
+	fingerprint := ""
+	for {
+		fingerprint = f.watchPolicies(ctx, g, fingerprint)
+		f.watchLogins(ctx, g)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-g.hint:
+		}
+	}
+}
+
+// watchPolicies asks for every grant again when policies, functions or privileges have changed. It returns what they are
+// now; before is "" at the first call.
+func (f *flow) watchPolicies(ctx context.Context, g *generation, before string) string {
+	now, err := f.store.PolicyFingerprint(ctx)
+	if err != nil {
+		f.watchFailed(ctx, err)
+		return before
+	}
+	if before != "" && now != before {
+		f.log.InfoContext(ctx, "policies changed: every grant is asked for again")
+		g.invalidate(relay.Scope{Kind: relay.ScopeAll})
+		g.channel.Reauthorize(func(realtime.Member) bool { return true })
+	}
+	return now
+}
+
+// watchLogins ends the channels of logins that are gone: where there is no trigger on auth.sessions, and for bans.
+func (f *flow) watchLogins(ctx context.Context, g *generation) {
+	open := g.channel.Logins()
+	if len(open) == 0 {
+		return
+	}
+	live, err := f.store.LiveLogins(ctx, open)
+	if err != nil {
+		f.watchFailed(ctx, err)
+		return
+	}
+	alive := make(map[string]bool, len(live))
+	for _, login := range live {
+		alive[login] = true
+	}
+	for _, login := range open {
+		if !alive[login] {
+			g.invalidate(relay.Scope{Kind: relay.ScopeLogin, ID: login})
+			g.channel.EndLogin(login)
+		}
+	}
+}
+
+func (f *flow) watchFailed(ctx context.Context, err error) {
+	if ctx.Err() == nil && !triage.IsUnavailable(err) {
+		f.log.WarnContext(ctx, "policies and logins could not be looked at", logkey.Error, err.Error())
+	}
+}
