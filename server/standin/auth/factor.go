@@ -143,8 +143,10 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) error {
 			id, f.ID, s.now(), address); err != nil {
 			return fmt.Errorf("auth: write a challenge: %w", err)
 		}
-		_, err = tx.Exec(r.Context(), `update auth.mfa_factors set last_challenged_at = clock_timestamp() where id = $1`, f.ID)
-		return err
+		if _, err := tx.Exec(r.Context(), `update auth.mfa_factors set last_challenged_at = clock_timestamp() where id = $1`, f.ID); err != nil {
+			return fmt.Errorf("auth: note a challenge: %w", err)
+		}
+		return nil
 	}); err != nil {
 		return err
 	}
