@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"vigil/server/pgtest"
@@ -17,24 +16,9 @@ import (
 
 func (s *suite) clientTests(ctx context.Context) error { return s.vitest(ctx, "realtime/client") }
 
-// endToEnd runs server/e2e's own tests. Where SUPABASE_URL names a project they run against that one; else a throwaway
-// stack is started around them.
-func (s *suite) endToEnd(ctx context.Context) error {
-	const folder = "server/e2e"
-	if !s.hasTests(folder) {
-		return s.none(folder)
-	}
-	if os.Getenv("SUPABASE_URL") != "" {
-		return s.vitest(ctx, folder)
-	}
-	for _, version := range []int{15, 17} {
-		err := s.vitest(ctx, folder, "go", "run", "./server/standin/dev", "-throwaway", fmt.Sprintf("-postgres=%d", version), "-in="+folder, "--")
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// endToEnd runs server/e2e's Node tests: against the project that SUPABASE_URL names, else a stand-in that they start. Its Go
+// tests, which kill the sidecar, are among the Go tests.
+func (s *suite) endToEnd(ctx context.Context) error { return s.vitest(ctx, "server/e2e") }
 
 // hasTests looks for *.test.ts in a package's folder, but not in node_modules.
 func (s *suite) hasTests(folder string) bool {
@@ -52,8 +36,8 @@ func (s *suite) hasTests(folder string) bool {
 	return false
 }
 
-// vitest runs a package's tests, after the words of around if there are any, and counts them.
-func (s *suite) vitest(ctx context.Context, folder string, around ...string) error {
+// vitest runs a package's tests, and counts them.
+func (s *suite) vitest(ctx context.Context, folder string) error {
 	if !s.hasTests(folder) {
 		return s.none(folder)
 	}
@@ -68,12 +52,7 @@ func (s *suite) vitest(ctx context.Context, folder string, around ...string) err
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
 	report := filepath.Join(temp, "report.json")
-	words := append(slices.Clone(around), "node", runner, "run", "--reporter=default", "--reporter=json", "--outputFile.json="+report)
-	in := folder
-	if len(around) > 0 {
-		in = "."
-	}
-	runErr := s.call(ctx, in, words[0], words[1:]...)
+	runErr := s.call(ctx, folder, "node", runner, "run", "--reporter=default", "--reporter=json", "--outputFile.json="+report)
 	data, err := os.ReadFile(report)
 	if err != nil {
 		return errors.Join(runErr, fmt.Errorf("vitest in %s left no report: %w", folder, err))
