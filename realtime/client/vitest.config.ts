@@ -1,3 +1,7 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
-export default defineConfig({ test: { include: ['test/**/*.test.ts'], setupFiles: ['test/setup.ts'] } })
+export default defineConfig({
+  resolve: { alias: { 'vigil-client': fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
+  test: { include: ['test/**/*.test.ts'], setupFiles: ['test/setup.ts'] },
+})

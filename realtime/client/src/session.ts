@@ -2,13 +2,13 @@ import type { RealtimeClient } from '@supabase/realtime-js'
 import { Clock } from './clock.ts'
 import { ConsentScope, signConsent, signWithdrawal } from './consent.ts'
 import { Emitter, call, type Undo } from './events.ts'
-import { EnvelopeError, RequestError, toError, type Refusal } from './failure.ts'
+import { EnvelopeError, RequestError, SessionError, toError, type Refusal } from './failure.ts'
 import { openMessage, parseContent, sealMessage, textContent } from './message.ts'
 import { Outbox } from './outbox.ts'
 import { whole, type Fields } from './parse.ts'
 import { Role, findMember } from './roster.ts'
 import {
-  ParticipantRole, SessionMode, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type ParticipantRole as PersonRole, type SessionRow,
+  ParticipantRole, SessionMode, SessionStatus, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type ParticipantRole as PersonRole, type SessionRow,
 } from './rows.ts'
 import { State } from './state.ts'
 import { Timeline } from './timeline.ts'
@@ -53,6 +53,8 @@ export interface SessionEvents {
   alert: Fields
   /** What went wrong in the background. Never holds text. */
   error: Error
+  /** The session was closed here; its row as last read. */
+  closed: SessionRow
 }
 
 export interface SessionDeps {
@@ -170,6 +172,28 @@ export class Session {
     if (listener.devices !== undefined && this.#unacknowledged.length > 0) call(listener.devices, this.#unacknowledged)
   }
 
+  /** Resolves once the session is active: until then it waits for people, or is paused. Rejects when it has ended or is closed. */
+  active(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (end: () => void): void => {
+        undo()
+        unclose()
+        end()
+      }
+      const look = (row: SessionRow): void => {
+        if (row.status === SessionStatus.active) settle(resolve)
+        else if (this.#clock.closed || row.status === SessionStatus.ended) {
+          settle(() => {
+            reject(new SessionError('not_active', 'the session has ended'))
+          })
+        }
+      }
+      const undo = this.#events.on('session', look)
+      const unclose = this.#events.on('closed', look)
+      look(this.#state.row)
+    })
+  }
+
   /**
    * Seals and sends a text; resolves with the message's id when it is stored. While the network is away it waits, in order,
    * in memory. Rejects with SessionError, DeviceChangedError, EnvelopeError or RequestError, and then it was surely not stored.
@@ -222,6 +246,7 @@ export class Session {
   /** Leaves the topics. What was not stored is rejected as 'closed'. */
   async close(): Promise<void> {
     this.#clock.close()
+    this.#events.emit('closed', this.#state.row)
     await Promise.all(this.#topics.map((topic) => topic.leave()))
   }
 

@@ -161,8 +161,18 @@ export class State {
     return (await this.#deps.pins.meet(this.#snapshot.devices)).filter((kid) => expected.has(kid))
   }
 
-  /** The epoch to send under: the newest if it still fits, or a new one. */
+  /** The epoch to send under: the newest if it still fits, or a new one. Refuses only what it has just read. */
   async sending(): Promise<Epoch> {
+    try {
+      return await this.#sendingNow()
+    } catch (thrown) {
+      if (!(thrown instanceof SessionError)) throw thrown
+      await this.refresh() // a consent or a status may have changed unheard
+      return this.#sendingNow()
+    }
+  }
+
+  async #sendingNow(): Promise<Epoch> {
     for (let attempt = 0; attempt < MaxEpochAttempts; attempt++) {
       if (this.row.status === SessionStatus.ended) throw new SessionError('not_active', 'the session has ended')
       const waiting = await this.unacknowledged()

@@ -1,0 +1,18 @@
+// A client's side of a session. The environment says where (SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, VIGIL_URL) and who.
+import { createClient } from '@supabase/supabase-js'
+import { vigil } from 'vigil-client'
+
+const env = (name: string): string => process.env[name] ?? ''
+const supabase = createClient(env('SUPABASE_URL'), env('SUPABASE_PUBLISHABLE_KEY'))
+await supabase.auth.signInWithPassword({ email: env('VIGIL_EMAIL'), password: env('VIGIL_PASSWORD') })
+
+const v = await vigil(supabase, env('VIGIL_URL')) // this browser's device, made once
+const chat = await v.session(env('VIGIL_SESSION'))
+chat.on('message', (m) => { // history, then live; verified, in order
+  console.log(m.from.role, m.text, m.badge)
+})
+await chat.active() // until everyone has a device and the therapist starts
+await chat.consent.give({ text: 'My messages may be analysed, so that a clinician is told of a crisis.' })
+await chat.send('I had a rough night') // sealed here; queued while offline
+await v.close()
+await supabase.auth.signOut({ scope: 'local' })

@@ -1,0 +1,155 @@
+/** Device → consent → epoch → seal → insert → read back, through the real supabase-js, policies and triggers. */
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { openEpoch } from '../src/epoch.ts'
+import { fields, list, text } from '../src/parse.ts'
+import { parseConsent, parseEpoch, parseMessage } from '../src/rows.ts'
+import { vigil, type Vigil } from '../src/vigil.ts'
+import type { ChatMessage, Session } from '../src/session.ts'
+import { PhoenixServer } from './phoenix-server.ts'
+import { Standin, checked, password, type Person, type Practice } from './standin.ts'
+
+let standin: Standin
+const relay = new PhoenixServer()
+const open: Vigil[] = []
+
+beforeAll(async () => {
+  standin = await Standin.start()
+  await relay.start()
+}, 120_000)
+
+afterAll(async () => {
+  for (const v of open) await v.close()
+  await relay.stop()
+  await standin.stop()
+}, 30_000)
+
+interface Side {
+  readonly person: Person
+  readonly v: Vigil
+  readonly chat: Session
+  readonly heard: ChatMessage[]
+}
+
+async function enter(person: Person, sessionId: string): Promise<Side> {
+  const v = await vigil(person.supabase, relay.url)
+  open.push(v)
+  const chat = await v.session(sessionId)
+  const heard: ChatMessage[] = []
+  chat.on('message', (message) => heard.push(message))
+  return { person, v, chat, heard }
+}
+
+async function setup(mode: 'assisted' | 'strict'): Promise<{ practice: Practice; client: Side; therapist: Side }> {
+  const practice = await standin.practice(mode)
+  const client = await enter(practice.client, practice.sessionId)
+  const therapist = await enter(practice.therapist, practice.sessionId)
+  checked(await practice.therapist.supabase.rpc('start_session', { session_id: practice.sessionId }))
+  return { practice, client, therapist }
+}
+
+const texts = (side: Side): (string | null)[] => side.heard.map((message) => message.text)
+
+/** Tells everyone what the relay would: that there is something to read up to. */
+function announce(practice: Practice, position: number): void {
+  relay.broadcast(`session:${practice.sessionId}`, 'arrival', { position }, 'cursor')
+}
+
+describe('against the stand-in', () => {
+  test('an assisted session: consent, both send, both read', async () => {
+    const { practice, client, therapist } = await setup('assisted')
+    await expect(therapist.chat.send('too early')).rejects.toMatchObject({ reason: 'consent_missing' })
+    await client.chat.consent.give({ text: 'I agree', scope: ['crisis_access', 'analysis'] })
+    await client.chat.send('I had a rough night')
+    await therapist.chat.send('I am here')
+    await client.chat.send('thank you')
+    await relay.joinedTimes(`session:${practice.sessionId}`, 2)
+    announce(practice, 3)
+    for (const side of [client, therapist]) {
+      await vi.waitFor(() => {
+        expect(texts(side)).toEqual(['I had a rough night', 'I am here', 'thank you'])
+      }, 5000)
+      expect(side.heard.every((message) => message.badge === null && message.watched && message.missing === 0)).toBe(true)
+      expect(side.heard.map((message) => message.from.role)).toEqual(['client', 'therapist', 'client'])
+    }
+    expect(client.chat.readers.map((row) => row.kind).sort()).toEqual(['analysis', 'participant', 'participant'])
+  })
+
+  test("a strict session's rows hold no text, and nothing for the sidecar", async () => {
+    const { practice, client } = await setup('strict')
+    await client.chat.send('nobody watches this')
+    const { supabase } = practice.therapist
+    const rows = list(checked(await supabase.from('messages').select().eq('session_id', practice.sessionId)), 'messages')
+    const m = parseMessage(rows[0])
+    expect(m.assisted).toBe(false)
+    expect(JSON.stringify(rows)).not.toContain('nobody watches')
+    const epochs = list(checked(await supabase.from('session_epochs').select().eq('session_id', practice.sessionId)), 'epochs')
+    const epoch = parseEpoch(epochs[0])
+    await expect(openEpoch(epoch, undefined, undefined, practice.analysis)).rejects.toMatchObject({ refusal: 'wrap' })
+    expect(list(epoch.roster, 'roster')).toHaveLength(2)
+  })
+
+  test('withdrawing consent ends the watched epoch, and keeps the history', async () => {
+    const { practice, client, therapist } = await setup('assisted')
+    const id = await client.chat.consent.give({ text: 'I agree' })
+    await client.chat.send('before')
+    await client.chat.consent.withdraw(id)
+    await expect(client.chat.send('after')).rejects.toMatchObject({ reason: 'consent_missing' })
+    await expect(therapist.chat.send('after')).rejects.toMatchObject({ reason: 'consent_missing' })
+    const rows = list(checked(await practice.client.supabase.from('session_consents').select().eq('id', id)), 'consents')
+    expect(parseConsent(rows[0]).withdrawal_signature).toHaveLength(86)
+    await relay.joinedTimes(`session:${practice.sessionId}`, 2)
+    announce(practice, 1)
+    await vi.waitFor(() => {
+      expect(texts(therapist)).toEqual(['before'])
+    }, 5000)
+  })
+
+  test('a second device of the client waits for the therapist, who then makes the next epoch', async () => {
+    const { practice, client, therapist } = await setup('strict')
+    await client.chat.send('from the first')
+    const second = await enter(practice.client, practice.sessionId)
+    expect(second.v.deviceId).not.toBe(client.v.deviceId)
+    await second.chat.send('from the second')
+    await expect(therapist.chat.send('who?')).rejects.toMatchObject({ devices: [second.v.deviceId] })
+    await therapist.chat.acknowledge(second.v.deviceId)
+    await therapist.chat.send('welcome')
+    await relay.joinedTimes(`session:${practice.sessionId}`, 3)
+    announce(practice, 3)
+    await vi.waitFor(() => {
+      expect(texts(therapist)).toEqual(['from the first', 'from the second', 'welcome'])
+    }, 5000)
+    await vi.waitFor(() => {
+      expect(texts(second)).toEqual([null, 'from the second', 'welcome']) // what came before it stays closed
+    }, 5000)
+    expect(second.heard[0]?.badge).toEqual({ kind: 'unreadable', refusal: 'wrap' })
+  })
+
+  test('the device is made once per account, and a paused session refuses', async () => {
+    const { practice, client } = await setup('strict')
+    const rows = checked(await practice.client.supabase.from('devices').select('id').eq('user_id', practice.client.id))
+    expect(rows).toEqual([{ id: client.v.deviceId }])
+    checked(await practice.therapist.supabase.rpc('pause_session', { session_id: practice.sessionId }))
+    await expect(client.chat.send('x')).rejects.toMatchObject({ name: 'SessionError', reason: 'not_active' })
+  })
+
+  test('the quick start runs', async () => {
+    const practice = await standin.practice('assisted')
+    await enter(practice.therapist, practice.sessionId)
+    const environment = {
+      SUPABASE_URL: standin.url, SUPABASE_PUBLISHABLE_KEY: standin.key, VIGIL_URL: relay.url, VIGIL_EMAIL: practice.client.email,
+      VIGIL_PASSWORD: password, VIGIL_SESSION: practice.sessionId,
+    }
+    for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value)
+    const quickstart = import('../examples/quickstart.ts')
+    await relay.joinedTimes(`session:${practice.sessionId}`, 2)
+    const started = checked(await practice.therapist.supabase.rpc('start_session', { session_id: practice.sessionId }))
+    relay.broadcast(`session:${practice.sessionId}`, 'session', started, 'cursor')
+    await quickstart
+    vi.unstubAllEnvs()
+    const { supabase } = practice.therapist
+    const [row] = list(checked(await supabase.from('messages').select().eq('session_id', practice.sessionId)), 'messages')
+    const [epoch] = list(checked(await supabase.from('session_epochs').select().eq('session_id', practice.sessionId)), 'epochs')
+    expect(parseMessage(row).assisted).toBe(true)
+    expect(text(fields(epoch, 'epoch'), 'consent_id')).toHaveLength(36)
+  }, 20_000)
+})
