@@ -1,13 +1,13 @@
-/** Makes testdata/pe1-webcrypto.json, which Go opens, when UPDATE_VECTORS=1; does nothing else. */
+/** What testdata/pe1-webcrypto.json, which Go opens, is made of. UPDATE_VECTORS=1 writes it anew. */
 import { writeFileSync } from 'node:fs'
-import { test } from 'vitest'
+import { expect, test } from 'vitest'
 import { encodeText } from '../src/bytes.ts'
 import { signConsent, signWithdrawal } from '../src/consent.ts'
 import { type Device, type KeyPair } from '../src/device.ts'
 import { makeEpoch } from '../src/epoch.ts'
 import { sealMessage, textContent } from '../src/message.ts'
 import { Role, parseRoster } from '../src/roster.ts'
-import { ownTestdata } from './bundle.ts'
+import { ownTestdata, parseBundle, readJson } from './bundle.ts'
 
 interface TestDevice {
   readonly device: Device
@@ -34,7 +34,7 @@ async function testDevice(role: Role): Promise<TestDevice> {
   return { device: { kid, enc, sig, encPub, sigPub }, json }
 }
 
-test.runIf(process.env['UPDATE_VECTORS'] === '1')('vectors made by WebCrypto', async () => {
+test('vectors made by WebCrypto are up to date', async () => {
   const client = await testDevice(Role.client)
   const therapist = await testDevice(Role.therapist)
   const analysis = await testDevice(Role.analysis)
@@ -69,5 +69,9 @@ test.runIf(process.env['UPDATE_VECTORS'] === '1')('vectors made by WebCrypto', a
     epochs: made.map((one) => one.row),
     messages,
   }
-  writeFileSync(new URL('pe1-webcrypto.json', ownTestdata), `${JSON.stringify(bundle, null, 2)}\n`)
+  const file = new URL('pe1-webcrypto.json', ownTestdata)
+  if (process.env['UPDATE_VECTORS'] === '1') writeFileSync(file, `${JSON.stringify(bundle, null, 2)}\n`)
+  const [kept, fresh] = [await parseBundle(readJson(file)), await parseBundle(bundle)]
+  expect(kept.messages.map((m) => m.plaintext)).toEqual(fresh.messages.map((m) => m.plaintext))
+  expect(kept.epochs.map((epoch) => epoch.row.epoch)).toEqual(fresh.epochs.map((epoch) => epoch.row.epoch))
 })
