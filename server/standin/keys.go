@@ -75,7 +75,7 @@ func makeKeys(path string) (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	data, err := json.MarshalIndent(k, "", "  ")
+	data, err := json.MarshalIndent(k, "", "  ") //nolint:gosec // the file is where the secret is kept, for its owner only
 	if err != nil {
 		return Keys{}, fmt.Errorf("standin: write keys: %w", err)
 	}

@@ -107,11 +107,16 @@ func (s *Server) Close() { s.pool.Close() }
 func (s *Server) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 
 func (s *Server) route() {
-	s.mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
+	s.mux.Handle("GET /.well-known/jwks.json", s.handle(func(w http.ResponseWriter, _ *http.Request) error {
+		set, err := s.config.Key.JWKS()
+		if err != nil {
+			return err
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "public, max-age=600")
-		_, _ = w.Write(s.config.Key.JWKS())
-	})
+		_, _ = w.Write(set)
+		return nil
+	}))
 	for pattern, h := range map[string]handler{
 		"GET /health":         s.health,
 		"GET /settings":       s.settings,

@@ -217,17 +217,17 @@ func TestAMailedCodeIsGoodForAnHourAndOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	email, _ := b.signUp(t)
-	recover := func() answer { return b.ask(t, http.MethodPost, "/recover", "", map[string]string{"email": email}) }
+	forget := func() answer { return b.ask(t, http.MethodPost, "/recover", "", map[string]string{"email": email}) }
 	verify := func() answer {
 		return b.ask(t, http.MethodPost, "/verify", "", map[string]string{"type": "recovery", "token_hash": b.Mail(email)[0].TokenHash})
 	}
-	if a := recover(); a.status != http.StatusOK {
+	if a := forget(); a.status != http.StatusOK {
 		t.Fatalf("recover: %d %v", a.status, a.body)
 	}
-	wantRefusal(t, recover(), http.StatusTooManyRequests, "over_email_send_rate_limit")
+	wantRefusal(t, forget(), http.StatusTooManyRequests, "over_email_send_rate_limit")
 	b.pass(auth.CodeLifetime + time.Second)
 	wantRefusal(t, verify(), http.StatusForbidden, "otp_expired")
-	recover()
+	forget()
 	if a := verify(); a.status != http.StatusOK || a.text("access_token") == "" {
 		t.Fatalf("verify: %d %v", a.status, a.body)
 	}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
@@ -48,25 +46,24 @@ func NewKey() (Key, error) {
 	return Key{ID: uuid.NewString(), private: private}, nil
 }
 
-func (k Key) public(operation string) jwk {
-	point, err := k.private.PublicKey.ECDH()
+func (k Key) public(operation string) (jwk, error) {
+	raw, err := k.private.PublicKey.Bytes() // 4, x, y
 	if err != nil {
-		panic("auth: a P-256 key is always a valid point: " + err.Error())
+		return jwk{}, fmt.Errorf("auth: write a signing key: %w", err)
 	}
-	raw := point.Bytes() // 4, x, y
 	return jwk{
 		Type: "EC", Curve: "P-256", Algorithm: "ES256", ID: k.ID, Use: "sig", Operations: []string{operation}, Ext: true,
 		X: encoding.EncodeToString(raw[1 : 1+coordinateBytes]), Y: encoding.EncodeToString(raw[1+coordinateBytes:]),
-	}
+	}, nil
 }
 
 // JWKS is the public half, as /auth/v1/.well-known/jwks.json gives it.
-func (k Key) JWKS() []byte {
-	set, err := json.Marshal(map[string]any{"keys": []jwk{k.public("verify")}})
+func (k Key) JWKS() ([]byte, error) {
+	half, err := k.public("verify")
 	if err != nil {
-		panic("auth: strings always marshal: " + err.Error())
+		return nil, err
 	}
-	return set
+	return json.Marshal(map[string]any{"keys": []jwk{half}})
 }
 
 // MarshalJSON writes the private key as a JWK: whoever has it can sign in as anybody.
@@ -74,8 +71,15 @@ func (k Key) MarshalJSON() ([]byte, error) {
 	if k.private == nil {
 		return []byte("null"), nil
 	}
-	whole := k.public("sign")
-	whole.D = encoding.EncodeToString(k.private.D.FillBytes(make([]byte, coordinateBytes)))
+	whole, err := k.public("sign")
+	if err != nil {
+		return nil, err
+	}
+	d, err := k.private.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("auth: write a signing key: %w", err)
+	}
+	whole.D = encoding.EncodeToString(d)
 	return json.Marshal(whole)
 }
 
@@ -89,19 +93,11 @@ func (k *Key) UnmarshalJSON(data []byte) error {
 	if err != nil || whole.Type != "EC" || whole.Curve != "P-256" || whole.ID == "" {
 		return errors.New("auth: the signing key is no private P-256 JWK with an id")
 	}
-	checked, err := ecdh.P256().NewPrivateKey(d)
+	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d)
 	if err != nil {
 		return errors.New("auth: the signing key is not on P-256")
 	}
-	raw := checked.PublicKey().Bytes()
-	k.ID = whole.ID
-	k.private = &ecdsa.PrivateKey{
-		PublicKey: ecdsa.PublicKey{
-			Curve: elliptic.P256(),
-			X:     new(big.Int).SetBytes(raw[1 : 1+coordinateBytes]), Y: new(big.Int).SetBytes(raw[1+coordinateBytes:]),
-		},
-		D: new(big.Int).SetBytes(d),
-	}
+	k.ID, k.private = whole.ID, private
 	return nil
 }
 

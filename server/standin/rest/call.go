@@ -70,9 +70,12 @@ func (q *request) arguments() (names []string, payload string, body bool, err er
 	if !json.Valid(trimmed) {
 		return nil, "", false, invalidBody("Empty or invalid json")
 	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(trimmed, &object); err != nil || object == nil {
+	if trimmed[0] != '{' {
 		return nil, string(trimmed), true, nil
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(trimmed, &object); err != nil {
+		return nil, "", false, invalidBody("Empty or invalid json")
 	}
 	for name := range object {
 		if q.query.Columns == nil || slices.Contains(q.query.Columns, name) {

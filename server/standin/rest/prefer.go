@@ -113,17 +113,14 @@ func (a accept) contentType() string {
 // rangeHeader reads "Range: 0-9", which limit= and offset= override.
 func (q *request) rangeHeader(header string) error {
 	first, last, found := strings.Cut(strings.TrimPrefix(header, "items="), "-")
-	from, err := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
-	if header == "" || !found || err != nil || q.query.Limit >= 0 || q.query.Offset > 0 {
+	from, number := whole(first)
+	if header == "" || !found || !number || q.query.Limit >= 0 || q.query.Offset > 0 {
 		return nil
 	}
 	q.query.Offset = from
-	if last = strings.TrimSpace(last); last == "" {
-		return nil
-	}
-	to, err := strconv.ParseInt(last, 10, 64)
-	if err != nil {
-		return nil
+	to, number := whole(last)
+	if !number {
+		return nil // "5-": no end
 	}
 	if to < from {
 		return invalidRange("The lower boundary must be lower than or equal to the upper boundary in the Range header.")

@@ -165,14 +165,20 @@ func (q *Query) filter(name, value string, arguments bool) error {
 
 // parseCount reads limit= and offset=. What is no number is ignored, as PostgREST does; a negative one is refused.
 func parseCount(value string, none int64) (int64, error) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
+	n, ok := whole(value)
+	if !ok {
 		return none, nil
 	}
 	if n < 0 {
 		return 0, invalidRange("Limit should be greater than or equal to zero.")
 	}
 	return n, nil
+}
+
+// whole reads a whole number.
+func whole(text string) (int64, bool) {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return n, err == nil
 }
 
 func parseNames(kind, value string) ([]string, error) {
