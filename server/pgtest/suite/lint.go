@@ -69,7 +69,7 @@ func (s *suite) lintSQL(ctx context.Context) error {
 func (s *suite) supabase(ctx context.Context, cli string, args ...string) ([]byte, error) {
 	s.say("$ supabase %s", strings.Join(args[:2], " "))
 	cmd := s.command(ctx, ".", cli, args...)
-	cmd.Env = append(cmd.Environ(), "SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1", "NO_COLOR=1")
+	cmd.Env = append(cmd.Environ(), "SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1")
 	out, err := cmd.CombinedOutput()
 	s.say("%s", bytes.TrimSpace(out))
 	return out, err
