@@ -31,6 +31,7 @@ type channel struct {
 	joinRef string
 	join    phoenix.Message
 	config  joinConfig
+	began   time.Time // when the join came
 	durable bool
 	room    *room
 
@@ -152,12 +153,11 @@ func (c *channel) replyOK() {
 
 // admit verifies a token and authorises its identity.
 func (c *channel) admit(ctx context.Context, token string) {
-	s := c.socket.server
-	if !s.acquire(ctx) {
-		return
-	}
-	id, err := s.config.Authenticate(ctx, token)
-	s.release()
+	var id Identity
+	err := c.socket.server.decide(ctx, func(ctx context.Context) (err error) {
+		id, err = c.socket.server.config.Authenticate(ctx, token)
+		return err
+	})
 	if err != nil {
 		if ctx.Err() == nil {
 			c.refuse(ctx, tokenFault(err))
@@ -193,13 +193,16 @@ func (c *channel) authorize(ctx context.Context) {
 		id, revision := c.identity, c.revision
 		done := c.state == closed || id.UserID == ""
 		c.mu.Unlock()
-		if done || !s.acquire(ctx) {
+		if done {
 			return
 		}
-		s.at("authorize")
-		grant, err := s.config.Authorize(ctx, id, c.topic)
-		s.at("authorized")
-		s.release()
+		var grant Grant
+		err := s.decide(ctx, func(ctx context.Context) (err error) {
+			s.at("authorize")
+			grant, err = s.config.Authorize(ctx, id, c.topic)
+			s.at("authorized")
+			return err
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -321,7 +324,7 @@ func (c *channel) refuse(ctx context.Context, f fault) {
 		c.end(event, f)
 		return
 	}
-	timer := time.NewTimer(c.socket.denialDelay(c.wire))
+	timer := time.NewTimer(c.socket.denialDelay(c.wire) - time.Since(c.began)) // the client waits 10 s and no longer
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -392,6 +395,21 @@ func (c *channel) deliver(m *shared, allowed func(Grant) bool) {
 }
 
 func mayHear(g Grant) bool { return g.BroadcastReceive }
+
+// maySend says why a push is not allowed now; nil if it is.
+func (c *channel) maySend(allowed func(Grant) bool) *fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == awaiting:
+		return &fault{CodeTokenMissing, "Show an access token first"}
+	case c.state == granted && c.suspended:
+		return &fault{CodeUnableToConnect, "The permissions are being read, please try again"}
+	case c.state != granted || !allowed(c.grant):
+		return &errNoSending
+	}
+	return nil
+}
 
 func (c *channel) member() (Member, bool) {
 	c.mu.Lock()

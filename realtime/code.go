@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -75,7 +76,7 @@ type refusal interface {
 // InvalidJWTToken without its text, which is not meant for the client.
 func tokenFault(err error) fault {
 	var temporary interface{ Temporary() bool }
-	if errors.As(err, &temporary) && temporary.Temporary() {
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &temporary) && temporary.Temporary() {
 		return fault{CodeUnableToConnect, "The token could not be verified now, please try again"}
 	}
 	var r refusal

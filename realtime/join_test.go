@@ -1,6 +1,7 @@
 package realtime_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -137,7 +138,7 @@ func TestBareJoinIsAnsweredOkAndGetsNothing(t *testing.T) {
 			b.publish("session:1", 1)
 			c.silent()
 			c.send(ref, "realtime:session:1", "broadcast", `{"type":"broadcast","event":"e","payload":{}}`)
-			c.refused(realtime.CodeUnauthorized)
+			c.refused(realtime.CodeTokenMissing)
 			c.send(ref, "realtime:session:1", "access_token", `{"access_token":null}`)
 			c.send(ref, "realtime:session:1", "access_token", `{"access_token":"sb_secret_x"}`)
 			c.silent()
@@ -297,5 +298,46 @@ func TestMalformedFramesAreDroppedAndUnknownOnesAnswered(t *testing.T) {
 	c.write([]byte(`["1","9","realtime:lobby","broadcast",{"event":"e","payload":"` + strings.Repeat("x", 1000) + `"}]`))
 	if code := c.closedWith(); code != websocket.CloseMessageTooBig {
 		t.Errorf("closed with %d", code)
+	}
+}
+
+func TestJoinIsAnsweredInTimeWhateverHangs(t *testing.T) {
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for name, change := range map[string]func(*realtime.Config){
+		"authenticate": func(c *realtime.Config) {
+			c.Authenticate = func(ctx context.Context, _ string) (realtime.Identity, error) { return realtime.Identity{}, hang(ctx) }
+		},
+		"authorize": func(c *realtime.Config) {
+			c.Authorize = func(ctx context.Context, _ realtime.Identity, _ string) (realtime.Grant, error) {
+				return realtime.Grant{}, hang(ctx)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := setupVirtual(t, change).connect(phoenix.V2)
+				for range 6 { // the growing delay does not come on top
+					began := time.Now()
+					c.join("session:1", joinOptions{token: "ann/l1"})
+					c.refused(realtime.CodeUnableToConnect)
+					if d := time.Since(began); d > 8*time.Second {
+						t.Errorf("after %v", d)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestLoginsAreListedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.people.allow("ann", "session:1", everything)
+	b.people.allow("ann", "care:1", everything)
+	c := b.connect(phoenix.V2)
+	c.joined("session:1", "ann/l1")
+	c.joined("care:1", "ann/l1")
+	if got := b.server.Logins(); !slices.Equal(got, []string{"l1"}) {
+		t.Errorf("got %v", got)
 	}
 }

@@ -59,11 +59,8 @@ func (c *channel) presence(payload json.RawMessage) *fault {
 	if event != "track" && event != "untrack" {
 		return &errNoEvent
 	}
-	c.mu.Lock()
-	allowed := c.state == granted && !c.suspended && c.grant.PresenceSend
-	c.mu.Unlock()
-	if !allowed {
-		return &errNoSending
+	if f := c.maySend(func(g Grant) bool { return g.PresenceSend }); f != nil {
+		return f
 	}
 	if event == "untrack" {
 		c.room.untrack(c)

@@ -136,6 +136,7 @@ type Timing struct {
 	Ping          time.Duration // between our pings: 25 s
 	Write         time.Duration // one write: 10 s
 	TokenWithin   time.Duration // a bare private join must show a token: 10 s
+	Decide        time.Duration // one Authenticate, Authorize or look at where a topic's log stands, each: 3 s
 	DenialFirst   time.Duration // before the first error reply to a join; it doubles per socket and topic: 500 ms
 	DenialMost    time.Duration // and grows no further than: 8 s
 	DrainWithin   time.Duration // from the end of Run's context to the last close: 5 s

@@ -45,7 +45,9 @@ var recoveryTexts = map[Code]string{
 func (c *channel) findBaseline(ctx context.Context) error {
 	h := c.socket.server.config.History
 	epoch := h.Epoch()
-	last, err := h.LastOf(ctx, c.topic)
+	asking, cancel := context.WithTimeout(ctx, c.socket.server.timing.Decide)
+	defer cancel()
+	last, err := h.LastOf(asking, c.topic)
 	if err != nil {
 		return err
 	}

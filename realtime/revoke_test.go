@@ -115,6 +115,8 @@ func TestNothingQueuedBeforeARevocationIsSentAfterIt(t *testing.T) {
 				}
 				synctest.Wait()
 				c.silent()
+				c.send(ref, "realtime:session:1", "broadcast", `{"event":"e"}`) // neither allowed nor denied: not known now
+				c.refused(realtime.CodeUnableToConnect)
 				release()
 				if !still {
 					c.systemEnds(realtime.CodeUnauthorized, "phx_close", ref)

@@ -184,16 +184,19 @@ func (s *Server) draining() bool {
 	return s.ending
 }
 
-func (s *Server) acquire(ctx context.Context) bool {
+// decide asks who someone is or what they may do: at most Limits.AuthorizeAtOnce at once, each within Timing.Decide, the
+// wait for its turn included.
+func (s *Server) decide(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timing.Decide)
+	defer cancel()
 	select {
 	case s.authorize <- struct{}{}:
-		return true
+		defer func() { <-s.authorize }()
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	}
+	return ask(ctx)
 }
-
-func (s *Server) release() { <-s.authorize }
 
 func (s *Server) at(point string) {
 	if s.config.At != nil {

@@ -79,7 +79,11 @@ func (s *socket) read(ctx context.Context) {
 		if s.ending.Load() {
 			return nil
 		}
-		return s.conn.SetReadDeadline(time.Now().Add(s.server.timing.Idle))
+		err := s.conn.SetReadDeadline(time.Now().Add(s.server.timing.Idle))
+		if s.ending.Load() { // the writer's shorter deadline must stand
+			err = s.conn.SetReadDeadline(time.Now().Add(closeWithin))
+		}
+		return err
 	}
 	s.conn.SetPongHandler(alive)
 	s.conn.SetPingHandler(func(data string) error {
@@ -130,6 +134,7 @@ func (s *socket) write(ctx context.Context) {
 			s.urgent(appendFrame(nil, websocket.PingMessage, nil))
 			continue
 		case <-ctx.Done():
+			_ = s.conn.Close() // or the reader would not see it
 			return
 		}
 		ended, err := s.flush()
@@ -253,9 +258,6 @@ func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 		s.reply(phoenix.Refuse(m, string(CodeUnmatchedTopic)))
 		return
 	}
-	c.mu.Lock()
-	allowed := c.state == granted && !c.suspended && c.grant.BroadcastSend
-	c.mu.Unlock()
 	var meta struct {
 		Persist json.RawMessage `json:"persist"`
 	}
@@ -267,9 +269,11 @@ func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 		s.answer(m, &fault{CodePayloadTooLarge, "payload_size_exceeded"})
 	case !isNull(meta.Persist):
 		s.answer(m, &fault{CodePersistUnsupported, "Broadcasts of clients are not stored"})
-	case !allowed:
-		s.answer(m, &errNoSending)
 	default:
+		if f := c.maySend(func(g Grant) bool { return g.BroadcastSend }); f != nil {
+			s.answer(m, f)
+			return
+		}
 		c.room.broadcast(c, b)
 		if c.config.ack {
 			s.answer(m, nil)
@@ -302,7 +306,7 @@ func (s *socket) join(ctx context.Context, m phoenix.Message) {
 		refused = &fault{CodePostgresChanges, "postgres_changes is not served here: listen to broadcasts"}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	c := &channel{socket: s, wire: m.Topic, topic: topic, joinRef: m.JoinRef, join: m, config: config,
+	c := &channel{socket: s, wire: m.Topic, topic: topic, joinRef: m.JoinRef, join: m, config: config, began: time.Now(),
 		durable: durable, working: true, cancel: cancel}
 	c.join.Payload = nil
 	c.start = func(work func(context.Context)) { s.spawn(func() { work(ctx) }) }
