@@ -119,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-deadline.C:
 	}
 	cut := s.connected()
-	s.log.Warn("sockets did not drain in time", logCount, len(cut))
+	s.log.WarnContext(ctx, "sockets did not drain in time", logCount, len(cut))
 	for _, k := range cut {
 		k.cut()
 	}

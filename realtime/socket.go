@@ -151,11 +151,16 @@ func (s *socket) write(ctx context.Context) {
 	}
 }
 
-var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, joinedBytes); return &b }}
+// writeBuffers holds *[]byte, so that a socket that is idle keeps none.
+var writeBuffers sync.Pool
 
 // flush writes one batch of the queue.
 func (s *socket) flush() (ended bool, err error) {
-	buf := writeBuffers.Get().(*[]byte)
+	buf, ok := writeBuffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, 0, joinedBytes)
+		buf = &b
+	}
 	defer writeBuffers.Put(buf)
 	data, entries, ended := s.queue.pop((*buf)[:0], nil)
 	if cap(data) <= 2*joinedBytes {
