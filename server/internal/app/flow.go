@@ -161,7 +161,7 @@ func (f *flow) serveChannel(ctx context.Context, g *generation) error {
 }
 
 func (f *flow) buildReader(g *generation, v verdict) (err error) {
-	dsn, err := withCA(f.config.ReplicationURL, f.config.CACertFile)
+	dsn, err := WithCA(f.config.ReplicationURL, f.config.CACertFile)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type resources struct {
 
 // openPool makes the pool of role vigil. It dials when it is first used, so that the sidecar starts while Postgres is away.
 func openPool(ctx context.Context, c config.Config) (*pgxpool.Pool, error) {
-	dsn, err := withCA(c.DatabaseURL, c.CACertFile)
+	dsn, err := WithCA(c.DatabaseURL, c.CACertFile)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 	"vigil/server/internal/config"
 )
 
-// withCA adds the CA certificate to a Postgres URL that names none.
-func withCA(dsn config.Secret, caFile string) (string, error) {
+// WithCA adds the CA certificate to a Postgres URL that names none, as every connection of the sidecar has it.
+func WithCA(dsn config.Secret, caFile string) (string, error) {
 	if caFile == "" {
 		return dsn.Reveal(), nil
 	}
