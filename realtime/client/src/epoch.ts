@@ -29,8 +29,8 @@ export interface OpenOptions {
   /** Called with a roster whose epoch is signed, before anything is opened; throws 'pin' if a known device has other keys. */
   readonly checkPins?: (roster: Roster) => Promise<void>
   /**
-   * Read what was sent before a consent was withdrawn: the participants keep their history. Never set it for sending, nor on
-   * a device that analyses.
+   * Read an epoch that was made before its consent was withdrawn: the participants keep their history. Never set it for
+   * sending, nor on a device that analyses.
    */
   readonly history?: boolean
 }
@@ -93,9 +93,14 @@ async function checkConsent(row: EpochRow, roster: Roster, consent: ConsentRow |
     throw new EnvelopeError(Refusal.consent, `consent ${consent.id} does not cover analysis`)
   }
   await verifyConsent(consent, roster)
-  if (isWithdrawn(consent) && !(history && consent.withdrawn_at !== null)) {
+  if (isWithdrawn(consent) && !(history && madeBefore(row, consent.withdrawn_at))) {
     throw new EnvelopeError(Refusal.consent, `consent ${consent.id} was withdrawn`)
   }
+}
+
+/** Whether the epoch was made while the consent still stood, by the database's clock. */
+function madeBefore(row: EpochRow, withdrawnAt: string | null): boolean {
+  return row.created_at !== null && withdrawnAt !== null && Date.parse(row.created_at) <= Date.parse(withdrawnAt)
 }
 
 async function unwrap(checked: VerifiedRow, wrap: string | undefined, device: Device): Promise<Epoch> {

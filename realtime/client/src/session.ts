@@ -106,6 +106,9 @@ export class Session {
         const message = await this.#judge(row)
         this.#show({ ...message, missing: this.#gap(row) })
       },
+      failed: (thrown) => {
+        this.#report(thrown)
+      },
       clock: this.#clock,
     })
   }
@@ -116,13 +119,12 @@ export class Session {
     await this.#meet()
     const topic = new Topic(this.#deps.realtime, `session:${this.id}`, {
       event: ({ event, row }) => {
-        this.#guard(() => {
-          this.#hear(event, row)
-        })
+        this.#hear(event, row)
       },
       status: (status) => {
         this.#turn(status)
       },
+      failed: this.#report,
     })
     this.#topics.push(topic)
     void this.#timeline.catchUp() // the history does not wait for the socket
@@ -338,17 +340,10 @@ export class Session {
         this.#hear(event, row)
       },
       status: () => undefined, // the session's own topic says whether we are connected
+      failed: this.#report,
     })
     this.#topics.push(this.#care)
     this.#care.join().catch(this.#report)
-  }
-
-  #guard(work: () => void): void {
-    try {
-      work()
-    } catch (thrown) {
-      this.#report(thrown)
-    }
   }
 
   readonly #report = (thrown: unknown): void => {

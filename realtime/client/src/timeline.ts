@@ -7,6 +7,8 @@ export interface TimelineDeps {
   readonly read: (position: number) => Promise<readonly MessageRow[]>
   /** Called for each message once, by rising position. May throw when the network is away: it is called again then. */
   readonly deliver: (row: MessageRow) => Promise<void>
+  /** Hears what read or deliver threw, before it is tried again. */
+  readonly failed: (thrown: unknown) => void
   readonly clock: Clock
 }
 
@@ -82,8 +84,8 @@ export class Timeline {
         } else {
           await this.#deps.clock.wait(50 * 2 ** looks) // the log runs ahead of snapshots
         }
-      } catch {
-        // The network is away, or a row cannot be judged without it. What is wrong for good never throws here.
+      } catch (thrown) {
+        this.#deps.failed(thrown) // the network is away, or a row cannot be judged without it
         await this.#deps.clock.wait(backoff(attempt++))
       }
     }

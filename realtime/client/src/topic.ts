@@ -15,6 +15,8 @@ export type TopicStatus = (typeof TopicStatus)[keyof typeof TopicStatus]
 export interface TopicListener {
   readonly event: (event: TopicEvent) => void
   readonly status: (status: TopicStatus) => void
+  /** A message could not be read, or `event` threw. Nothing thrown reaches the socket, which it would end. */
+  readonly failed: (thrown: unknown) => void
 }
 
 interface JoinConfig {
@@ -48,10 +50,14 @@ export class Topic {
     this.#listener = listener
     this.#channel = client.channel(name, { config: { private: true } })
     this.#channel.on('broadcast', { event: '*' }, (message: unknown) => {
-      this.#hear(message)
+      this.#guard(() => {
+        this.#hear(message)
+      })
     })
     this.#channel.on('system', {}, (message: unknown) => {
-      this.#advance(message)
+      this.#guard(() => {
+        this.#advance(message)
+      })
     })
   }
 
@@ -79,10 +85,18 @@ export class Topic {
     await this.#client.removeChannel(this.#channel)
   }
 
+  #guard(work: () => void): void {
+    try {
+      work()
+    } catch (thrown) {
+      this.#listener.failed(thrown)
+    }
+  }
+
   #hear(value: unknown): void {
     const message = fields(value, 'broadcast')
-    if (message['meta'] !== undefined) this.#advance(message['meta'])
     this.#listener.event({ event: text(message, 'event'), row: fields(message['payload'], 'row') })
+    if (message['meta'] !== undefined) this.#advance(message['meta']) // only past what was heard
   }
 
   /** Takes the cursor of a broadcast's meta, or of the message that says what a join recovered. */

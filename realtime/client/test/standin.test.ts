@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openEpoch } from '../src/epoch.ts'
 import { fields, list, text } from '../src/parse.ts'
 import { parseConsent, parseEpoch, parseMessage } from '../src/rows.ts'
+import { MemoryStore } from '../src/store.ts'
 import { vigil, type Vigil } from '../src/vigil.ts'
 import type { ChatMessage, Session } from '../src/session.ts'
 import { PhoenixServer } from './phoenix-server.ts'
@@ -130,6 +131,32 @@ describe('against the stand-in', () => {
     expect(rows).toEqual([{ id: client.v.deviceId }])
     checked(await practice.therapist.supabase.rpc('pause_session', { session_id: practice.sessionId }))
     await expect(client.chat.send('x')).rejects.toMatchObject({ name: 'SessionError', reason: 'not_active' })
+  })
+
+  test('a revoked device is replaced at the next start, under the same store', async () => {
+    const { supabase } = await standin.person()
+    const store = new MemoryStore()
+    const start = async (): Promise<string> => {
+      const v = await vigil(supabase, relay.url, { store, label: 'a test' })
+      await v.close()
+      return v.deviceId
+    }
+    const first = await start()
+    expect(await start()).toBe(first)
+    checked(await supabase.from('devices').update({ revoked_at: new Date().toISOString() }).eq('id', first))
+    const second = await start()
+    expect(second).not.toBe(first)
+    expect(await start()).toBe(second)
+    await supabase.auth.signOut()
+    await expect(start()).rejects.toMatchObject({ name: 'SessionError' })
+  })
+
+  test('someone who takes no part is told so', async () => {
+    const { practice } = await setup('strict')
+    const { supabase } = await standin.person()
+    const v = await vigil(supabase, relay.url)
+    open.push(v)
+    await expect(v.session(practice.sessionId)).rejects.toMatchObject({ reason: 'not_participant' })
   })
 
   test('the quick start runs', async () => {

@@ -18,6 +18,7 @@ interface Bench {
   readonly table: Map<number, MessageRow>
   readonly heard: number[]
   readonly faults: string[]
+  readonly failures: unknown[]
   reads: number
 }
 
@@ -26,6 +27,7 @@ function setup(positions: readonly number[] = []): Bench {
   const table = new Map(positions.map((position) => [position, message(position)]))
   const heard: number[] = []
   const faults: string[] = []
+  const failures: unknown[] = []
   const timeline = new Timeline({
     read: (after) => {
       bench.reads++
@@ -38,9 +40,10 @@ function setup(positions: readonly number[] = []): Bench {
       heard.push(row.position)
       return Promise.resolve()
     },
+    failed: (thrown) => failures.push(thrown),
     clock,
   })
-  const bench = { timeline, clock, table, heard, faults, reads: 0 }
+  const bench = { timeline, clock, table, heard, faults, failures, reads: 0 }
   return bench
 }
 
@@ -112,6 +115,7 @@ describe('timeline', () => {
     await vi.runAllTimersAsync()
     await caughtUp
     expect(bench.heard).toEqual([1, 2, 3, 4])
+    expect(bench.failures).toHaveLength(4)
   })
 
   test('catching up again reads on from the last position', async () => {
