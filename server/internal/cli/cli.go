@@ -12,6 +12,7 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 // Exit codes.
@@ -26,6 +27,7 @@ type Process struct {
 	Args           []string
 	Getenv         func(string) string
 	Stdout, Stderr io.Writer
+	Now            func() time.Time // nil means time.Now
 }
 
 type command struct {

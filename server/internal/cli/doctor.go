@@ -6,13 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
+	"vigil/server/internal/app"
 	"vigil/server/internal/config"
+	"vigil/server/internal/replication"
 )
 
-// doctorTimeout bounds each check.
-const doctorTimeout = 10 * time.Second
+// doctorTimeout bounds each side that doctor asks: a connection and what is asked through it. The sides are asked at once.
+const doctorTimeout = 15 * time.Second
 
 // Statuses of a finding. A warning does not fail the run.
 const (
@@ -22,24 +25,33 @@ const (
 	statusSkip = "skip"
 )
 
-// finding is what one check found. Fix is the next thing to do; empty when there is nothing to mend.
+// mend is what to do about a finding: in words, and, where it is that simple, to the letter.
+type mend struct {
+	Fix   string `json:"fix,omitempty"`   // in words
+	SQL   string `json:"sql,omitempty"`   // to run as the tables' owner (postgres), or as a superuser where Fix says so
+	Shell string `json:"shell,omitempty"` // to run where the sidecar runs
+}
+
+func advice(format string, a ...any) mend { return mend{Fix: fmt.Sprintf(format, a...)} }
+
+// finding is what one check found; its mend is empty when there is nothing to do.
 type finding struct {
 	Check  string `json:"check"`
 	Status string `json:"status"`
 	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"`
+	mend
 }
 
-// report collects findings in the order of the checks.
+// report collects findings in the order of the checks. Not safe for concurrent use: each side has its own.
 type report struct {
 	Findings []finding `json:"findings"`
 	Failed   int       `json:"failed"`
 	Warned   int       `json:"warned"`
 }
 
-func (r *report) add(check, status, fix, format string, a ...any) {
-	r.Findings = append(r.Findings, finding{Check: check, Status: status, Detail: fmt.Sprintf(format, a...), Fix: fix})
-	switch status {
+func (r *report) add(f finding) {
+	r.Findings = append(r.Findings, f)
+	switch f.Status {
 	case statusFail:
 		r.Failed++
 	case statusWarn:
@@ -47,16 +59,42 @@ func (r *report) add(check, status, fix, format string, a ...any) {
 	}
 }
 
-func (r *report) ok(check, format string, a ...any) { r.add(check, statusOK, "", format, a...) }
-func (r *report) skip(check, why string)            { r.add(check, statusSkip, "", "%s", why) }
-func (r *report) warn(check, fix, format string, a ...any) {
-	r.add(check, statusWarn, fix, format, a...)
-}
-func (r *report) fail(check, fix, format string, a ...any) {
-	r.add(check, statusFail, fix, format, a...)
+func (r *report) ok(check, format string, a ...any) {
+	r.add(finding{Check: check, Status: statusOK, Detail: fmt.Sprintf(format, a...)})
 }
 
-// doctor looks at a deployment from every side the sidecar has and prints what is wrong, each finding with its mend.
+func (r *report) skip(check, why string) {
+	r.add(finding{Check: check, Status: statusSkip, Detail: why})
+}
+
+func (r *report) warn(check string, m mend, format string, a ...any) {
+	r.add(finding{check, statusWarn, fmt.Sprintf(format, a...), m})
+}
+
+func (r *report) fail(check string, m mend, format string, a ...any) {
+	r.add(finding{check, statusFail, fmt.Sprintf(format, a...), m})
+}
+
+// failedAt counts the failures so far, for a check that says "ok" when nothing below it was found.
+func (r *report) failedAt() int { return r.Failed }
+
+// examination is one run of doctor: what it was told, and what one side learnt that another needs.
+type examination struct {
+	config.Config
+	now func() time.Time
+
+	database    place // through DATABASE_URL
+	replication place // through REPLICATION_URL
+}
+
+// place tells one database from another; empty fields are not known.
+type place struct {
+	database string
+	identity replication.Identity
+}
+
+// doctor looks at a deployment from every side the sidecar has and prints what is wrong, each finding with its mend. It
+// changes nothing, and may run beside the sidecar.
 func doctor(ctx context.Context, p Process, fs *flag.FlagSet) int {
 	asJSON := fs.Bool("json", false, "print JSON")
 	if _, code, done := parse(p, fs, 0); done {
@@ -80,26 +118,57 @@ func examine(ctx context.Context, p Process) *report {
 	c, err := config.Parse(p.Getenv)
 	if err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
-			r.fail("configuration", "Set it in the environment; .env.example says what each variable holds.", "%s", line)
+			r.fail("configuration", advice("Set it in the environment; .env.example says what each variable holds."), "%s", line)
 		}
 		return r
 	}
 	r.ok("configuration", "every variable is well-formed")
-	examineOrigins(r, c)
-	examineDatabase(ctx, r, c)
-	examineReplication(ctx, r, c)
-	examineTokens(ctx, r, c)
-	examineOutside(ctx, r, c)
-	examineFiles(ctx, r, c)
+	e := &examination{Config: c, now: p.Now}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	e.examineSettings(r)
+	sides := []func(context.Context, *report){e.examineDatabase, e.examineReplication, e.examineTokens, e.examineOutside, e.examineBus}
+	reports := make([]report, len(sides))
+	var g sync.WaitGroup
+	for i, side := range sides {
+		g.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+			defer cancel()
+			side(ctx, &reports[i])
+		})
+	}
+	g.Wait()
+	for _, side := range reports {
+		for _, f := range side.Findings {
+			r.add(f)
+		}
+	}
+	e.comparePlaces(r)
 	return r
+}
+
+// comparePlaces finds the two connections in different databases.
+func (e *examination) comparePlaces(r *report) {
+	a, b := e.database, e.replication
+	cluster := a.identity.SystemID != "" && b.identity.SystemID != "" && a.identity.SystemID != b.identity.SystemID
+	if cluster || a.database != "" && b.database != "" && a.database != b.database {
+		r.fail("same database", advice("Let both name the same host and database; only the role differs."), "DATABASE_URL and REPLICATION_URL are two different databases")
+	}
 }
 
 func (r *report) print(p Process) {
 	mark := map[string]string{statusOK: "ok  ", statusWarn: "WARN", statusFail: "FAIL", statusSkip: "skip"}
+	const indent = "                      "
 	for _, f := range r.Findings {
-		say(p.Stdout, "%s  %-14s %s\n", mark[f.Status], f.Check, f.Detail)
+		say(p.Stdout, "%s  %-14s  %s\n", mark[f.Status], f.Check, f.Detail)
 		if f.Fix != "" {
-			say(p.Stdout, "                      → %s\n", f.Fix)
+			say(p.Stdout, "%s→ %s\n", indent, f.Fix)
+		}
+		for _, line := range []string{f.SQL, f.Shell} {
+			if line != "" {
+				say(p.Stdout, "%s  %s\n", indent, strings.ReplaceAll(line, "\n", "\n"+indent+"  "))
+			}
 		}
 	}
 	switch {
@@ -112,14 +181,11 @@ func (r *report) print(p Process) {
 	}
 }
 
-func examineOrigins(r *report, c config.Config) {
-	const check = "origins"
-	switch {
-	case len(c.AllowedOrigins) == 0:
-		r.warn(check, "Set VIGIL_ALLOWED_ORIGINS to the origins of your app.", "no browser may connect: VIGIL_ALLOWED_ORIGINS is empty")
-	case strings.Contains(strings.Join(c.AllowedOrigins, ","), "*"):
-		r.warn(check, "Name your app's origins in VIGIL_ALLOWED_ORIGINS.", "any page on the web may connect: VIGIL_ALLOWED_ORIGINS is *")
-	default:
-		r.ok(check, "%d allowed", len(c.AllowedOrigins))
+// dsn is a Postgres URL as the sidecar uses it, with the CA certificate.
+func (e *examination) dsn(s config.Secret) string {
+	dsn, err := app.WithCA(s, e.CACertFile)
+	if err != nil {
+		return s.Reveal() // config has parsed it: not reached
 	}
+	return dsn
 }

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	supabase "github.com/supabase-community/supabase-go"
-
-	"vigil/server/internal/config"
 )
 
 // signingAlgorithms are those a Supabase project may sign its tokens with.
@@ -21,24 +19,22 @@ var signingAlgorithms = map[string]bool{"ES256": true, "RS256": true, "EdDSA": t
 const maxJWKSBytes = 1 << 20
 
 // examineTokens looks at the key set that tokens are verified with, and at Auth's clock.
-func examineTokens(ctx context.Context, r *report, c config.Config) {
+func (e *examination) examineTokens(ctx context.Context, r *report) {
 	const check = "jwks"
-	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
-	defer cancel()
-	keys, date, err := fetchJWKS(ctx, c.JWKSURL.String())
+	keys, date, err := fetchJWKS(ctx, e.JWKSURL.String())
 	switch {
 	case err != nil:
-		r.fail(check, "Check SUPABASE_URL (and SUPABASE_JWKS_URL, if set), and that this machine reaches it.", "the key set could not be read: %v", err)
+		r.fail(check, advice("Check SUPABASE_URL (and SUPABASE_JWKS_URL, if set), that this machine reaches it, and that the project is not paused."), "the key set could not be read: %v", err)
 		return
-	case keys == 0 && c.JWTSecret.IsZero():
-		r.fail(check, "Move the project to signing keys (Dashboard, JWT keys), or set SUPABASE_JWT_SECRET while it still signs with the legacy secret.", "the key set holds no key that tokens can be verified with")
+	case keys == 0 && e.JWTSecret.IsZero():
+		r.fail(check, advice("Move the project to signing keys (Dashboard, JWT keys), or set SUPABASE_JWT_SECRET while it still signs with the legacy secret."), "the key set holds no key that tokens can be verified with")
 	case keys == 0:
-		r.warn(check, "Move the project to signing keys (Dashboard, JWT keys).", "only the legacy HS256 secret verifies tokens")
+		r.warn(check, advice("Move the project to signing keys (Dashboard, JWT keys)."), "only the legacy HS256 secret verifies tokens: whoever has it can make tokens")
 	default:
 		r.ok(check, "%d signing keys", keys)
 	}
 	if !date.IsZero() {
-		reportSkew(r, "clock (auth)", time.Since(date).Truncate(time.Second))
+		reportSkew(r, "clock (auth)", "Auth's", e.now(), date, time.Second) // a Date header is in whole seconds
 	}
 }
 
@@ -78,25 +74,31 @@ func fetchJWKS(ctx context.Context, url string) (usable int, date time.Time, err
 }
 
 // examineOutside looks at the project as a stranger with the publishable key: Auth must answer, and no table may show a row.
-func examineOutside(ctx context.Context, r *report, c config.Config) {
+func (e *examination) examineOutside(ctx context.Context, r *report) {
 	const check = "outsider"
-	client, err := supabase.NewClient(strings.TrimRight(c.SupabaseURL.String(), "/"), c.PublishableKey.Reveal(), nil)
+	client, err := supabase.NewClient(strings.TrimRight(e.SupabaseURL.String(), "/"), e.PublishableKey.Reveal(), nil)
 	if err != nil {
-		r.fail(check, "Check SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY.", "no client could be made of them")
+		r.fail(check, advice("Check SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY."), "no client could be made of them")
 		return
 	}
 	auth := client.Auth.WithClient(http.Client{Timeout: doctorTimeout})
 	if _, err := auth.GetSettings(); err != nil {
-		r.fail("auth", "Check SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY, and that the project is not paused.", "Auth did not answer with these settings")
-	} else {
-		r.ok("auth", "answers")
+		if strings.HasPrefix(err.Error(), "response status code 401") { // the client gives only text
+			r.fail("auth", advice("Take the publishable key (or the legacy anon key) of this project: Dashboard, API keys."), "the project does not know SUPABASE_PUBLISHABLE_KEY")
+		} else {
+			r.fail("auth", advice("Check SUPABASE_URL, that this machine reaches it, and that the project is not paused."), "Auth does not answer at SUPABASE_URL")
+		}
+		r.skip(check, "not asked: Auth did not let this key in")
+		return
 	}
-	seen, refused, err := within(ctx, doctorTimeout, func() (seen, refused []string, err error) { return strangerSees(client) })
+	r.ok("auth", "answers, and knows the publishable key")
+	seen, refused, err := within(ctx, func() (seen, refused []string, err error) { return strangerSees(client) })
 	switch {
 	case err != nil:
-		r.fail(check, "Check SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, and that the Data API is on with schema public.", "the Data API could not be asked: %v", err)
+		r.fail(check, advice("Check that the Data API is on with schema public (Dashboard, Data API), and that its database answers."), "the Data API could not be asked: %v", err)
 	case len(seen) > 0:
-		r.fail(check, "Look for a policy on it to anon or public: select * from pg_policies where tablename = '"+seen[0]+"';", "a stranger with the publishable key sees rows of %s", strings.Join(seen, ", "))
+		r.fail(check, mend{Fix: "Nothing of these tables is for people who have not signed in:", SQL: each("revoke all on public.%s from anon, public;", seen)},
+			"a stranger with the publishable key sees rows of %s", strings.Join(seen, ", "))
 	default:
 		r.ok(check, "a stranger sees no row of %d tables (%d refuse to be asked)", len(tables), len(refused))
 	}
@@ -104,20 +106,18 @@ func examineOutside(ctx context.Context, r *report, c config.Config) {
 
 var errNoAnswer = errors.New("no answer in time")
 
-// within runs ask, which takes no context, and stops waiting for it when time is up. The goroutine ends when the
-// client's own connection does; the process of vigil doctor is about to end anyway.
-func within(ctx context.Context, limit time.Duration, ask func() (a, b []string, err error)) (a, b []string, err error) {
+// within runs ask, which takes no context, and stops waiting for it when ctx ends. The goroutine ends when the client's
+// own connection does; the process of vigil doctor is about to end anyway.
+func within(ctx context.Context, ask func() (a, b []string, err error)) (a, b []string, err error) {
 	type answer struct {
 		a, b []string
 		err  error
 	}
 	done := make(chan answer, 1)
-	go func() { // see above: not waited for past the limit
+	go func() { // see above: not waited for past ctx
 		a, b, err := ask()
 		done <- answer{a, b, err}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	select {
 	case got := <-done:
 		return got.a, got.b, got.err

@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// privilege is what role vigil may do with a table; Columns "" means all of them.
+type privilege struct{ table, verb, columns string }
+
+// privileges is all that vigil may do with tables, exactly. A test holds the list to sql/.
+var privileges = []privilege{
+	{"alert_events", "select", ""}, {"alert_events", "insert", ""},
+	{"alert_recipients", "select", ""}, {"alert_recipients", "insert", ""},
+	{"alerts", "select", ""}, {"alerts", "insert", ""},
+	{"assessments", "select", ""}, {"assessments", "insert", ""}, {"assessments", "update", "superseded_at"},
+	{"crisis_policies", "select", ""},
+	{"devices", "select", "id, user_id, kind, enc_pub, sig_pub, created_at, revoked_at"},
+	{"ended_logins", "select", ""},
+	{"epoch_wraps", "select", ""},
+	{"memberships", "select", ""},
+	{"messages", "select", ""},
+	{"oncall_shifts", "select", ""},
+	{"organizations", "select", "id, suggestions, require_aal2, created_at"},
+	{"session_consents", "select", ""},
+	{"session_counters", "select", ""},
+	{"session_epochs", "select", ""},
+	{"session_participants", "select", ""},
+	{"session_progress", "select", ""}, {"session_progress", "update", "assessed_position, state, state_version, updated_at"},
+	{"sessions", "select", ""},
+	{"sidecar_state", "select", ""}, {"sidecar_state", "insert", ""}, {"sidecar_state", "update", ""},
+}
+
+// functions is what vigil may call.
+var functions = []string{"private.live_logins(uuid[])", "private.login_is_live()", "private.policy_fingerprint()", "private.register_analysis_device(uuid,text,text)"}
+
+func (g privilege) sql() string {
+	if g.columns == "" {
+		return fmt.Sprintf("grant %s on public.%s to vigil;", g.verb, g.table)
+	}
+	return fmt.Sprintf("grant %s (%s) on public.%s to vigil;", g.verb, g.columns, g.table)
+}
+
+// held is what vigil may do with one table and verb: the columns, of all there are.
+type held struct {
+	Table, Verb string
+	Columns     []string
+	All         int
+}
+
+// examineGrants holds what vigil may do against what it must, and must never, be able to do.
+func examineGrants(ctx context.Context, r *report, p *patient) {
+	const check = "grants"
+	if p.distorted {
+		r.skip(check, "not asked: vigil has more than its own grants, see role")
+		return
+	}
+	rows, err := p.conn.Query(ctx, `
+		select t, v, array(
+		    select a.attname::text from pg_attribute a where a.attrelid = to_regclass('public.' || t) and a.attnum > 0 and not a.attisdropped
+		      and case when v in ('delete', 'truncate') then has_table_privilege('vigil', a.attrelid, v) else has_column_privilege('vigil', a.attrelid, a.attnum, v) end),
+		  (select count(*) from pg_attribute a where a.attrelid = to_regclass('public.' || t) and a.attnum > 0 and not a.attisdropped)
+		from unnest($1::text[]) t, unnest('{select,insert,update,delete,truncate}'::text[]) v order by 1, 2`, tables)
+	var has []held
+	if err == nil {
+		has, err = pgx.CollectRows(rows, pgx.RowToStructByPos[held])
+	}
+	var lacking, excess, mends []string
+	for _, h := range has {
+		l, x := h.compare()
+		if l != "" {
+			lacking, mends = append(lacking, h.Verb+" on "+h.Table), append(mends, l)
+		}
+		if x != "" {
+			excess, mends = append(excess, h.Verb+" on "+h.Table), append(mends, x)
+		}
+	}
+	uncallable, usage, err := examineCalls(ctx, p, err)
+	if err != nil {
+		r.fail(check, again, "grants could not be read: %s", code(err))
+		return
+	}
+	lacking = append(lacking, slices.Concat(usage, uncallable)...)
+	mends = append(mends, each("grant %s to vigil;", usage), each("grant %s to vigil;", uncallable))
+	mends = slices.DeleteFunc(mends, func(s string) bool { return s == "" })
+	m := mend{Fix: "As postgres:", SQL: strings.Join(mends, "\n")}
+	if len(lacking) > 0 {
+		r.fail(check, m, "vigil lacks %s", strings.Join(lacking, ", "))
+	}
+	if len(excess) > 0 {
+		r.fail(check, m, "vigil may do what it must never: %s", strings.Join(excess, ", "))
+	}
+	if len(lacking)+len(excess) == 0 {
+		r.ok(check, "vigil has what it needs and nothing else: it cannot write a message")
+	}
+	examinePolicies(ctx, r, p)
+}
+
+// compare gives the SQL that grants what is lacking and that takes back what is too much; "" for nothing.
+func (h held) compare() (lacking, excess string) {
+	revoke := fmt.Sprintf("revoke %s on public.%s from vigil, public;", h.Verb, h.Table)
+	at := slices.IndexFunc(privileges, func(g privilege) bool { return g.table == h.Table && g.verb == h.Verb })
+	if at < 0 {
+		if len(h.Columns) > 0 {
+			return "", revoke
+		}
+		return "", ""
+	}
+	g := privileges[at]
+	if g.columns == "" {
+		if len(h.Columns) < h.All {
+			return g.sql(), ""
+		}
+		return "", ""
+	}
+	want := strings.Split(g.columns, ", ")
+	for _, c := range want {
+		if !slices.Contains(h.Columns, c) {
+			lacking = g.sql()
+		}
+	}
+	for _, c := range h.Columns {
+		if !slices.Contains(want, c) {
+			excess = revoke + " " + g.sql()
+		}
+	}
+	return lacking, excess
+}
+
+// examineCalls gives the functions that vigil may not call and the schemas that it may not use, as "grant" names them.
+func examineCalls(ctx context.Context, p *patient, before error) (uncallable, usage []string, err error) {
+	if before != nil {
+		return nil, nil, before
+	}
+	uncallable, err = texts(ctx, p, `
+		select 'execute on function ' || f from unnest($1::text[]) f
+		where to_regprocedure(f) is not null and not has_function_privilege('vigil', to_regprocedure(f), 'execute') order by f`, functions)
+	if err != nil {
+		return nil, nil, err
+	}
+	usage, err = texts(ctx, p, `
+		select 'usage on schema ' || nspname from pg_namespace
+		where nspname in ('public', 'private', 'relay') and not has_schema_privilege('vigil', oid, 'usage') order by 1`)
+	return uncallable, usage, err
+}
+
+// examinePolicies finds what a grant alone does not give: under RLS, vigil sees nothing without a policy, and no error says so.
+func examinePolicies(ctx context.Context, r *report, p *patient) {
+	const check = "policies"
+	var on, verbs []string
+	for _, g := range privileges {
+		on, verbs = append(on, g.table), append(verbs, g.verb)
+	}
+	missing, err := texts(ctx, p, `
+		select format('%s on %s', w.verb, w.tab) from unnest($1::text[], $2::text[]) w (tab, verb)
+		where not exists (
+		  select from pg_policies l where l.schemaname = 'public' and l.tablename = w.tab and l.permissive = 'PERMISSIVE'
+		    and lower(l.cmd) in (w.verb, 'all') and l.roles && '{vigil,public}')
+		union all
+		select f || ' is missing' from unnest($3::text[]) f where to_regprocedure(f) is null
+		order by 1`, on, verbs, functions)
+	switch {
+	case err != nil:
+		r.fail(check, again, "policies could not be read: %s", code(err))
+	case len(missing) > 0:
+		r.fail(check, runMigrations, "vigil has no policy for what it does, so it would see nothing: %s", strings.Join(missing, ", "))
+	default:
+		r.ok(check, "vigil has one for everything it does")
+	}
+}

@@ -1,0 +1,223 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// tables must exist, each with RLS on. A test holds the list to sql/.
+var tables = []string{
+	"alert_events", "alert_recipients", "alerts", "assessments", "audit_log", "crisis_policies", "devices", "ended_logins", "epoch_wraps",
+	"memberships", "message_arrivals", "messages", "oncall_shifts", "organizations", "profiles", "session_consents", "session_counters",
+	"session_epochs", "session_participants", "session_progress", "sessions", "sidecar_state",
+}
+
+// triggers must be in force: table, and the names on it. A test holds the list to sql/.
+var triggers = map[string]string{
+	"alert_events":         "an_alert_event_changes_its_alert an_alert_event_must_follow an_alert_event_stands written_in_the_audit_log",
+	"alerts":               "an_alert_begins_open an_alert_changes_only_by_an_event",
+	"assessments":          "an_assessment_stands",
+	"audit_log":            "the_audit_log_is_not_truncated the_audit_log_stands",
+	"crisis_policies":      "a_changed_crisis_policy_gets_a_new_version written_in_the_audit_log",
+	"devices":              "a_device_keeps_its_keys revoking_a_device_retires_epochs",
+	"epoch_wraps":          "written_in_the_audit_log",
+	"memberships":          "a_membership_keeps_its_person losing_a_membership_has_consequences written_in_the_audit_log",
+	"messages":             "a_message_is_checked_before_it_is_stored a_message_stands arrivals_are_recorded messages_are_not_truncated written_in_the_audit_log",
+	"oncall_shifts":        "written_in_the_audit_log",
+	"organizations":        "an_organization_gets_its_crisis_policy written_in_the_audit_log",
+	"session_consents":     "a_consent_is_given_by_a_client a_consent_stands_as_it_was_signed withdrawing_consent_retires_epochs written_in_the_audit_log",
+	"session_epochs":       "an_epoch_is_checked_before_it_is_made an_epoch_stands",
+	"session_participants": "a_participant_needs_a_membership losing_a_participant_retires_epochs written_in_the_audit_log",
+	"sessions":             "a_session_gets_its_counters a_session_keeps_to_its_life_cycle written_in_the_audit_log",
+}
+
+// examineTables says whether all tables are there: without them the rest cannot be asked.
+func examineTables(ctx context.Context, r *report, p *patient) bool {
+	const check = "schema"
+	missing, err := texts(ctx, p, `
+		select t from unnest($1::text[]) t where to_regclass(t) is null order by t`, append(prefixed(tables), "relay.permissions"))
+	switch {
+	case err != nil:
+		r.fail(check, again, "the tables could not be listed: %s", code(err))
+	case len(missing) > 0:
+		r.fail(check, runMigrations, "%d tables are missing: %s", len(missing), strings.Join(missing, ", "))
+	default:
+		r.ok(check, "all %d tables are there", len(tables)+1)
+		return true
+	}
+	return false
+}
+
+func prefixed(names []string) []string {
+	full := make([]string, len(names), len(names)+1)
+	for i, n := range names {
+		full[i] = "public." + n
+	}
+	return full
+}
+
+func examineRLS(ctx context.Context, r *report, p *patient) {
+	const check = "rls"
+	open, err := texts(ctx, p, `
+		select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where n.nspname in ('public', 'relay') and c.relkind in ('r', 'p') and not c.relrowsecurity order by 1`)
+	switch {
+	case err != nil:
+		r.fail(check, again, "row security could not be read: %s", code(err))
+	case len(open) > 0:
+		r.fail(check, mend{Fix: "Turn it on; where the table then shows nobody what it should, give it policies.", SQL: each("alter table %s enable row level security;", open)},
+			"row security is off on %s", strings.Join(open, ", "))
+	default:
+		r.ok(check, "on for every table in public and relay")
+	}
+}
+
+// each is one statement for each name, a line each.
+func each(statement string, names []string) string {
+	lines := make([]string, len(names))
+	for i, n := range names {
+		lines[i] = fmt.Sprintf(statement, n)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func examineTriggers(ctx context.Context, r *report, p *patient) {
+	const check = "triggers"
+	var wantTables, wantNames []string
+	for table, names := range triggers {
+		for _, n := range strings.Fields(names) {
+			wantTables, wantNames = append(wantTables, table), append(wantNames, n)
+		}
+	}
+	const wanted = `
+		from unnest($1::text[], $2::text[]) w (tab, name)
+		left join pg_trigger t on t.tgrelid = to_regclass('public.' || w.tab) and t.tgname = w.name `
+	missing, err := texts(ctx, p, "select format('%s on %s', w.name, w.tab)"+wanted+"where t.oid is null order by 1", wantTables, wantNames)
+	if err == nil {
+		var off []string
+		off, err = texts(ctx, p, "select format('alter table public.%I enable trigger %I;', w.tab, w.name)"+wanted+"where t.tgenabled not in ('O', 'A') order by 1", wantTables, wantNames)
+		if err == nil && len(off) > 0 {
+			r.fail(check, mend{Fix: "Turn them on again, and ask who turned them off: what was written meanwhile was not checked.", SQL: strings.Join(off, "\n")}, "%d triggers are off", len(off))
+		}
+		if err == nil && len(off)+len(missing) == 0 {
+			r.ok(check, "all %d are in force", len(wantNames))
+		}
+	}
+	if err != nil {
+		r.fail(check, again, "triggers could not be read: %s", code(err))
+	}
+	if len(missing) > 0 {
+		r.fail(check, runMigrations, "missing: %s", strings.Join(missing, ", "))
+	}
+}
+
+// examineNotices looks at what tells the sidecar of a change at once, where the platform permits it. Without it the
+// sidecar polls (app.WatchInterval): slower, and as safe.
+func examineNotices(ctx context.Context, r *report, p *patient) {
+	var ddl, logins bool
+	err := p.conn.QueryRow(ctx, `
+		select exists (select from pg_event_trigger where evtname = 'vigil_ddl' and evtenabled in ('O', 'A')),
+		  exists (select from pg_trigger where tgrelid = to_regclass('auth.sessions') and tgname = 'vigil_an_ended_login_is_recorded' and tgenabled in ('O', 'A'))`).Scan(&ddl, &logins)
+	if err != nil {
+		r.fail("notices", again, "event triggers could not be read: %s", code(err))
+		return
+	}
+	if ddl {
+		r.ok("ddl", "an event trigger tells of changed policies at once")
+	} else {
+		r.warn("ddl", advice("Run sql/migrations/…_schema_changes.sql as a role that may create event triggers (postgres, on hosted Supabase)."),
+			"no event trigger: changed policies and grants are noticed by the fingerprint, every 5 s")
+	}
+	if logins {
+		r.ok("sign-out", "a trigger on auth.sessions ends sockets at once")
+	} else {
+		r.warn("sign-out", advice("Run sql/migrations/…_logins.sql as a role that may create triggers on auth.sessions (postgres, on hosted Supabase)."),
+			"no trigger on auth.sessions: ended logins are asked for, every 5 s")
+	}
+}
+
+// examineStrangers looks for what nobody may have: a grant or a policy for anon, or a row for somebody signed in whom no
+// session knows.
+func examineStrangers(ctx context.Context, r *report, p *patient) {
+	const check = "strangers"
+	before := r.failedAt()
+	granted, err := texts(ctx, p, `
+		select t from unnest($1::text[]) t where exists (
+		  select from pg_class c, aclexplode(c.relacl) g where c.oid = to_regclass(t) and (g.grantee = 0 or g.grantee::regrole::text = 'anon'))
+		or exists (
+		  select from pg_attribute a, aclexplode(a.attacl) g where a.attrelid = to_regclass(t) and (g.grantee = 0 or g.grantee::regrole::text = 'anon'))
+		order by t`, prefixed(tables))
+	if err == nil && len(granted) > 0 {
+		r.fail(check, mend{Fix: "Nothing of these tables is for people who have not signed in:", SQL: each("revoke all on %s from anon, public;", granted)},
+			"anon has a grant on %s", strings.Join(granted, ", "))
+	}
+	var drops []string
+	if err == nil {
+		drops, err = texts(ctx, p, `
+			select format('drop policy %I on %I.%I;', policyname, schemaname, tablename) from pg_policies
+			where schemaname = 'public' and tablename = any ($1) and permissive = 'PERMISSIVE' and roles && '{anon,public}' order by 1`, tables)
+	}
+	if err == nil && len(drops) > 0 {
+		r.fail(check, mend{Fix: "If the rows are for somebody, make a policy to authenticated instead.", SQL: strings.Join(drops, "\n")}, "%d policies are for anon, or for everybody", len(drops))
+	}
+	if err != nil {
+		r.fail(check, again, "grants and policies could not be read: %s", code(err))
+		return
+	}
+	if p.role == sidecarRole && !p.distorted {
+		examineSignedIn(ctx, r, p)
+	}
+	if r.failedAt() == before {
+		r.ok(check, "no grant or policy is for anon, and a person unknown to all sessions sees no row")
+	}
+}
+
+// examineSignedIn becomes a signed-in person whom nobody knows, as the sidecar becomes those who join, and looks around.
+func examineSignedIn(ctx context.Context, r *report, p *patient) {
+	const check = "strangers"
+	var readable []string
+	var topics int
+	err := pgx.BeginTxFunc(ctx, p.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		claims := fmt.Sprintf(`{"sub": %q, "role": "authenticated", "aal": "aal2", "session_id": %q}`, uuid.New(), uuid.New())
+		if _, err := tx.Exec(ctx, `
+			select set_config('statement_timeout', '5s', true), set_config('role', 'authenticated', true),
+			  set_config('request.jwt.claims', $1, true), set_config('relay.topic', $2, true)`, claims, "session:"+uuid.NewString()); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "select count(*) from relay.permissions").Scan(&topics); err != nil {
+			return err
+		}
+		names, err := tx.Query(ctx, `select t from unnest($1::text[]) t where has_any_column_privilege('public.' || t, 'select')`, tables)
+		if err != nil {
+			return err
+		}
+		if readable, err = pgx.CollectRows(names, pgx.RowTo[string]); err != nil || len(readable) == 0 {
+			return err
+		}
+		parts := make([]string, len(readable))
+		for i, t := range readable {
+			parts[i] = fmt.Sprintf("select '%s' where exists (select from public.%s)", t, t) // names from tables, above
+		}
+		rows, err := tx.Query(ctx, strings.Join(parts, " union all "))
+		if err != nil {
+			return err
+		}
+		readable, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	slices.Sort(readable)
+	switch {
+	case err != nil:
+		r.fail(check, runMigrations, "the sidecar could not ask what a signed-in person may do: %s", code(err))
+	case topics > 0:
+		r.fail(check, advice("Look at the policies of relay.permissions: select policyname, qual from pg_policies where schemaname = 'relay';"), "a person unknown to all sessions may join the channel of any session")
+	case len(readable) > 0:
+		r.fail(check, advice("Find the policy that is too wide: select policyname, qual from pg_policies where tablename = '%s' and 'authenticated' = any (roles);", readable[0]),
+			"a person unknown to all sessions sees rows of %s", strings.Join(readable, ", "))
+	}
+}
