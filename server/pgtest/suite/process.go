@@ -19,7 +19,7 @@ func (s *suite) command(ctx context.Context, folder, name string, args ...string
 	cmd.Dir = filepath.Join(s.root, filepath.FromSlash(folder))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = endAfter
-	cmd.Env = append(os.Environ(), "NO_COLOR=1", "FORCE_COLOR=0")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	return cmd
 }
 

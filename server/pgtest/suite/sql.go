@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"vigil/server/pgtest"
@@ -31,10 +33,20 @@ func (s *suite) sqlTests(ctx context.Context) error {
 		s.absent("pgTAP", "psql is missing: install it with `apt-get install postgresql-client` or `brew install libpq`")
 		return nil
 	}
-	for _, version := range []int{15, 17} {
-		err = errors.Join(err, s.sqlTestsOn(ctx, version, files))
+	// Both versions at once, each with a tally and an output of its own, which are shown one after the other.
+	versions := []int{15, 17}
+	runs, outputs, errs := make([]*suite, len(versions)), make([]bytes.Buffer, len(versions)), make([]error, len(versions))
+	var wait sync.WaitGroup
+	for i, version := range versions {
+		runs[i] = &suite{root: s.root, ci: s.ci, out: &outputs[i]}
+		wait.Go(func() { errs[i] = runs[i].sqlTestsOn(ctx, version, files) })
 	}
-	return err
+	wait.Wait()
+	for i, r := range runs {
+		s.say("%s", strings.TrimRight(outputs[i].String(), "\n"))
+		s.tally.add(&r.tally)
+	}
+	return errors.Join(errs...)
 }
 
 func (s *suite) none(folder string) error {

@@ -16,6 +16,17 @@ type tally struct {
 
 func (t *tally) total() int { return t.passed + t.failed + t.skipped }
 
+func (t *tally) add(other *tally) {
+	t.passed += other.passed
+	t.failed += other.failed
+	t.failures = append(t.failures, other.failures...)
+	for reason, count := range other.reasons {
+		for range count {
+			t.skip(reason)
+		}
+	}
+}
+
 func (t *tally) fail(name string) {
 	t.failed++
 	t.failures = append(t.failures, name)
