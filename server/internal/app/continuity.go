@@ -144,15 +144,20 @@ func (c *continuity) read(ctx context.Context) (verdict, error) {
 	return judge(row, inDatabase, rec, revision > 0, c.bus.Log().Nonce()), nil
 }
 
-// write raises the checkpoint on both sides, the database first. The caller has the turn.
-func (c *continuity) write(ctx context.Context) error {
+// write raises the checkpoint on both sides, the database first; unless first, only where it stands as it was left. The
+// caller has the turn.
+func (c *continuity) write(ctx context.Context, first bool) error {
 	next := checkpoint{
 		SystemID: c.identity.SystemID, Timeline: c.identity.Timeline, Slot: c.slot, Nonce: c.bus.Log().Nonce(), LSN: c.position(), Number: c.number + 1,
 	}
-	err := c.store.SaveContinuity(ctx, store.Continuity{
+	row := store.Continuity{
 		Slot: next.Slot, SystemID: next.SystemID, Timeline: next.Timeline, StreamNonce: next.Nonce, LastLSN: next.LSN, Checkpoint: next.Number, HeartbeatAt: time.Now(),
-	})
-	if err != nil {
+	}
+	save := c.store.RaiseContinuity
+	if first {
+		save = c.store.SaveContinuity
+	}
+	if err := save(ctx, row); err != nil {
 		return err
 	}
 	raw, err := json.Marshal(next)
@@ -166,9 +171,9 @@ func (c *continuity) write(ctx context.Context) error {
 	return nil
 }
 
-// started is the reader's hook at each connection: it proves continuity again, for the database may have been restored
-// while the connection was away, and writes the first checkpoint of this history.
-func (c *continuity) started(ctx context.Context, s replication.Start, begun bool) error {
+// started is the reader's hook at each connection. Where continuity was proven before it is proven again, for the database
+// may have been restored while the connection was away; else this is the first checkpoint of a new history.
+func (c *continuity) started(ctx context.Context, s replication.Start, proven bool) error {
 	giveBack, err := c.take(ctx)
 	if err != nil {
 		return err
@@ -178,14 +183,15 @@ func (c *continuity) started(ctx context.Context, s replication.Start, begun boo
 	if err != nil {
 		return err
 	}
-	if begun && v.cause != "" {
+	if proven && v.cause != "" {
 		return &continuityLost{cause: v.cause, recreate: v.recreate}
 	}
 	c.number, c.identity = v.number, s.Identity
-	return c.write(ctx)
+	return c.write(ctx, true)
 }
 
-// beat is the reader's heartbeat: it moves an idle slot and raises the checkpoint.
+// beat is the reader's heartbeat: it moves an idle slot and raises the checkpoint. It may reach a database that was restored
+// since the stream broke: the checkpoint there is another, and stays, so that started finds it.
 func (c *continuity) beat(ctx context.Context) error {
 	giveBack, err := c.take(ctx)
 	if err != nil {
@@ -196,5 +202,5 @@ func (c *continuity) beat(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write heartbeat: %w", err)
 	}
-	return errors.Join(c.store.Heartbeat(ctx, string(content)), c.write(ctx))
+	return errors.Join(c.store.Heartbeat(ctx, string(content)), c.write(ctx, false))
 }

@@ -41,8 +41,18 @@ type generation struct {
 	dispatcher *relay.Dispatcher
 	channel    *realtime.Server
 	grants     *grant.Grants
+	begun      chan struct{} // closed once the slot is there and continuity is proven from here on
 	open       atomic.Bool   // sockets are let in
 	hint       chan struct{} // capacity 1: policies may have changed; full: watch will look
+}
+
+// begin lets sockets in, as far as the slot is concerned. The reader's goroutine calls it at each connection.
+func (g *generation) begin() {
+	select {
+	case <-g.begun:
+	default:
+		close(g.begun)
+	}
 }
 
 // retryPause is how long the flow waits before it asks a database that is away again.
@@ -57,8 +67,9 @@ func (f *flow) run(ctx context.Context) error {
 			return endOf(ctx, err)
 		}
 		if v.cause == "" {
-			v.cause, v.recreate = lost.cause, lost.recreate
+			v.cause = lost.cause
 		}
+		v.recreate = v.recreate || lost.recreate // both may be true: a lost bus, and a slot that is gone
 		if v.cause != "" {
 			if err := f.beginEpoch(ctx, v.cause); err != nil {
 				return endOf(ctx, err)
@@ -111,20 +122,21 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// beginEpoch makes TOPICS anew, so that nobody is told that nothing was missed. Fail loud: it is counted and logged.
+// beginEpoch makes LOG and TOPICS anew, so that nobody is told that nothing was missed, and nobody is shown what the
+// database may not have any more. Fail loud: it is counted and logged.
 func (f *flow) beginEpoch(ctx context.Context, cause string) error {
 	f.metrics.Continuity.WithLabelValues(cause).Inc()
 	f.log.ErrorContext(ctx, "continuity is not proven: a new log epoch begins and the tables are reconciled", logkey.Cause, cause, logkey.Slot, f.config.Slot)
 	f.ring.ForgetAll()
-	if _, err := f.bus.Topics().Last(ctx); err != nil {
-		return err
-	}
-	return f.bus.Topics().Reset(ctx)
+	return f.bus.Renew(ctx)
 }
 
 // generation builds the parts, runs them until ctx ends or one fails, and stops them in the order of the flow.
 func (f *flow) generation(ctx context.Context, v verdict) error {
-	g := &generation{hint: make(chan struct{}, 1)}
+	g := &generation{hint: make(chan struct{}, 1), begun: make(chan struct{})}
+	if v.cause == "" && v.known {
+		close(g.begun) // the slot holds what was committed meanwhile: sockets need not wait for the database
+	}
 	g.continuity = newContinuity(f.config.Slot, f.store, f.bus, func() string { return g.reader.State().Confirmed.String() })
 	f.buildChannel(g)
 	f.buildRelay(g)
@@ -145,9 +157,10 @@ func (f *flow) generation(ctx context.Context, v verdict) error {
 }
 
 // serveChannel lets sockets in once the dispatcher knows where it begins and TOPICS has all that LOG had: before that a
-// cursor could not be judged.
+// cursor could not be judged. In a new log epoch the slot must be there, too: what is committed before it never comes, and
+// whoever had joined, and read the tables, before that would not know.
 func (f *flow) serveChannel(ctx context.Context, g *generation) error {
-	for _, ready := range []<-chan struct{}{g.dispatcher.Ready(), g.sequencer.Ready()} {
+	for _, ready := range []<-chan struct{}{g.begun, g.dispatcher.Ready(), g.sequencer.Ready()} {
 		select {
 		case <-ready:
 		case <-ctx.Done():
@@ -177,9 +190,12 @@ func (f *flow) buildReader(g *generation, v verdict) (err error) {
 		},
 		Heartbeat: g.continuity.beat, HeartbeatInterval: f.config.HeartbeatInterval,
 		Started: func(ctx context.Context, s replication.Start) error {
-			err := g.continuity.started(ctx, s, begun)
+			if err := g.continuity.started(ctx, s, begun || v.cause == ""); err != nil {
+				return err
+			}
 			begun = true
-			return err
+			g.begin()
+			return nil
 		},
 		At: faultsAt("replication"), Log: f.log,
 	})

@@ -19,11 +19,12 @@ type Log struct {
 	app      *appender
 	readers  *readers
 	subject  string
-	nonce    string
 	durables []string
 	keep     time.Duration
+	upkeep   chan struct{} // one token: a purge of what was must not reach what Renew has made
 
 	mu      sync.Mutex
+	nonce   string
 	samples []sample // what could be purged when, oldest first
 }
 
@@ -35,11 +36,15 @@ type sample struct {
 
 func newLog(b *Bus, stream jetstream.Stream, app *appender) *Log {
 	return &Log{records: b.records, js: b.js, stream: stream, app: app, readers: &b.readers, subject: b.c.Prefix + ".log",
-		nonce: stream.CachedInfo().Config.Metadata[metaNonce], durables: b.c.Durables, keep: b.c.LogKeep}
+		nonce: stream.CachedInfo().Config.Metadata[metaNonce], durables: b.c.Durables, keep: b.c.LogKeep, upkeep: make(chan struct{}, 1)}
 }
 
 // Nonce was made with the stream. Another nonce is another LOG, whose sequences say nothing about this one's.
-func (l *Log) Nonce() string { return l.nonce }
+func (l *Log) Nonce() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nonce
+}
 
 // Last returns the last entry; 0 and nil when LOG never had one. It waits for the appends in flight, reads where LOG really
 // ends, and lets the next append go on from there, also after a failed one. Only the one who appends may call it: a
@@ -126,6 +131,11 @@ func (l *Log) Lag(ctx context.Context) (map[string]uint64, error) {
 
 // PurgePassed removes what every durable had passed LogKeep before now, and never the last entry. Run calls it.
 func (l *Log) PurgePassed(ctx context.Context, now time.Time) error {
+	end, err := l.keepUp(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	last, err := l.LastSeq(ctx)
 	if err != nil {
 		return err

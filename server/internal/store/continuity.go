@@ -67,6 +67,28 @@ func (s *Store) SaveContinuity(ctx context.Context, c Continuity) error {
 	return nil
 }
 
+// ErrOvertaken is returned by RaiseContinuity when the row is not as this process left it.
+var ErrOvertaken = errors.New("the checkpoint is not the one that was written last")
+
+// RaiseContinuity is SaveContinuity for a checkpoint that must follow on the row's, of the same stream, by one: else it
+// changes nothing and is ErrOvertaken.
+func (s *Store) RaiseContinuity(ctx context.Context, c Continuity) error {
+	const query = `
+		update public.sidecar_state
+		set last_lsn = $4, checkpoint = $3, heartbeat_at = $5, updated_at = now()
+		where slot = $1
+		  and stream_nonce = $2
+		  and checkpoint = $3 - 1`
+	tag, err := s.pool.Exec(ctx, query, c.Slot, c.StreamNonce, c.Checkpoint, c.LastLSN, c.HeartbeatAt)
+	if err != nil {
+		return fmt.Errorf("raise checkpoint of slot %s: %w", c.Slot, classify(err))
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("raise checkpoint of slot %s: %w", c.Slot, ErrOvertaken)
+	}
+	return nil
+}
+
 // Heartbeat emits a transactional logical message, so that an idle database's slot moves on. content is JSON of ids and times.
 func (s *Store) Heartbeat(ctx context.Context, content string) error {
 	if _, err := s.pool.Exec(ctx, `select pg_logical_emit_message(true, 'vigil.heartbeat', $1)`, content); err != nil {
