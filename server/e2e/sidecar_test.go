@@ -120,6 +120,12 @@ func (v *sidecar) stop(t testing.TB) int {
 	return v.cmd.ProcessState.ExitCode()
 }
 
+// wasKilled says whether the process that has ended was ended by SIGKILL.
+func (v *sidecar) wasKilled() bool {
+	status, ok := v.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
 func (v *sidecar) running() bool {
 	select {
 	case <-v.done:
@@ -163,9 +169,24 @@ func (v *sidecar) ready(ctx context.Context) error {
 
 func (v *sidecar) mustBeReady(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := v.ready(ctx); err != nil {
 		t.Fatalf("%v\n%s", err, v.out.tail())
 	}
+}
+
+// run runs another command of vigil with the sidecar's environment, and returns what it printed and its exit code.
+func (v *sidecar) run(t testing.TB, words ...string) (out string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(t), words...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, v.env...)
+	raw, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("run vigil %s: %v", strings.Join(words, " "), err)
+	}
+	return string(raw), cmd.ProcessState.ExitCode()
 }

@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sync/errgroup"
 )
 
 // watcher is a small Phoenix client that stays on one topic through any number of broken connections and keeps every
@@ -28,7 +30,12 @@ type watcher struct {
 	faults   []string
 	joins    int
 	closed   bool // phx_close: do not come back
+	close    int  // the code that the last socket was closed with
 	recovery []recovery
+
+	// reread is what a client does when it is told that the log was not recovered; it fills shown. nil: nothing.
+	reread func(ctx context.Context) error
+	shown  map[string]bool // "event id" of what was read from the tables
 }
 
 type meta struct {
@@ -61,10 +68,29 @@ type frame struct {
 }
 
 func (s *stack) watch(p *person, topic string) *watcher {
-	return &watcher{url: s.vigilURL, key: s.publishableKey, topic: topic, token: func() string { return p.token }, changed: make(chan struct{})}
+	return &watcher{url: s.vigilURL, key: s.publishableKey, topic: topic, token: func() string { return p.token }, changed: make(chan struct{}), shown: make(map[string]bool)}
 }
 
-var errClosed = errors.New("channel was closed for good")
+// begin stays joined until the test ends.
+func (w *watcher) begin(t testing.TB) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var g errgroup.Group
+	g.Go(func() error { return w.run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		if err := g.Wait(); err != nil {
+			t.Errorf("watch: %v", err)
+		}
+	})
+}
+
+var (
+	errClosed  = errors.New("channel was closed for good")
+	errChannel = errors.New("channel was ended: join again")
+)
+
+// closePause is how long the watcher waits, after its channel has ended, for the socket to be closed, too.
+const closePause = 200 * time.Millisecond
 
 // run stays joined until ctx ends or the channel is closed for good.
 func (w *watcher) run(ctx context.Context) error {
@@ -119,9 +145,16 @@ func (w *watcher) once(ctx context.Context) error {
 	for {
 		f, err := readFrame(conn)
 		if err != nil {
+			var ended *websocket.CloseError
+			if errors.As(err, &ended) {
+				w.update(func() { w.close = ended.Code })
+			}
 			return err
 		}
-		if err := w.handle(f); err != nil {
+		switch err := w.handle(ctx, f); {
+		case errors.Is(err, errChannel): // the code of the socket's end, where that follows
+			_ = conn.SetReadDeadline(time.Now().Add(closePause))
+		case err != nil:
 			return err
 		}
 	}
@@ -140,12 +173,12 @@ func readFrame(conn *websocket.Conn) (frame, error) {
 	return frame{text(0), text(1), text(2), text(3), parts[4]}, nil
 }
 
-func (w *watcher) handle(f frame) error {
+func (w *watcher) handle(ctx context.Context, f frame) error {
 	switch f.event {
 	case "phx_close":
 		return errClosed
 	case "phx_error":
-		return errors.New("phx_error")
+		return errChannel
 	case "phx_reply":
 		var reply struct {
 			Status   string          `json:"status"`
@@ -161,6 +194,11 @@ func (w *watcher) handle(f frame) error {
 		var r recovery
 		if err := json.Unmarshal(f.payload, &r); err != nil {
 			return err
+		}
+		if r.Extension == "recovery" && !r.Recovered && w.reread != nil {
+			if err := w.reread(ctx); err != nil {
+				return err // the cursor stands: the next join is told again
+			}
 		}
 		w.update(func() {
 			w.recovery = append(w.recovery, r)
@@ -216,11 +254,21 @@ func (w *watcher) await(ctx context.Context, done func(*watcher) bool) error {
 	}
 }
 
-// rows returns the payloads of event by their column (such as id), and how often each came.
+// lostCount is how often the watcher was told that the log was not recovered. The caller holds mu.
+func (w *watcher) lostCount() int {
+	n := 0
+	for _, r := range w.recovery {
+		if r.Extension == "recovery" && !r.Recovered {
+			n++
+		}
+	}
+	return n
+}
+
+// rows returns the rows of event by their column (such as id), and how often each came in one log epoch at most. The
+// caller holds mu.
 func (w *watcher) rows(event, column string) map[string]int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	seen := make(map[string]int)
+	seen, most := make(map[string]int), make(map[string]int)
 	for _, b := range w.entries {
 		if b.Event != event {
 			continue
@@ -231,8 +279,42 @@ func (w *watcher) rows(event, column string) map[string]int {
 			continue
 		}
 		if id, ok := row[column].(string); ok {
-			seen[id]++
+			seen[b.Meta.Epoch+id]++
+			most[id] = max(most[id], seen[b.Meta.Epoch+id])
 		}
 	}
-	return seen
+	return most
+}
+
+// has waits until the client has a row of event for each of want, relayed or read again, and holds that none came twice
+// and none that the table does not have.
+func (w *watcher) has(ctx context.Context, t testing.TB, event, column string, want map[string]bool) {
+	t.Helper()
+	missing := func(w *watcher) (n int) {
+		got := w.rows(event, column)
+		for id := range want {
+			if got[id] == 0 && !w.shown[event+" "+id] {
+				n++
+			}
+		}
+		return n
+	}
+	err := w.await(ctx, func(w *watcher) bool { return missing(w) == 0 })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		t.Errorf("%v: %d of %d rows of %s are missing; faults %v", err, missing(w), len(want), event, w.faults)
+	}
+	doubled, unknown := 0, 0
+	for id, n := range w.rows(event, column) {
+		if n > 1 {
+			doubled++
+		}
+		if !want[id] {
+			unknown++
+		}
+	}
+	if doubled+unknown > 0 {
+		t.Errorf("%s on %s: %d doubled, %d that the table does not have", event, w.topic, doubled, unknown)
+	}
 }
