@@ -379,3 +379,35 @@ func TestTimesSurviveTheirEpoch(t *testing.T) {
 		t.Error("positions are out of order")
 	}
 }
+
+func TestReadsArePacedOnlyUnderLoad(t *testing.T) {
+	t.Parallel()
+	var set []int
+	p := &pace{set: func(n int) bool { set = append(set, n); return true }}
+	at := time.Now()
+	for range 1000 { // a thousand small transactions a second: three reads each, then a pause
+		for range 3 {
+			at = at.Add(20 * time.Microsecond)
+			p.note(100, at)
+		}
+		at = at.Add(time.Millisecond)
+	}
+	if len(set) != 0 {
+		t.Fatalf("paced without load: %v", set)
+	}
+	for range paceScore + 5 {
+		at = at.Add(20 * time.Microsecond)
+		p.note(100, at)
+	}
+	if !p.busy {
+		t.Fatal("not paced under load")
+	}
+	for range paceEmpty {
+		at = at.Add(paceWait)
+		p.note(0, at)
+	}
+	if p.busy || fmt.Sprint(set) != fmt.Sprint([]int{lowWater, 1}) {
+		t.Errorf("paced after load: %v", set)
+	}
+	(&pace{}).note(1, at) // a connection that cannot do it
+}

@@ -90,6 +90,9 @@ func exec2(b *testing.B, name string, args ...string) interface {
 	return cmd.ProcessState
 }
 
+// disk is what an append takes, as on a log that syncs each entry.
+const disk = 300 * time.Microsecond
+
 type now struct{ done chan struct{} }
 
 func (n now) Done() <-chan struct{} { return n.done }
@@ -97,8 +100,6 @@ func (now) Err() error              { return nil }
 
 func drainReader(b *testing.B, url, slot string, rows int) time.Duration {
 	b.Helper()
-	stored := now{make(chan struct{})}
-	close(stored.done)
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	var reader *replication.Reader
@@ -110,6 +111,8 @@ func drainReader(b *testing.B, url, slot string, rows int) time.Duration {
 			if reader.State().Rows >= uint64(rows) {
 				cancel()
 			}
+			stored := now{make(chan struct{})}
+			time.AfterFunc(disk, func() { close(stored.done) })
 			return stored, nil
 		},
 		At: func(point string) {

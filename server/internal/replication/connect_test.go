@@ -164,10 +164,19 @@ func TestTheConfigurationIsCheckedAtOnce(t *testing.T) {
 func TestAHookThatRefusesTheStartEndsRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, f *fixture) {
 		r := f.begin(func(c *replication.Config) {
-			c.Started = func(context.Context, replication.Start) error { return errTest }
+			c.Started = func(context.Context, replication.Start) error { return refusal{errTest} }
 		})
 		expectFault(t, r.end(), errTest)
-		r = f.start()
+		calls := 0
+		r = f.begin(func(c *replication.Config) {
+			c.Started = func(context.Context, replication.Start) error {
+				if calls++; calls == 1 {
+					return errTest // not for ever
+				}
+				return nil
+			}
+		})
+		f.until("the second try", func() bool { return r.State().Connected })
 		if err := r.Run(t.Context()); err == nil {
 			t.Error("a second Run beside the first")
 		}

@@ -155,6 +155,7 @@ func TestAFailingLogLosesAndDoublesNothing(t *testing.T) {
 type refusal struct{ error }
 
 func (refusal) Permanent() bool { return true }
+func (r refusal) Unwrap() error { return r.error }
 
 func TestALogThatSaysNeverEndsRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, f *fixture) {

@@ -45,7 +45,7 @@ var errRunning = errors.New("the reader runs already")
 // that does not heal: then the error says what to do, and errors.Is finds one of ErrAuthentication, ErrDatabase,
 // ErrMalformed, ErrPooler, ErrPrivilege, ErrProtocol, ErrPublication, ErrRestored, ErrSlotForeign, ErrSlotGone,
 // ErrSlotInUse (after SlotWait), ErrSlotLost, ErrSlotsFull, ErrSystemChanged, ErrTLS, ErrVersion, ErrWALLevel, or what
-// Started or the log returned as permanent. Everything else is tried again, for ever, with backoff; State tells.
+// Started, Last or the log returned with Permanent() bool true. Everything else is tried again, for ever, with backoff; State tells.
 func (r *Reader) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return errRunning
@@ -156,7 +156,7 @@ func (r *Reader) connection(ctx context.Context) (progressed bool, err error) {
 	r.state.connected(start, slot)
 	r.c.Log.InfoContext(ctx, "replication started", logkey.Slot, r.c.Slot, logkey.LSN, start.From.String())
 	err = stream.run(ctx)
-	return stream.progressed, err
+	return stream.stored > start.From, err
 }
 
 // prepare checks that log and server fit, gets the slot, and makes the stream that goes on after the log's last entry.

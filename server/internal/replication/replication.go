@@ -12,7 +12,8 @@
 // the identity of the last stored transaction) and refuses to go on when a proof fails (ErrSlotGone, ErrRestored,
 // ErrSystemChanged); closing the gap is the caller's reconcile. It never reads tables.
 //
-// Flow, one goroutine each: gulps (socket → buffers) → stream (pgoutput → encoded batches → Sink, confirmations).
+// Flow, all on the goroutine of Run: socket → framer (messages) → assembler (pgoutput → entries) → Config.Append, and
+// confirmations back; beside it a waker, the heartbeat, and a look at the slot now and then.
 package replication
 
 import (

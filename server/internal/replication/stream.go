@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -20,6 +21,7 @@ type stream struct {
 	state *stateKeeper
 	asm   *assembler
 	frame framer
+	pace  *pace
 
 	inFlight []appended // oldest first
 	spare    [][]byte   // buffers of appends that are done
@@ -29,12 +31,13 @@ type stream struct {
 	received  pglogrepl.LSN // where the last data message stood
 	walEnd    pglogrepl.LSN // the server's own position, as far as it told
 
+	tickAt   time.Time // when tick is due
 	statusAt time.Time // when a status was sent
 	heardAt  time.Time // when a byte came
 	asked    bool      // the server waits for a confirmation
 	status   []byte
 
-	progressed bool // an entry was stored
+	settled uint64 // appends that are done
 }
 
 // appended is an entry on its way to the log.
@@ -49,59 +52,96 @@ const smallestTick = 5 * time.Millisecond
 // run reads until ctx ends (nil, after what is in flight was stored and confirmed) or something breaks.
 func (s *stream) run(ctx context.Context) error {
 	s.asm.full = func() error { return s.flush(ctx) }
-	g := newGulps(s.conn)
-	go g.run() // close waits for it
-	defer g.close()
-	ticker := time.NewTicker(max(s.c.StatusInterval/4, smallestTick))
-	defer ticker.Stop()
+	w := newWaker(s.conn)
+	go w.run() // close waits for it
+	defer w.close()
+	defer context.AfterFunc(ctx, w.wake)()
+	s.pace = newPace(s.conn)
 	s.statusAt, s.heardAt = time.Now(), time.Now()
-	err := s.loop(ctx, g, ticker)
-	return errors.Join(err, s.drain(ctx, g, err))
+	buf := make([]byte, gulpBytes)
+	err := s.loop(ctx, w, buf)
+	return errors.Join(err, s.drain(ctx, buf, err))
 }
 
-func (s *stream) loop(ctx context.Context, g *gulps, ticker *time.Ticker) error {
-	for {
-		ticked := false
-		select {
-		case buf, ok := <-g.full:
-			if !ok {
-				return fmt.Errorf("read the stream: %w", orEOF(g.err))
-			}
-			s.heardAt = time.Now()
-			if err := s.frame.feed(buf, s.handle); err != nil {
+// loop reads, and between reads stores and confirms. A read ends at the next tick, when the oldest append in flight is
+// done, and when ctx ends.
+func (s *stream) loop(ctx context.Context, w *waker, buf []byte) error {
+	watched := uint64(0) // how many appends were watched or are done
+	for woken := true; ; {
+		ticked := woken && time.Now().After(s.tickAt)
+		if woken {
+			if err := s.arm(ticked); err != nil {
 				return err
 			}
-			g.give(buf)
-		case <-s.oldest():
-		case <-ticker.C:
-			ticked = true
-			if err := s.tick(); err != nil {
-				return err
-			}
-		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			return nil
 		}
-		if err := s.settle(); err != nil {
+		if err := s.advance(ctx, ticked); err != nil {
 			return err
 		}
-		// What comes while an append is in flight shares the next one. A transaction whose rest is on its way is waited
-		// for, but not past a tick: those before it in the entry are complete.
-		if s.asm.ended > 0 && len(s.inFlight) == 0 && (!s.asm.in || ticked) {
-			if err := s.flush(ctx); err != nil {
+		if len(s.inFlight) > 0 && watched <= s.settled && !s.pace.busy { // else the next read is short
+			watched = s.settled + 1
+			w.watch <- s.oldest()
+		}
+		n, err := s.read(buf)
+		if n > 0 {
+			if err := s.frame.feed(buf[:n], s.handle); err != nil {
 				return err
 			}
 		}
-		if err := s.confirm(false); err != nil {
-			return err
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("read the stream: %w", err)
 		}
+		woken = err != nil || s.pace.busy
 	}
 }
 
-func orEOF(err error) error {
-	if err == nil {
-		return io.EOF
+// read reads once. Under load it waits for more, but never long.
+func (s *stream) read(buf []byte) (int, error) {
+	n, err := s.conn.Read(buf)
+	now := time.Now()
+	if n > 0 {
+		s.heardAt = now
 	}
-	return err
+	s.pace.note(n, now)
+	return n, err
+}
+
+// arm sets when the next read ends at the latest.
+func (s *stream) arm(ticked bool) error {
+	if ticked {
+		s.tickAt = time.Now().Add(max(s.c.StatusInterval/4, smallestTick))
+		if err := s.tick(); err != nil {
+			return err
+		}
+	}
+	until := s.tickAt
+	if s.pace.busy {
+		until = time.Now().Add(paceWait)
+	}
+	if err := s.conn.SetReadDeadline(until); err != nil {
+		return fmt.Errorf("read the stream: %w", err)
+	}
+	return nil
+}
+
+// advance takes what is stored off the list, hands on what is complete, and confirms. What comes while an append is in
+// flight shares the next one. A transaction whose rest is on its way is waited for, but not past a tick: those before it
+// in the entry are complete.
+func (s *stream) advance(ctx context.Context, ticked bool) error {
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if s.asm.ended > 0 && len(s.inFlight) == 0 && (!s.asm.in || ticked) {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		if err := s.settle(); err != nil { // a log without a disk is done at once
+			return err
+		}
+	}
+	return s.confirm(false)
 }
 
 func (s *stream) oldest() <-chan struct{} {
@@ -129,10 +169,10 @@ func (s *stream) settle() error {
 func (s *stream) settleOne() error {
 	first := s.inFlight[0]
 	s.inFlight = append(s.inFlight[:0], s.inFlight[1:]...)
+	s.settled++
 	if err := first.stored.Err(); err != nil {
 		return fmt.Errorf("store an entry: %w", err)
 	}
-	s.progressed = true
 	s.stored = max(s.stored, first.end)
 	s.spare = append(s.spare, first.data[:0])
 	return nil
@@ -307,7 +347,7 @@ func (s *stream) report() {
 
 // drain waits for what is in flight, so that nobody reads the log's last entry while another is on its way: as long as
 // it takes, or for DrainTimeout once ctx has ended. After a clean end it confirms what was stored.
-func (s *stream) drain(ctx context.Context, g *gulps, reason error) error {
+func (s *stream) drain(ctx context.Context, buf []byte, reason error) error {
 	var limit <-chan time.Time
 	ended := ctx.Done()
 	for len(s.inFlight) > 0 {
@@ -334,33 +374,30 @@ func (s *stream) drain(ctx context.Context, g *gulps, reason error) error {
 			return nil //nolint:nilerr // it is sent again at the next start: nothing is lost by it
 		}
 	}
-	s.leave(g)
+	s.leave(buf)
 	return nil
 }
 
 // leave ends the copy and waits a moment for the server to agree: then the slot is free for whoever comes next. What still
 // arrives is thrown away; it comes again.
-func (s *stream) leave(g *gulps) {
+func (s *stream) leave(buf []byte) {
+	s.pace.calm()
+	if err := s.conn.SetDeadline(time.Now().Add(closeTimeout)); err != nil {
+		return
+	}
 	if _, err := s.conn.Write([]byte{'c', 0, 0, 0, 4}); err != nil {
 		return
 	}
-	timer := time.NewTimer(closeTimeout)
-	defer timer.Stop()
 	for ready := false; !ready; {
-		select {
-		case buf, ok := <-g.full:
-			if !ok {
-				return
-			}
-			err := s.frame.feed(buf, func(kind byte, _ []byte, _ bool) error {
-				ready = ready || kind == 'Z'
-				return nil
-			})
-			if err != nil {
-				return
-			}
-			g.give(buf)
-		case <-timer.C:
+		n, err := s.conn.Read(buf)
+		if err != nil {
+			return
+		}
+		err = s.frame.feed(buf[:n], func(kind byte, _ []byte, _ bool) error {
+			ready = ready || kind == 'Z'
+			return nil
+		})
+		if err != nil {
 			return
 		}
 	}

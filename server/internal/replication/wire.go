@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,78 +14,53 @@ import (
 
 const (
 	gulpBytes     = 256 << 10 // one read; the walsender sends row by row, and large reads let it run ahead
-	gulpCount     = 3         // one being filled, one waiting, one being parsed
 	carryKept     = 1 << 20   // a carry buffer above this is given back
 	frameLimit    = 16 << 20  // a logical message longer than this loses its content, as it comes in
 	truncatedKept = 4 << 10   // of such a message
 	writeTimeout  = 10 * time.Second
 )
 
-// gulps reads a connection in large pieces on a goroutine of its own, so that the parser never waits for a system call
-// and can watch other things. When the parser is slow, the reads grow; full blocks.
-type gulps struct {
-	conn net.Conn
-	full chan []byte // capacity 1
-	free chan []byte
-	stop chan struct{}
-	done chan struct{}
-	err  error // why reading ended; valid after full was closed
+// waker ends a blocked read of conn when something else needs its goroutine: it moves the read deadline into the past.
+// The reader must, after a timeout, first set a new deadline and then look at what may have happened.
+type waker struct {
+	conn  net.Conn
+	watch chan (<-chan struct{}) // capacity 1; full: wait, for what was watched before is over
+	stop  chan struct{}
+	done  chan struct{}
 }
 
-func newGulps(conn net.Conn) *gulps {
-	g := &gulps{conn: conn, full: make(chan []byte, 1), free: make(chan []byte, gulpCount), stop: make(chan struct{}), done: make(chan struct{})}
-	for range gulpCount {
-		g.free <- make([]byte, gulpBytes)
-	}
-	return g
+func newWaker(conn net.Conn) *waker {
+	return &waker{conn: conn, watch: make(chan (<-chan struct{}), 1), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // run is the goroutine; close waits for it.
-func (g *gulps) run() {
-	defer close(g.done)
-	defer close(g.full)
-	last := time.Now()
-	nap, _ := time.ParseDuration(os.Getenv("NAP"))
-	reads, bytes := 0, 0
-	defer func() { println("reads", reads, "avg", bytes/max(reads,1)) }()
+func (w *waker) run() {
+	defer close(w.done)
 	for {
-		var buf []byte
 		select {
-		case buf = <-g.free:
-		case <-g.stop:
-			return
-		}
-		n, err := g.conn.Read(buf)
-		reads++
-		bytes += n
-		if nap > 0 && n < len(buf) {
-			if time.Since(last) < 500*time.Microsecond+nap {
-				time.Sleep(nap)
-			}
-			last = time.Now()
-		}
-		if n > 0 {
+		case event := <-w.watch:
 			select {
-			case g.full <- buf[:n]:
-			case <-g.stop:
+			case <-event:
+				w.wake()
+			case <-w.stop:
 				return
 			}
-		}
-		if err != nil {
-			g.err = err
+		case <-w.stop:
 			return
 		}
 	}
 }
 
-// give returns a parsed buffer. free has room for all of them.
-func (g *gulps) give(buf []byte) { g.free <- buf[:cap(buf)] }
+// wake may be called by anyone.
+func (w *waker) wake() {
+	w.conn.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // only fails on a closed connection, which wakes as well
+}
 
 // close ends run and the connection, and waits.
-func (g *gulps) close() {
-	close(g.stop)
-	g.conn.Close() //nolint:errcheck // the reason for closing is reported, not this
-	<-g.done
+func (w *waker) close() {
+	close(w.stop)
+	w.conn.Close() //nolint:errcheck // the reason for closing is reported, not this
+	<-w.done
 }
 
 // framer cuts a byte stream into protocol messages. Most are handed over in place; one that spans two gulps is put
