@@ -1,13 +1,15 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
+  resolve: { alias: { 'vigil-client': fileURLToPath(new URL('../../realtime/client/src/index.ts', import.meta.url)) } },
   test: {
     include: ['**/*.test.ts'],
     exclude: ['node_modules/**'],
     // The files share one project and one sidecar.
     fileParallelism: false,
-    // The project that the environment names, or a stand-in.
-    globalSetup: ['./standin/setup.ts'],
+    // The project that the environment names, or a stand-in; then the sidecar beside it.
+    globalSetup: ['./standin/setup.ts', './path/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -13,6 +13,8 @@ export interface Project {
   secretKey: string
   databaseURL: string
   replicationURL: string
+  // The owner of the tables, role postgres: what an operator does in the SQL editor.
+  ownerURL: string
   standin: boolean
   // The private key as a JWK, which only a stand-in tells: for tokens that nobody would issue.
   signingKey: string | null
@@ -62,6 +64,7 @@ async function startStandin(): Promise<Project> {
     secretKey: text(where, 'secret_key'),
     databaseURL: text(where, 'database_url'),
     replicationURL: text(where, 'replication_url'),
+    ownerURL: text(where, 'owner_url'),
     standin: true,
     signingKey: JSON.stringify(signingKey),
   }
@@ -84,6 +87,7 @@ export async function setup(suite: TestProject): Promise<void> {
           secretKey: named('SUPABASE_SECRET_KEY'),
           databaseURL: process.env['DATABASE_URL'] ?? '',
           replicationURL: process.env['REPLICATION_URL'] ?? '',
+          ownerURL: process.env['OWNER_URL'] ?? '',
           standin: false,
           signingKey: null,
         }
