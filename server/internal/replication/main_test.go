@@ -194,6 +194,7 @@ type memoryLog struct {
 	held    bool          // appends are taken and not stored
 	waiting []*pending
 	fail    error // of the next append
+	broken  error // of every append after one that failed, until Last is called: none may become durable behind it
 	most    int   // largest entry
 	keep    bool
 }
@@ -212,6 +213,7 @@ func (p *pending) Err() error            { return p.err }
 func (l *memoryLog) Last(context.Context) (uint64, []byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.broken = nil
 	if len(l.entries) == 0 {
 		return 0, nil, nil
 	}
@@ -221,8 +223,11 @@ func (l *memoryLog) Last(context.Context) (uint64, []byte, error) {
 func (l *memoryLog) Append(_ context.Context, data []byte) (replication.Stored, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.broken != nil {
+		return nil, l.broken
+	}
 	if err := l.fail; err != nil {
-		l.fail = nil
+		l.fail, l.broken = nil, err
 		return nil, err
 	}
 	p := &pending{done: make(chan struct{}), data: data}
@@ -264,6 +269,7 @@ func (l *memoryLog) release(err error) {
 	defer l.mu.Unlock()
 	l.held = false
 	if err != nil {
+		l.broken = err
 		for _, p := range l.waiting {
 			p.err = err
 			close(p.done)
