@@ -157,6 +157,16 @@ func (e *examination) comparePlaces(r *report) {
 	}
 }
 
+// count is n things, in words.
+func count(n int, thing string) string { return plural(n, thing, thing+"s") }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 func (r *report) print(p Process) {
 	mark := map[string]string{statusOK: "ok  ", statusWarn: "WARN", statusFail: "FAIL", statusSkip: "skip"}
 	const indent = "                      "

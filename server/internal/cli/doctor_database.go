@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,8 +180,15 @@ func examineRole(ctx context.Context, r *report, p *patient) {
 }
 
 func reportRole(r *report, check string, p *patient, f roleFacts) {
-	if f.super || f.bypass || f.creates {
-		r.fail(check, mend{Fix: "As a superuser:", SQL: "alter role vigil nosuperuser nobypassrls nocreaterole nocreatedb;"}, "vigil is a superuser, bypasses RLS, or may make roles or databases")
+	var excess []string
+	for what, is := range map[string]bool{"is a superuser": f.super, "bypasses RLS": f.bypass, "may make roles or databases": f.creates} {
+		if is {
+			excess = append(excess, what)
+		}
+	}
+	if len(excess) > 0 {
+		slices.Sort(excess)
+		r.fail(check, mend{Fix: "As a superuser:", SQL: "alter role vigil nosuperuser nobypassrls nocreaterole nocreatedb;"}, "vigil %s", strings.Join(excess, ", "))
 	}
 	if f.super {
 		return // it is a member of everything

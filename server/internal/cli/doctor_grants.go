@@ -79,14 +79,20 @@ func examineGrants(ctx context.Context, r *report, p *patient) {
 			excess, mends = append(excess, h.Verb+" on "+h.Table), append(mends, x)
 		}
 	}
-	uncallable, usage, err := examineCalls(ctx, p, err)
+	var uncallable []string
+	if err == nil {
+		uncallable, err = texts(ctx, p, `
+			select 'execute on function ' || f from unnest($1::text[]) f
+			where to_regprocedure(f) is not null and not has_function_privilege('vigil', to_regprocedure(f), 'execute') order by f`, functions)
+	}
 	if err != nil {
 		r.fail(check, again, "grants could not be read: %s", code(err))
 		return
 	}
-	lacking = append(lacking, slices.Concat(usage, uncallable)...)
-	mends = append(mends, each("grant %s to vigil;", usage), each("grant %s to vigil;", uncallable))
-	mends = slices.DeleteFunc(mends, func(s string) bool { return s == "" })
+	lacking = append(lacking, uncallable...)
+	if len(uncallable) > 0 {
+		mends = append(mends, each("grant %s to vigil;", uncallable))
+	}
 	m := mend{Fix: "As postgres:", SQL: strings.Join(mends, "\n")}
 	if len(lacking) > 0 {
 		r.fail(check, m, "vigil lacks %s", strings.Join(lacking, ", "))
@@ -129,23 +135,6 @@ func (h held) compare() (lacking, excess string) {
 		}
 	}
 	return lacking, excess
-}
-
-// examineCalls gives the functions that vigil may not call and the schemas that it may not use, as "grant" names them.
-func examineCalls(ctx context.Context, p *patient, before error) (uncallable, usage []string, err error) {
-	if before != nil {
-		return nil, nil, before
-	}
-	uncallable, err = texts(ctx, p, `
-		select 'execute on function ' || f from unnest($1::text[]) f
-		where to_regprocedure(f) is not null and not has_function_privilege('vigil', to_regprocedure(f), 'execute') order by f`, functions)
-	if err != nil {
-		return nil, nil, err
-	}
-	usage, err = texts(ctx, p, `
-		select 'usage on schema ' || nspname from pg_namespace
-		where nspname in ('public', 'private', 'relay') and not has_schema_privilege('vigil', oid, 'usage') order by 1`)
-	return uncallable, usage, err
 }
 
 // examinePolicies finds what a grant alone does not give: under RLS, vigil sees nothing without a policy, and no error says so.

@@ -102,7 +102,7 @@ func (e *examination) reportNoKey(r *report, known devices, others []string) {
 		r.fail(check, mend{
 			Fix: "Restore it from your backup. Only if it is lost, run this as postgres and start vigil serve, which makes another: sessions then need a new epoch, and messages that were not read yet stay unread.",
 			SQL: fmt.Sprintf(revoke, strings.Join(others, "', '")),
-		}, "the key file is missing, but the project knows %d analysis devices", len(others))
+		}, "the key file is missing, but the project knows %s", count(len(others), "analysis device"))
 	}
 }
 
@@ -125,14 +125,14 @@ func reportKeys(r *report, keys []*envelope.Device, known devices, others []stri
 	switch {
 	case mine == 0 && len(others) > 0:
 		r.fail(check, advice("Restore the key file that belongs to this project. vigil serve would register this one beside it, and could read nothing of what runs now."),
-			"the project knows %d analysis devices, and none is in the key file: it is of another project", len(others))
+			"the project knows %s, and none is in the key file: it is of another project", count(len(others), "analysis device"))
 	case mine < len(keys):
-		r.warn(check, advice("Start vigil serve: it registers its keys."), "%d of %d keys are not registered yet", len(keys)-mine, len(keys))
+		r.warn(check, advice("Start vigil serve: it registers its keys."), "%s not registered yet", count(len(keys)-mine, "key"))
 	case len(others) > 0:
 		r.warn(check, mend{Fix: "If another sidecar has it, all is well. If nobody has its key any more, as postgres:", SQL: fmt.Sprintf(revoke, strings.Join(others, "', '"))},
-			"the project knows %d analysis devices that are not in the key file", len(others))
+			"the project knows %s that the key file does not hold", count(len(others), "analysis device"))
 	default:
-		r.ok(check, "%d registered and not revoked", len(keys))
+		r.ok(check, "%s, registered and not revoked", count(len(keys), "key"))
 	}
 }
 

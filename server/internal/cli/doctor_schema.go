@@ -39,6 +39,12 @@ var triggers = map[string]string{
 // examineTables says whether all tables are there: without them the rest cannot be asked.
 func examineTables(ctx context.Context, r *report, p *patient) bool {
 	const check = "schema"
+	closed, err := texts(ctx, p, `
+		select nspname from pg_namespace where nspname in ('public', 'private', 'relay') and not has_schema_privilege(oid, 'usage') order by 1`)
+	if err == nil && len(closed) > 0 { // Postgres would not even say what is in it
+		r.fail(check, mend{Fix: "As postgres:", SQL: each("grant usage on schema %s to vigil;", closed)}, "%s may not use schema %s", p.role, strings.Join(closed, ", "))
+		return false
+	}
 	missing, err := texts(ctx, p, `
 		select t from unnest($1::text[]) t where to_regclass(t) is null order by t`, append(prefixed(tables), "relay.permissions"))
 	switch {
@@ -102,7 +108,7 @@ func examineTriggers(ctx context.Context, r *report, p *patient) {
 		var off []string
 		off, err = texts(ctx, p, "select format('alter table public.%I enable trigger %I;', w.tab, w.name)"+wanted+"where t.tgenabled not in ('O', 'A') order by 1", wantTables, wantNames)
 		if err == nil && len(off) > 0 {
-			r.fail(check, mend{Fix: "Turn them on again, and ask who turned them off: what was written meanwhile was not checked.", SQL: strings.Join(off, "\n")}, "%d triggers are off", len(off))
+			r.fail(check, mend{Fix: "Turn them on again, and ask who turned them off: what was written meanwhile was not checked.", SQL: strings.Join(off, "\n")}, "%s off", count(len(off), "trigger"))
 		}
 		if err == nil && len(off)+len(missing) == 0 {
 			r.ok(check, "all %d are in force", len(wantNames))
@@ -122,7 +128,9 @@ func examineNotices(ctx context.Context, r *report, p *patient) {
 	var ddl, logins bool
 	err := p.conn.QueryRow(ctx, `
 		select exists (select from pg_event_trigger where evtname = 'vigil_ddl' and evtenabled in ('O', 'A')),
-		  exists (select from pg_trigger where tgrelid = to_regclass('auth.sessions') and tgname = 'vigil_an_ended_login_is_recorded' and tgenabled in ('O', 'A'))`).Scan(&ddl, &logins)
+		  exists (
+		    select from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+		    where n.nspname = 'auth' and c.relname = 'sessions' and t.tgname = 'vigil_an_ended_login_is_recorded' and t.tgenabled in ('O', 'A'))`).Scan(&ddl, &logins)
 	if err != nil {
 		r.fail("notices", again, "event triggers could not be read: %s", code(err))
 		return
@@ -163,7 +171,7 @@ func examineStrangers(ctx context.Context, r *report, p *patient) {
 			where schemaname = 'public' and tablename = any ($1) and permissive = 'PERMISSIVE' and roles && '{anon,public}' order by 1`, tables)
 	}
 	if err == nil && len(drops) > 0 {
-		r.fail(check, mend{Fix: "If the rows are for somebody, make a policy to authenticated instead.", SQL: strings.Join(drops, "\n")}, "%d policies are for anon, or for everybody", len(drops))
+		r.fail(check, mend{Fix: "If the rows are for somebody, make a policy to authenticated instead.", SQL: strings.Join(drops, "\n")}, "%s for anon, or for everybody", plural(len(drops), "policy is", "policies are"))
 	}
 	if err != nil {
 		r.fail(check, again, "grants and policies could not be read: %s", code(err))

@@ -31,7 +31,7 @@ func (e *examination) examineTokens(ctx context.Context, r *report) {
 	case keys == 0:
 		r.warn(check, advice("Move the project to signing keys (Dashboard, JWT keys)."), "only the legacy HS256 secret verifies tokens: whoever has it can make tokens")
 	default:
-		r.ok(check, "%d signing keys", keys)
+		r.ok(check, "%s", count(keys, "signing key"))
 	}
 	if !date.IsZero() {
 		reportSkew(r, "clock (auth)", "Auth's", e.now(), date, time.Second) // a Date header is in whole seconds

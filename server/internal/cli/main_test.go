@@ -1,0 +1,256 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+
+	"vigil/server/internal/cli"
+	"vigil/server/internal/envelope"
+	"vigil/server/pgtest"
+	"vigil/server/standin"
+)
+
+var postgres = pgtest.Shared(pgtest.Options{Settings: map[string]string{"max_slot_wal_keep_size": "1GB"}})
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(idle{postgres.Around(m)}) }
+
+// idle closes the connections that http keeps for later: they are no leak.
+type idle struct{ pgtest.Runner }
+
+func (i idle) Run() int {
+	defer http.DefaultClient.CloseIdleConnections()
+	return i.Runner.Run()
+}
+
+// deployment is a project with every migration, the stand-in over HTTP, and a sidecar's files and environment.
+type deployment struct {
+	*testing.T
+	cluster *pgtest.Cluster
+	db      *pgtest.Database
+	dir     string
+	keyFile string
+	env     map[string]string
+	now     func() time.Time
+	secrets []string // must be in no output
+}
+
+// setup makes a healthy deployment that has been served once: its key is registered.
+func setup(t *testing.T, cluster *pgtest.Cluster) *deployment {
+	t.Helper()
+	d := &deployment{T: t, cluster: cluster, db: cluster.Database(t), dir: t.TempDir()}
+	d.keyFile = filepath.Join(d.dir, "the key.json")
+	project := d.startStandin()
+	d.env = map[string]string{
+		"DATABASE_URL": d.db.URL(pgtest.RoleSidecar), "REPLICATION_URL": d.db.URL(pgtest.RoleReplicator),
+		"SUPABASE_URL": project.url, "SUPABASE_PUBLISHABLE_KEY": project.publishable, "SUPABASE_SECRET_KEY": project.secret,
+		"VIGIL_ADDR": freeAddress(t), "VIGIL_OPERATOR_ADDR": freeAddress(t), "VIGIL_DATA_DIR": filepath.Join(d.dir, "data"),
+		"VIGIL_BUS_KEY": "bus-key-canary-1", "VIGIL_ANALYSIS_KEY_FILE": d.keyFile, "VIGIL_ALLOWED_ORIGINS": "https://app.example",
+		"VIGIL_SLOT": fmt.Sprintf("vigil_%d_%s", cluster.Port(), strings.SplitN(d.db.Name, "_", 2)[0]), "VIGIL_LOG_LEVEL": "error",
+	}
+	u, err := url.Parse(d.db.URL(pgtest.RoleSidecar))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	d.secrets = []string{password, project.publishable, project.secret, "canary"}
+	d.register(d.writeKey())
+	return d
+}
+
+type project struct{ url, publishable, secret string }
+
+func (d *deployment) startStandin() project {
+	d.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.Fatal(err)
+	}
+	p := project{url: "http://" + l.Addr().String()}
+	server, err := standin.New(standin.Config{
+		URL: p.url, AuthDatabaseURL: d.db.URL(pgtest.RoleAuth), RestDatabaseURL: d.db.URL(pgtest.RoleAPI), HashCost: 4, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		d.Fatal(err)
+	}
+	p.publishable, p.secret = server.PublishableKey(), server.SecretKey()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(d.Context()))
+	var g errgroup.Group
+	g.Go(func() error { return server.Serve(ctx, l) })
+	d.Cleanup(func() {
+		cancel()
+		http.DefaultClient.CloseIdleConnections()
+		if err := g.Wait(); err != nil {
+			d.Errorf("stand-in: %v", err)
+		}
+	})
+	return p
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// writeKey puts a new key in place of the key file.
+func (d *deployment) writeKey() *envelope.Device {
+	d.Helper()
+	k, err := envelope.NewDevice(uuid.New())
+	if err != nil {
+		d.Fatal(err)
+	}
+	if err := os.RemoveAll(d.keyFile); err != nil {
+		d.Fatal(err)
+	}
+	if err := envelope.WriteKeyFile(d.keyFile, k); err != nil {
+		d.Fatal(err)
+	}
+	text, err := k.Marshal()
+	if err != nil {
+		d.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		d.Fatal(err)
+	}
+	for name, v := range fields {
+		if s, ok := v.(string); ok && len(s) > 40 && !strings.HasSuffix(name, "pub") {
+			d.secrets = append(d.secrets, s)
+		}
+	}
+	return k
+}
+
+func (d *deployment) register(k *envelope.Device) {
+	d.Helper()
+	d.sql(pgtest.RoleSidecar, fmt.Sprintf("select private.register_analysis_device('%s', '%s', '%s')", k.KID(), envelope.EncodeText(k.EncPub()), envelope.EncodeText(k.SigPub())))
+}
+
+// sql runs statements as a role, each outside a transaction when it is alone.
+func (d *deployment) sql(role, statements string) {
+	d.Helper()
+	ctx := context.WithoutCancel(d.Context())
+	conn, err := pgx.Connect(ctx, d.db.URL(role))
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, s := range strings.Split(statements, "\n") {
+		if _, err := conn.PgConn().Exec(ctx, s).ReadAll(); err != nil {
+			d.Fatalf("as %s: %s: %v", role, s, err)
+		}
+	}
+}
+
+// with runs one command in the deployment's environment. No secret may be in what it prints.
+func (d *deployment) with(args ...string) (code int, stdout, stderr string) {
+	d.Helper()
+	var out, err bytes.Buffer
+	code = cli.Run(d.Context(), cli.Process{Args: args, Getenv: func(name string) string { return d.env[name] }, Stdout: &out, Stderr: &err, Now: d.now})
+	for _, secret := range d.secrets {
+		if strings.Contains(out.String()+err.String(), secret) {
+			d.Errorf("vigil %s printed a secret:\n%s%s", args[0], &out, &err)
+		}
+	}
+	return code, out.String(), err.String()
+}
+
+type finding struct{ Check, Status, Detail, Fix, SQL, Shell string }
+
+type findings struct {
+	Findings       []finding
+	Failed, Warned int
+	text           string
+}
+
+// doctor runs it for a person and for a program, and demands that both say the same.
+func (d *deployment) doctor() findings {
+	d.Helper()
+	code, out, _ := d.with("doctor", "--json")
+	var f findings
+	if err := json.Unmarshal([]byte(out), &f); err != nil {
+		d.Fatalf("%v:\n%s", err, out)
+	}
+	textCode, text, _ := d.with("doctor")
+	f.text = text
+	if failed := f.Failed > 0; (code == cli.ExitFail) != failed || (code == cli.ExitOK) == failed || textCode != code {
+		d.Errorf("exit codes %d and %d with %d failures", code, textCode, f.Failed)
+	}
+	for _, x := range f.Findings {
+		if x.Status != "fail" && x.Status != "warn" {
+			continue
+		}
+		if x.Fix == "" || x.Detail == "" {
+			d.Errorf("a finding without a fix: %+v", x)
+		}
+		if x.Check != "wal budget" && x.Check != "clock" && (!strings.Contains(text, x.Detail) || !strings.Contains(text, x.Fix)) {
+			d.Errorf("only the JSON has %+v:\n%s", x, text)
+		}
+	}
+	return f
+}
+
+// of gives the findings of a check with a status.
+func (f findings) of(check, status string) []finding {
+	return slices.DeleteFunc(slices.Clone(f.Findings), func(x finding) bool { return x.Check != check || x.Status != status })
+}
+
+// must gives the one finding of a check and status whose detail has the words; the test ends without it.
+func (d *deployment) must(f findings, check, status, words string) finding {
+	d.Helper()
+	for _, x := range f.of(check, status) {
+		if strings.Contains(x.Detail, words) {
+			return x
+		}
+	}
+	d.Fatalf("no %s of %q says %q:\n%s", status, check, words, f.text)
+	return finding{}
+}
+
+// healthy demands that nothing fails.
+func (d *deployment) healthy() findings {
+	d.Helper()
+	f := d.doctor()
+	if f.Failed > 0 {
+		d.Fatalf("%d findings of a healthy deployment:\n%s", f.Failed, f.text)
+	}
+	return f
+}
+
+// mend does to the letter what a finding says, as a role for SQL.
+func (d *deployment) mend(role string, x finding) {
+	d.Helper()
+	if x.SQL == "" && x.Shell == "" {
+		d.Fatalf("nothing to run: %+v", x)
+	}
+	if x.SQL != "" {
+		d.sql(role, x.SQL)
+	}
+	if x.Shell != "" {
+		if out, err := exec.CommandContext(d.Context(), "sh", "-c", x.Shell).CombinedOutput(); err != nil {
+			d.Fatalf("%s: %v\n%s", x.Shell, err, out)
+		}
+	}
+}
