@@ -46,7 +46,7 @@ func BenchmarkDrain(b *testing.B) {
 		for name, drain := range map[string]func(b *testing.B, slot string) time.Duration{
 			"pg_recvlogical": func(b *testing.B, slot string) time.Duration {
 				b.Helper()
-				tool := exec2(b, filepath.Join(cluster.Bin(), "pg_recvlogical"), "-d", db.URL(pgtest.RoleSuperuser), "--slot", slot, "--start", "--no-loop",
+				tool := runTool(b, filepath.Join(cluster.Bin(), "pg_recvlogical"), "-d", db.URL(pgtest.RoleSuperuser), "--slot", slot, "--start", "--no-loop",
 					"-f", "/dev/null", "-o", "proto_version=1", "-o", "publication_names=items_pub", "--endpos", end)
 				return tool.UserTime() + tool.SystemTime()
 			},
@@ -78,7 +78,7 @@ func BenchmarkDrain(b *testing.B) {
 	}
 }
 
-func exec2(b *testing.B, name string, args ...string) interface {
+func runTool(b *testing.B, name string, args ...string) interface {
 	UserTime() time.Duration
 	SystemTime() time.Duration
 } {
