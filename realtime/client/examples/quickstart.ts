@@ -1,4 +1,4 @@
-// A client's side of a session. The environment says where (SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, VIGIL_URL) and who.
+// A client's side of a session, in Node 22 or in a browser. The environment says where the project and the sidecar are, and who.
 import { createClient } from '@supabase/supabase-js'
 import { vigil } from 'vigil-client'
 
@@ -8,11 +8,15 @@ await supabase.auth.signInWithPassword({ email: env('VIGIL_EMAIL'), password: en
 
 const v = await vigil(supabase, env('VIGIL_URL')) // this browser's device, made once
 const chat = await v.session(env('VIGIL_SESSION'))
-chat.on('message', (m) => { // history, then live; verified, in order
-  console.log(m.from.role, m.text, m.badge)
+const answered = new Promise<void>((resolve) => {
+  chat.on('message', (m) => { // history, then live; verified, in order
+    console.log(m.from.role, m.text, m.badge)
+    if (m.from.role === 'therapist') resolve()
+  })
 })
 await chat.active() // until everyone has a device and the therapist starts
 await chat.consent.give({ text: 'My messages may be analysed, so that a clinician is told of a crisis.' })
 await chat.send('I had a rough night') // sealed here; queued while offline
+await answered
 await v.close()
 await supabase.auth.signOut({ scope: 'local' })

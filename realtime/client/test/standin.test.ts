@@ -161,7 +161,7 @@ describe('against the stand-in', () => {
 
   test('the quick start runs', async () => {
     const practice = await standin.practice('assisted')
-    await enter(practice.therapist, practice.sessionId)
+    const therapist = await enter(practice.therapist, practice.sessionId)
     const environment = {
       SUPABASE_URL: standin.url, SUPABASE_PUBLISHABLE_KEY: standin.key, VIGIL_URL: relay.url, VIGIL_EMAIL: practice.client.email,
       VIGIL_PASSWORD: password, VIGIL_SESSION: practice.sessionId,
@@ -171,6 +171,8 @@ describe('against the stand-in', () => {
     await relay.joinedTimes(`session:${practice.sessionId}`, 2)
     const started = checked(await practice.therapist.supabase.rpc('start_session', { session_id: practice.sessionId }))
     relay.broadcast(`session:${practice.sessionId}`, 'session', started, 'cursor')
+    await vi.waitFor(() => therapist.chat.send('I am here'), 10_000) // once the consent is there
+    announce(practice, 2)
     await quickstart
     vi.unstubAllEnvs()
     const { supabase } = practice.therapist
