@@ -48,7 +48,7 @@ func (e *examination) examineBus(ctx context.Context, r *report) {
 	default:
 		r.ok(check, "nothing is in its way, and there is room")
 	}
-	e.examinePorts(r)
+	e.examinePorts(ctx, r)
 }
 
 func busConfig(c config.Config) bus.Config {
@@ -99,11 +99,11 @@ func writable(dir string) error {
 }
 
 // examinePorts finds the sidecar's addresses taken, while it does not run.
-func (e *examination) examinePorts(r *report) {
+func (e *examination) examinePorts(ctx context.Context, r *report) {
 	const check = "ports"
 	before := r.failedAt()
 	for _, v := range []struct{ name, addr string }{{"VIGIL_ADDR", e.Addr}, {"VIGIL_OPERATOR_ADDR", e.OperatorAddr}} {
-		l, err := net.Listen("tcp", v.addr)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", v.addr)
 		if err != nil {
 			r.fail(check, advice("Stop what listens there, or set %s to an address of this machine that is free.", v.name), "%s cannot be listened on: %s", v.name, listenCause(err))
 			continue

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,7 +19,7 @@ func TestDoctorOnACluster(t *testing.T) {
 	ns, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, MaxPayload: 8 << 20, Username: "vigil", Password: "canary",
 	})
-	d.must0(err)
+	d.noError(err)
 	ns.Start()
 	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
 	if !ns.ReadyForConnections(10 * time.Second) {
@@ -51,7 +52,7 @@ func TestDoctorAsRootLeavesAnotherUsersBusAlone(t *testing.T) {
 	d := setup(t, postgres.Cluster(t))
 	d.fillBus()
 	const nobody = 65534
-	d.must0(os.Chown(d.env["VIGIL_DATA_DIR"], nobody, nobody))
+	d.noError(os.Chown(d.env["VIGIL_DATA_DIR"], nobody, nobody))
 	before := d.below(d.env["VIGIL_DATA_DIR"])
 	d.must(d.healthy(), "bus", "skip", "another user's")
 	if after := d.below(d.env["VIGIL_DATA_DIR"]); after != before {
@@ -63,7 +64,7 @@ func TestDoctorAsRootLeavesAnotherUsersBusAlone(t *testing.T) {
 func (d *deployment) below(dir string) string {
 	d.Helper()
 	files, changed := 0, int64(0)
-	d.must0(filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
+	d.noError(filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -73,7 +74,7 @@ func (d *deployment) below(dir string) string {
 		}
 		return err
 	}))
-	return sprintf("%d (%d)", files, changed)
+	return fmt.Sprintf("%d (%d)", files, changed)
 }
 
 // TestDoctorKnowsTheProjectsOfHostedAddresses: URLs of two projects are found before anything is dialled.

@@ -15,97 +15,96 @@ import (
 	"vigil/server/pgtest"
 )
 
-var sprintf = fmt.Sprintf
-
 // TestDoctorFindsFaultsOfTheConnections seeds faults in the URLs and keys, which the operator mends by hand.
 func TestDoctorFindsFaultsOfTheConnections(t *testing.T) {
 	t.Parallel()
+	d := setup(t, postgres.Cluster(t))
 	replace := func(name, from, to string) func(*deployment) {
 		return func(d *deployment) { d.env[name] = strings.Replace(d.env[name], from, to, 1) }
 	}
-	host := func(d *deployment) string { return sprintf("127.0.0.1:%d", d.cluster.Port()) }
+	host := func(d *deployment) string { return fmt.Sprintf("127.0.0.1:%d", d.cluster.Port()) }
 	for name, f := range map[string]fault{
 		"the sidecar connects as another role": {
-			break_: func(d *deployment) { d.env["DATABASE_URL"] = d.db.URL(pgtest.RoleOwner) }, check: "role", says: "connected as postgres",
+			seed: func(d *deployment) { d.env["DATABASE_URL"] = d.db.URL(pgtest.RoleOwner) }, check: "role", says: "connected as postgres",
 		},
 		"a wrong password": {
-			break_: replace("DATABASE_URL", "@", "canary@"), check: "database", says: "28P01",
+			seed: replace("DATABASE_URL", "@", "canary@"), check: "database", says: "28P01",
 		},
 		"a wrong password to replicate": {
-			break_: replace("REPLICATION_URL", "@", "canary@"), check: "connection", says: "the database refused the login",
+			seed: replace("REPLICATION_URL", "@", "canary@"), check: "connection", says: "the database refused the login",
 		},
 		"no such database": {
-			break_: func(d *deployment) { d.env["DATABASE_URL"] = d.cluster.URL(pgtest.RoleSidecar, "nowhere") }, check: "database", says: "no such database",
+			seed: func(d *deployment) { d.env["DATABASE_URL"] = d.cluster.URL(pgtest.RoleSidecar, "nowhere") }, check: "database", says: "no such database",
 		},
 		"two databases": {
-			break_: func(d *deployment) { d.env["REPLICATION_URL"] = d.cluster.Database(d.T).URL(pgtest.RoleReplicator) }, check: "same database", says: "two different databases",
+			seed: func(d *deployment) { d.env["REPLICATION_URL"] = d.cluster.Database(d.T).URL(pgtest.RoleReplicator) }, check: "same database", says: "two different databases",
 		},
 		"nobody listens": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.env["DATABASE_URL"] = strings.Replace(d.env["DATABASE_URL"], host(d), freeAddress(d.T), 1)
 			}, check: "database", says: "no answer from the server",
 		},
 		"a transaction pooler": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.env["DATABASE_URL"] = strings.Replace(d.env["DATABASE_URL"], host(d), "pooler.invalid:6543", 1)
 			}, check: "database", says: "transaction pooler",
 		},
 		"replication through a pooler": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.env["REPLICATION_URL"] = strings.Replace(d.env["REPLICATION_URL"], host(d), "aws-0-eu-west-1.pooler.supabase.com:5432", 1)
 			}, check: "connection", says: "the replication address is a pooler",
 		},
 		"a host nobody knows, and nobody verifies": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.env["REPLICATION_URL"] = strings.Replace(d.env["REPLICATION_URL"], host(d), "database.invalid:5432", 1)
 			}, check: "tls", status: "warn", says: "REPLICATION_URL does not verify", also: map[string]string{"connection": "REPLICATION_URL"},
 		},
 		"a server without TLS": {
-			break_: replace("DATABASE_URL", "sslmode=disable", "sslmode=require"), check: "database", says: "the TLS handshake failed",
+			seed: replace("DATABASE_URL", "sslmode=disable", "sslmode=require"), check: "database", says: "the TLS handshake failed",
 		},
 		"a CA file that is none": {
-			break_: func(d *deployment) { d.env["DATABASE_CA_FILE"] = d.keyFile }, check: "tls", says: "holds no certificate",
+			seed: func(d *deployment) { d.env["DATABASE_CA_FILE"] = d.keyFile }, check: "tls", says: "holds no certificate",
 		},
 		"URLs of two projects": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.env["SUPABASE_URL"] = "https://abcdefghijklmnopqrst.supabase.co"
 				d.env["DATABASE_URL"] = "postgresql://vigil.zyxwvutsrqponmlkjihg:canary@aws-0-eu-west-1.pooler.supabase.com:6543/postgres"
 			}, check: "project", says: "DATABASE_URL is of another project",
 		},
 		"the operator's address is open": {
-			break_: sets("VIGIL_OPERATOR_ADDR", ":0"), check: "operator", status: "warn", says: "from other machines",
+			seed: sets("VIGIL_OPERATOR_ADDR", ":0"), check: "operator", status: "warn", says: "from other machines",
 		},
 		"no origin": {
-			break_: sets("VIGIL_ALLOWED_ORIGINS", ""), check: "origins", status: "warn", says: "no browser may connect",
+			seed: sets("VIGIL_ALLOWED_ORIGINS", ""), check: "origins", status: "warn", says: "no browser may connect",
 		},
 		"every origin": {
-			break_: sets("VIGIL_ALLOWED_ORIGINS", "*"), check: "origins", status: "warn", says: "any page on the web",
+			seed: sets("VIGIL_ALLOWED_ORIGINS", "*"), check: "origins", status: "warn", says: "any page on the web",
 		},
 		"a wrong publishable key": {
-			break_: sets("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_canary"), check: "auth", says: "does not know SUPABASE_PUBLISHABLE_KEY",
+			seed: sets("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_canary"), check: "auth", says: "does not know SUPABASE_PUBLISHABLE_KEY",
 		},
 		"Supabase cannot be reached": {
-			break_: func(d *deployment) { d.env["SUPABASE_URL"] = "http://" + freeAddress(d.T) },
-			check:  "jwks", says: "no answer", also: map[string]string{"auth": "does not answer"},
+			seed:  func(d *deployment) { d.env["SUPABASE_URL"] = "http://" + freeAddress(d.T) },
+			check: "jwks", says: "no answer", also: map[string]string{"auth": "does not answer"},
 		},
 		"no key signs tokens": {
-			break_: serves("SUPABASE_JWKS_URL", `{"keys": []}`, time.Time{}), check: "jwks", says: "holds no key",
+			seed: serves("SUPABASE_JWKS_URL", `{"keys": []}`, time.Time{}), check: "jwks", says: "holds no key",
 		},
 		"the key set is none": {
-			break_: serves("SUPABASE_JWKS_URL", `<html>`, time.Time{}), check: "jwks", says: "no JSON Web Key Set",
+			seed: serves("SUPABASE_JWKS_URL", `<html>`, time.Time{}), check: "jwks", says: "no JSON Web Key Set",
 		},
 		"only the legacy secret signs": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				serves("SUPABASE_JWKS_URL", `{"keys": []}`, time.Time{})(d)
 				d.env["SUPABASE_JWT_SECRET"] = "canary-legacy"
 			}, check: "jwks", status: "warn", says: "only the legacy HS256 secret",
 		},
 		"Auth's clock": {
-			break_: serves("SUPABASE_JWKS_URL", `{"keys": [{"alg": "ES256"}]}`, time.Now().Add(-time.Hour)), check: "clock (auth)", says: "away from Auth's",
+			seed: serves("SUPABASE_JWKS_URL", `{"keys": [{"alg": "ES256"}]}`, time.Now().Add(-time.Hour)), check: "clock (auth)", says: "away from Auth's",
 		},
 		"this machine's clock": {
-			break_: func(d *deployment) { d.now = func() time.Time { return time.Now().Add(10 * time.Minute) } },
-			check:  "clock", says: "10m0s away from the database's", also: map[string]string{"clock (auth)": "away from Auth's"},
+			seed:  func(d *deployment) { d.now = func() time.Time { return time.Now().Add(10 * time.Minute) } },
+			check: "clock", says: "10m0s away from the database's", also: map[string]string{"clock (auth)": "away from Auth's"},
 			undo: func(d *deployment) { d.now = nil },
 		},
 	} {
@@ -114,7 +113,7 @@ func TestDoctorFindsFaultsOfTheConnections(t *testing.T) {
 			if f.undo == nil {
 				f.undo = nothing
 			}
-			f.test(setup(t, postgres.Cluster(t)))
+			f.test(d.in(t))
 		})
 	}
 }
@@ -138,68 +137,68 @@ func TestDoctorFindsFaultsOfFiles(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault{
 		"others may read the key": {
-			break_: func(d *deployment) { d.must0(os.Chmod(d.keyFile, 0o644)) }, check: "key", says: "may be read by others",
+			seed: func(d *deployment) { d.noError(os.Chmod(d.keyFile, 0o644)) }, check: "key", says: "may be read by others",
 		},
 		"the key is gone": {
-			break_: func(d *deployment) { d.must0(os.Remove(d.keyFile)) }, check: "key", says: "missing, but the project knows 1 analysis device",
+			seed: func(d *deployment) { d.noError(os.Remove(d.keyFile)) }, check: "key", says: "missing, but the project knows 1 analysis device",
 		},
 		"the key of another project": {
-			break_: func(d *deployment) { d.writeKey() }, check: "key", says: "it is of another project",
+			seed: func(d *deployment) { d.writeKey() }, check: "key", says: "it is of another project",
 			undo: func(d *deployment) {
 				d.sql(pgtest.RoleOwner, "delete from public.devices")
 				d.register(d.writeKey())
 			},
 		},
 		"the key file is no key file": {
-			break_: func(d *deployment) { d.must0(os.WriteFile(d.keyFile, []byte(`{"canary": 1}`), 0o600)) }, check: "key", says: "no key of vigil's",
+			seed: func(d *deployment) { d.noError(os.WriteFile(d.keyFile, []byte(`{"canary": 1}`), 0o600)) }, check: "key", says: "no key of vigil's",
 			undo: func(d *deployment) {
 				d.sql(pgtest.RoleOwner, "delete from public.devices")
 				d.register(d.writeKey())
 			},
 		},
 		"a folder in the key file's place": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.env["VIGIL_ANALYSIS_KEY_FILE"] = d.dir
-				d.must0(os.Chmod(d.dir, 0o700))
+				d.noError(os.Chmod(d.dir, 0o700))
 			}, check: "key", says: "cannot be read", undo: nothing,
 		},
 		"the key is revoked": {
-			break_: func(d *deployment) { d.sql(pgtest.RoleOwner, "update public.devices set revoked_at = now()") }, check: "key", says: "is revoked",
-			undo: func(d *deployment) { d.must0(os.Remove(d.keyFile)) }, // serve makes another
+			seed: func(d *deployment) { d.sql(pgtest.RoleOwner, "update public.devices set revoked_at = now()") }, check: "key", says: "is revoked",
+			undo: func(d *deployment) { d.noError(os.Remove(d.keyFile)) }, // serve makes another
 		},
 		"the key is not registered": {
-			break_: func(d *deployment) { d.sql(pgtest.RoleOwner, "delete from public.devices") }, check: "key", status: "warn", says: "1 key not registered yet",
-			undo: func(d *deployment) { d.must0(os.Remove(d.keyFile)) },
+			seed: func(d *deployment) { d.sql(pgtest.RoleOwner, "delete from public.devices") }, check: "key", status: "warn", says: "1 key not registered yet",
+			undo: func(d *deployment) { d.noError(os.Remove(d.keyFile)) },
 		},
 		"a device whose key nobody has": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				right, err := os.ReadFile(d.keyFile)
-				d.must0(err)
+				d.noError(err)
 				d.register(d.writeKey())
-				d.must0(os.WriteFile(d.keyFile, right, 0o600))
+				d.noError(os.WriteFile(d.keyFile, right, 0o600))
 			}, check: "key", status: "warn", says: "1 analysis device that the key file does not hold",
 		},
 		"a file in the data folder's place": {
-			break_: func(d *deployment) { d.must0(os.WriteFile(d.env["VIGIL_DATA_DIR"], nil, 0o600)) }, check: "bus", says: "VIGIL_DATA_DIR cannot be written to",
-			undo: func(d *deployment) { d.must0(os.Remove(d.env["VIGIL_DATA_DIR"])) },
+			seed: func(d *deployment) { d.noError(os.WriteFile(d.env["VIGIL_DATA_DIR"], nil, 0o600)) }, check: "bus", says: "VIGIL_DATA_DIR cannot be written to",
+			undo: func(d *deployment) { d.noError(os.Remove(d.env["VIGIL_DATA_DIR"])) },
 		},
 		"a file above the data folder": {
-			break_: func(d *deployment) { d.env["VIGIL_DATA_DIR"] = filepath.Join(d.keyFile, "data", "below") }, check: "bus", says: "cannot be written to", undo: nothing,
+			seed: func(d *deployment) { d.env["VIGIL_DATA_DIR"] = filepath.Join(d.keyFile, "data", "below") }, check: "bus", says: "cannot be written to", undo: nothing,
 		},
 		"the bus key is another": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.fillBus()
 				d.env["VIGIL_BUS_KEY"] = "bus-key-canary-2"
 			}, check: "bus", says: "cannot be opened with this key", undo: nothing,
 		},
 		"the bus key is gone": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.fillBus()
 				delete(d.env, "VIGIL_BUS_KEY")
 			}, check: "bus", says: "cannot be opened with this key", undo: nothing,
 		},
 		"the bus is full": {
-			break_: func(d *deployment) {
+			seed: func(d *deployment) {
 				d.fillBus()
 				d.env["VIGIL_BUS_MAX_BYTES"] = "1"
 			}, check: "bus", says: "full", undo: nothing,
@@ -212,7 +211,7 @@ func TestDoctorFindsFaultsOfFiles(t *testing.T) {
 	}
 }
 
-func (d *deployment) must0(err error) {
+func (d *deployment) noError(err error) {
 	d.Helper()
 	if err != nil {
 		d.Fatal(err)
@@ -223,9 +222,9 @@ func (d *deployment) must0(err error) {
 func (d *deployment) fillBus() {
 	d.Helper()
 	b, err := bus.Open(d.Context(), bus.Config{Dir: d.env["VIGIL_DATA_DIR"], Key: d.env["VIGIL_BUS_KEY"], Log: telemetry.NewLogger(&lines{}, 0, "json")})
-	d.must0(err)
+	d.noError(err)
 	p, err := b.Log().Append(d.Context(), []byte("an entry"))
-	d.must0(err)
-	d.must0(p.Wait(d.Context()))
-	d.must0(b.Close(d.Context()))
+	d.noError(err)
+	d.noError(p.Wait(d.Context()))
+	d.noError(b.Close(d.Context()))
 }

@@ -31,13 +31,6 @@ func TestDoctorFindsFaultsOfTheServer(t *testing.T) {
 	}
 }
 
-// in is the same deployment, as seen by a subtest.
-func (d *deployment) in(t *testing.T) *deployment {
-	c := *d
-	c.T = t
-	return &c
-}
-
 type namedFault struct {
 	name string
 	fault
@@ -52,8 +45,8 @@ func roleFaults(version int) []namedFault {
 		{"vigil bypasses RLS", fault{sql: "alter role vigil bypassrls", check: "role", says: "bypasses RLS", as: pgtest.RoleSuperuser}},
 		{"vigil is a superuser", fault{sql: "alter role vigil superuser", check: "role", says: "is a superuser", as: pgtest.RoleSuperuser}},
 		{"vigil may not become authenticated", fault{
-			break_: func(d *deployment) { d.sql(pgtest.RoleOwner, "revoke authenticated from vigil") }, // on 17 only who granted may
-			check:  "role", says: "every join would be refused",
+			seed:  func(d *deployment) { d.sql(pgtest.RoleOwner, "revoke authenticated from vigil") }, // on 17 only who granted may
+			check: "role", says: "every join would be refused",
 		}},
 		{"vigil inherits", fault{sql: inherits, check: "role", says: "without becoming it", as: pgtest.RoleSuperuser}},
 		{"vigil is a member of more", fault{sql: "grant service_role to vigil", check: "role", says: "vigil is a member of service_role", as: pgtest.RoleSuperuser}},
@@ -74,7 +67,7 @@ var slotsTaken = fault{
 }
 
 var noLimit = fault{
-	break_: func(d *deployment) {
+	seed: func(d *deployment) {
 		d.sql(pgtest.RoleSuperuser, "alter system set max_slot_wal_keep_size = -1\nselect pg_reload_conf()\n"+d.slotSQL("pgoutput"))
 	},
 	check: "wal budget", status: "warn", says: "no limit", as: pgtest.RoleSuperuser,
@@ -82,7 +75,7 @@ var noLimit = fault{
 }
 
 var walLevel = fault{
-	break_: func(d *deployment) {
+	seed: func(d *deployment) {
 		d.sql(pgtest.RoleSuperuser, "alter system set wal_level = replica")
 		d.restart()
 	},
@@ -93,7 +86,7 @@ var walLevel = fault{
 // restart returns when the stand-in has found the new server, too.
 func (d *deployment) restart() {
 	d.Helper()
-	d.must0(d.cluster.Restart(context.WithoutCancel(d.Context())))
+	d.noError(d.cluster.Restart(context.WithoutCancel(d.Context())))
 	d.reconnected()
 }
 
@@ -103,17 +96,17 @@ func (d *deployment) reconnected() {
 }
 
 func (d *deployment) slotSQL(plugin string) string {
-	return sprintf("select pg_create_logical_replication_slot('%s', '%s')", d.env["VIGIL_SLOT"], plugin)
+	return fmt.Sprintf("select pg_create_logical_replication_slot('%s', '%s')", d.env["VIGIL_SLOT"], plugin)
 }
 
 func (d *deployment) dropSlot() {
 	d.Helper()
-	d.sql(pgtest.RoleSuperuser, sprintf("select pg_drop_replication_slot('%s')", d.env["VIGIL_SLOT"]))
+	d.sql(pgtest.RoleSuperuser, fmt.Sprintf("select pg_drop_replication_slot('%s')", d.env["VIGIL_SLOT"]))
 }
 
 // foreignSlots: the slot's name is taken by a physical one, and by another database's.
 func foreignSlots(d *deployment) {
-	d.sql(pgtest.RoleSuperuser, sprintf("select pg_create_physical_replication_slot('%s')", d.env["VIGIL_SLOT"]))
+	d.sql(pgtest.RoleSuperuser, fmt.Sprintf("select pg_create_physical_replication_slot('%s')", d.env["VIGIL_SLOT"]))
 	d.must(d.doctor(), "slot", "fail", "belongs to something else")
 	d.dropSlot()
 	other := *d
@@ -160,7 +153,7 @@ func lostSlot(d *deployment) {
 
 // postgresDown: what can be asked without it is.
 func postgresDown(d *deployment) {
-	d.must0(d.cluster.Stop(context.WithoutCancel(d.Context())))
+	d.noError(d.cluster.Stop(context.WithoutCancel(d.Context())))
 	f := d.doctor()
 	d.must(f, "database", "fail", "no answer from the server")
 	d.must(f, "connection", "fail", "no answer from the server")
@@ -168,7 +161,7 @@ func postgresDown(d *deployment) {
 	d.must(f, "bus", "ok", "there is room")
 	d.must(f, "jwks", "ok", "1 signing key")
 	d.Logf("\n%s", f.text)
-	d.must0(d.cluster.Resume(context.WithoutCancel(d.Context())))
+	d.noError(d.cluster.Resume(context.WithoutCancel(d.Context())))
 	d.reconnected()
 	d.healthy()
 }

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"fmt"
+	"maps"
 	"testing"
 
 	"vigil/server/pgtest"
@@ -9,7 +11,7 @@ import (
 // fault is one thing that is wrong, what doctor must say of it, and how it is mended.
 type fault struct {
 	sql    string              // breaks it, as the superuser
-	break_ func(d *deployment) // breaks what is not in the database
+	seed   func(d *deployment) // breaks what is not in the database
 	check  string              // of the finding,
 	says   string              // in its detail
 	status string              // "" means fail
@@ -27,15 +29,12 @@ func sets(name, value string) func(*deployment) {
 // test breaks, looks, mends and looks again: the finding must come and go, and nothing else may stay.
 func (f fault) test(d *deployment) {
 	d.Helper()
-	env := make(map[string]string)
-	for k, v := range d.env {
-		env[k] = v
-	}
+	env := maps.Clone(d.env)
 	if f.sql != "" {
 		d.sql(pgtest.RoleSuperuser, f.sql)
 	}
-	if f.break_ != nil {
-		f.break_(d)
+	if f.seed != nil {
+		f.seed(d)
 	}
 	status := f.status
 	if status == "" {
@@ -76,6 +75,7 @@ func nothing(*deployment) {}
 // TestDoctorFindsFaultsOfTheDatabase seeds one fault after another and mends each by the SQL that its finding gives.
 func TestDoctorFindsFaultsOfTheDatabase(t *testing.T) {
 	t.Parallel()
+	d := setup(t, postgres.Cluster(t))
 	for name, f := range map[string]fault{
 		"row security is off": {
 			sql:   "alter table public.messages disable row level security\nalter table public.devices disable row level security",
@@ -186,10 +186,7 @@ func TestDoctorFindsFaultsOfTheDatabase(t *testing.T) {
 			status: "warn", check: "sign-out", says: "every 5 s", undo: remigrate,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f.test(setup(t, postgres.Cluster(t)))
-		})
+		t.Run(name, func(t *testing.T) { f.test(d.in(t)) })
 	}
 }
 
@@ -235,10 +232,10 @@ func TestDoctorKnowsWhatTheMigrationsMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := d.healthy()
-	if x := d.must(f, "triggers", "ok", "in force"); x.Detail != sprintf("all %d are in force", triggers) {
+	if x := d.must(f, "triggers", "ok", "in force"); x.Detail != fmt.Sprintf("all %d are in force", triggers) {
 		t.Errorf("sql/ makes %d triggers; doctor: %s", triggers, x.Detail)
 	}
-	if x := d.must(f, "schema", "ok", "are there"); x.Detail != sprintf("all %d tables are there", tables) {
+	if x := d.must(f, "schema", "ok", "are there"); x.Detail != fmt.Sprintf("all %d tables are there", tables) {
 		t.Errorf("sql/ makes %d tables; doctor: %s", tables, x.Detail)
 	}
 }
