@@ -60,6 +60,7 @@ type appender struct {
 	next     uint64     // sequence of the next append; 0 = not known
 	gen      uint64     // rises with each failure, so that late replies are told apart
 	broken   error      // why next is not known
+	full     error      // the last append was refused for want of space
 	inFlight []*Pending // dense, oldest first
 	bytes    int
 	stalled  *time.Timer
@@ -87,6 +88,13 @@ func (a *appender) nextSeq() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.next
+}
+
+// refusal is why the last append was refused, if it was for want of space.
+func (a *appender) refusal() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.full
 }
 
 // settle waits until nothing is in flight, reads where the stream ends, and lets the next append go on from there. Only the
@@ -196,6 +204,7 @@ func (a *appender) onReply(m *nats.Msg) {
 		a.failLocked(err)
 		return
 	}
+	a.full = nil
 	n := 0
 	for n < len(a.inFlight) && a.inFlight[n].seq <= seq {
 		a.bytes -= a.inFlight[n].size
@@ -244,6 +253,9 @@ func (a *appender) fail(err error) {
 func (a *appender) failLocked(err error) {
 	if errors.Is(a.broken, ErrFull) && a.next == 0 {
 		err = a.broken // the first cause is the one that says what to do
+	}
+	if errors.Is(err, ErrFull) {
+		a.full = err
 	}
 	for _, p := range a.inFlight {
 		p.err = err

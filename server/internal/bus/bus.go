@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+
 	"vigil/server/internal/logkey"
 )
 
@@ -249,7 +250,7 @@ func (b *Bus) Health(ctx context.Context) error {
 	if info.State.Bytes >= uint64(b.c.LogMaxBytes) { //nolint:gosec // set to be positive
 		return fmt.Errorf("%w: LOG is at its limit", ErrFull)
 	}
-	return nil
+	return b.log.app.refusal() // an entry may be refused below the limit: it would go beyond
 }
 
 // space remembers how much the disk has left, so that not every append asks.

@@ -169,6 +169,9 @@ func TestAFullLogRefusesAndDropsNothing(t *testing.T) {
 	if _, err := b.Log().Append(t.Context(), []byte("later")); !errors.Is(err, bus.ErrFull) {
 		t.Fatalf("append to a full LOG without Last: %v", err)
 	}
+	if err := b.Health(t.Context()); !errors.Is(err, bus.ErrFull) { // although the limit is not quite reached
+		t.Errorf("health of a full LOG: %v", err)
+	}
 	collect(t, b, bus.Pipeline, int(stored))
 	collect(t, b, bus.Sequencer, int(stored))
 	purge(t, b)
@@ -176,6 +179,9 @@ func TestAFullLogRefusesAndDropsNothing(t *testing.T) {
 		t.Fatalf("last: %d %v, want %d", seq, err, stored)
 	}
 	fill(t, b, 1, 1)
+	if err := b.Health(t.Context()); err != nil {
+		t.Errorf("health once there is space again: %v", err)
+	}
 }
 
 // TestADiskThatIsShortRefuses: nothing is sent, nothing breaks, and the same append succeeds once there is space.

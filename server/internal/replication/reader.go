@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
 	"vigil/server/internal/logkey"
 )
 
@@ -133,7 +134,8 @@ func (r *Reader) backoff(attempt int, err error) time.Duration {
 	return wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter, not a secret
 }
 
-// connection opens one, checks everything, and streams until it breaks. progressed says that something was stored.
+// connection opens one, checks everything, and streams until it breaks. progressed says that something was stored, or that
+// it stood for a while: a log that is full must not be asked again and again without a pause.
 func (r *Reader) connection(ctx context.Context) (progressed bool, err error) {
 	s, err := r.c.connect(ctx)
 	if err != nil {
@@ -155,8 +157,9 @@ func (r *Reader) connection(ctx context.Context) (progressed bool, err error) {
 	r.busySince = time.Time{}
 	r.state.connected(start, slot)
 	r.c.Log.InfoContext(ctx, "replication started", logkey.Slot, r.c.Slot, logkey.LSN, start.From.String())
+	began := time.Now()
 	err = stream.run(ctx)
-	return stream.stored > start.From, err
+	return stream.wrote || time.Since(began) > r.c.MaxBackoff, err
 }
 
 // prepare checks that log and server fit, gets the slot, and makes the stream that goes on after the log's last entry.

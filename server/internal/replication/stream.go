@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+
 	"vigil/server/internal/logkey"
 )
 
@@ -38,6 +39,7 @@ type stream struct {
 	status   []byte
 
 	settled uint64 // appends that are done
+	wrote   bool   // one of them was stored
 }
 
 // appended is an entry on its way to the log.
@@ -173,6 +175,7 @@ func (s *stream) settleOne() error {
 	if err := first.stored.Err(); err != nil {
 		return fmt.Errorf("store an entry: %w", err)
 	}
+	s.wrote = true
 	s.stored = max(s.stored, first.end)
 	s.spare = append(s.spare, first.data[:0])
 	return nil
