@@ -58,9 +58,9 @@ func judge(row store.Continuity, inDatabase bool, rec checkpoint, onBus bool, no
 		v.cause, v.recreate = causeDatabaseRestored, true
 	case rec.Nonce != nonce:
 		v.cause = causeBusLost // the record is there and LOG is another: it was made anew
-	case row.StreamNonce != nonce, row.Checkpoint < rec.Number:
+	case row.Checkpoint < rec.Number:
 		v.cause, v.recreate = causeDatabaseRestored, true
-	case row.Checkpoint > rec.Number+1: // one ahead: a crash between the two writes
+	case row.StreamNonce != nonce, row.Checkpoint > rec.Number+1: // one ahead: a crash between the two writes
 		v.cause = causeBusRestored
 	}
 	return v
