@@ -59,7 +59,7 @@ func TestASlotDroppedWhileMessagesArriveIsNoticed(t *testing.T) {
 		s.awaitMetric(t, notProven("slot_gone"), func(n float64) bool { return n >= float64(i+1) })
 	}
 	l.progresses(t, 60)
-	l.allLost(t)
+	l.allLost(t, 1)
 	stopWriting()
 	l.verify(t, false)
 	if !s.sidecar.running() {
@@ -82,7 +82,7 @@ func TestASlotInvalidatedWhileTheSidecarIsDownIsNoticed(t *testing.T) {
 	s.sidecar.begin(t)
 	s.sidecar.mustBeReady(t)
 	s.onlyCause(t, "slot_lost")
-	l.allLost(t)
+	l.allLost(t, 1)
 	l.progresses(t, 60)
 	stopWriting()
 	l.verify(t, false)

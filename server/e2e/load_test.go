@@ -223,13 +223,13 @@ func (l *load) verify(t testing.TB, mustRecover bool) {
 	t.Logf("%d messages, %d joins by the first client", len(l.sent), l.watchers[0].joins)
 }
 
-// allLost waits until every watcher was told that its cursor is of another log.
-func (l *load) allLost(t testing.TB) {
+// allLost waits until every watcher was told, times times in all, that its cursor is of another log.
+func (l *load) allLost(t testing.TB, times int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, w := range l.watchers {
-		if err := w.await(ctx, func(w *watcher) bool { return w.lostCount() > 0 }); err != nil {
+		if err := w.await(ctx, func(w *watcher) bool { return w.lostCount() >= times }); err != nil {
 			t.Errorf("%s was not told that the log is another: %v", w.topic, err)
 		}
 	}
@@ -251,6 +251,13 @@ func (l *load) stored(ctx context.Context, t testing.TB, session uuid.UUID) map[
 		ids[id] = true
 	}
 	return ids
+}
+
+// anew forgets what every client has shown: what counts from now on is the log epoch that follows.
+func (l *load) anew() {
+	for _, w := range l.watchers {
+		w.update(func() { w.entries, w.old, w.shown = nil, w.last.Epoch, make(map[string]bool) })
+	}
 }
 
 // mustAlert gives those of the ids that are of a crisis.

@@ -141,6 +141,7 @@ type therapy struct {
 	s                 *stack
 	id, org           uuid.UUID
 	client, therapist *person
+	consented         envelope.ConsentRow
 	epoch             *envelope.Epoch
 	seq               uint32
 }
@@ -185,6 +186,7 @@ func (y *therapy) consent(t testing.TB) uuid.UUID {
 	}
 	y.s.as(t, y.client, "insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature) values ($1, $2, $3, $4, $5, $6)",
 		c.ID, c.Session, c.Device, c.Scope, c.TextHash, c.Signature)
+	y.consented = c
 	return c.ID
 }
 

@@ -27,6 +27,7 @@ type watcher struct {
 	entries  []broadcast
 	cursor   string
 	last     meta
+	old      string // a log epoch whose entries count no more
 	faults   []string
 	joins    int
 	closed   bool // phx_close: do not come back
@@ -270,7 +271,7 @@ func (w *watcher) lostCount() int {
 func (w *watcher) rows(event, column string) map[string]int {
 	seen, most := make(map[string]int), make(map[string]int)
 	for _, b := range w.entries {
-		if b.Event != event {
+		if b.Event != event || b.Meta.Epoch == w.old {
 			continue
 		}
 		var row map[string]any
@@ -305,12 +306,18 @@ func (w *watcher) has(ctx context.Context, t testing.TB, event, column string, w
 	if err != nil {
 		t.Errorf("%v: %d of %d rows of %s are missing; faults %v", err, missing(w), len(want), event, w.faults)
 	}
+	w.noOther(t, event, column, want)
+}
+
+// noOther holds that no row came twice in one log epoch, and none that the table does not have. The caller holds mu.
+func (w *watcher) noOther(t testing.TB, event, column string, table map[string]bool) {
+	t.Helper()
 	doubled, unknown := 0, 0
 	for id, n := range w.rows(event, column) {
 		if n > 1 {
 			doubled++
 		}
-		if !want[id] {
+		if !table[id] {
 			unknown++
 		}
 	}
