@@ -36,11 +36,11 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Verifier: verifier, Socket: front, Health: r.health, Metrics: r.metrics, Log: log,
 		AllowedOrigins: c.AllowedOrigins, MaxBodyBytes: c.MaxBodyBytes, RequestTimeout: c.RequestTimeout, RatePerSecond: int(c.RatePerSecond), ProxyTo: c.ProxyTarget(),
 	})
-	api, err := listen(c.Addr, "VIGIL_ADDR", public, c.DrainTimeout)
+	api, err := listen(ctx, c.Addr, "VIGIL_ADDR", public, c.DrainTimeout)
 	if err != nil {
 		return err
 	}
-	operator, err := listen(c.OperatorAddr, "VIGIL_OPERATOR_ADDR", gateway.Operator(r.metrics, r.health, r.tracer), c.DrainTimeout)
+	operator, err := listen(ctx, c.OperatorAddr, "VIGIL_OPERATOR_ADDR", gateway.Operator(r.metrics, r.health, r.tracer), c.DrainTimeout)
 	if err != nil {
 		return errors.Join(err, api.listener.Close())
 	}
@@ -65,8 +65,8 @@ type server struct {
 
 const readHeaderTimeout = 10 * time.Second
 
-func listen(addr, variable string, h http.Handler, drain time.Duration) (*server, error) {
-	l, err := net.Listen("tcp", addr)
+func listen(ctx context.Context, addr, variable string, h http.Handler, drain time.Duration) (*server, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w (is another vigil running? set %s to a free port)", variable, err, variable)
 	}

@@ -47,7 +47,7 @@ func runParts(ctx context.Context, log *slog.Logger, deadline time.Duration, par
 		if e.err == nil && !asked {
 			e.err = errStopped
 		}
-		if e.err != nil && !(asked && errors.Is(e.err, context.Canceled)) {
+		if e.err != nil && (!asked || !errors.Is(e.err, context.Canceled)) {
 			faults = append(faults, fmt.Errorf("%s: %w", parts[e.index].name, e.err))
 		}
 	}

@@ -47,12 +47,3 @@ func rowTables() []replication.Table {
 	}
 	return published
 }
-
-// publicationNames are those of Publications, in order.
-func publicationNames() []string {
-	names := make([]string, 0, 2)
-	for _, p := range Publications() {
-		names = append(names, p.Name)
-	}
-	return names
-}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
 	"vigil/server/internal/bus"
 )
 

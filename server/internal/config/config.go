@@ -145,6 +145,7 @@ func Parse(getenv func(string) string) (Config, error) {
 		Proxy:             p.boolean("VIGIL_PROXY"),
 		MaxBodyBytes:      p.bytes("VIGIL_MAX_BODY_BYTES"),
 		RequestTimeout:    p.duration("VIGIL_REQUEST_TIMEOUT"),
+		RatePerSecond:     p.count("VIGIL_RATE_PER_SECOND"),
 		DrainTimeout:      p.duration("VIGIL_DRAIN_TIMEOUT"),
 		DataDir:           p.text("VIGIL_DATA_DIR"),
 		BusKey:            p.secret("VIGIL_BUS_KEY"),

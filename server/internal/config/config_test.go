@@ -60,6 +60,20 @@ func TestParseReportsEveryFaultAtOnceAndNoValue(t *testing.T) {
 	}
 }
 
+func TestEveryVariableIsRead(t *testing.T) {
+	t.Parallel()
+	asked := make(map[string]bool)
+	get := env(nil)
+	if _, err := config.Parse(func(name string) string { asked[name] = true; return get(name) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range config.Variables {
+		if !asked[v.Name] {
+			t.Errorf("%s is documented and never read", v.Name)
+		}
+	}
+}
+
 func TestSecretNeverPrintsItself(t *testing.T) {
 	t.Parallel()
 	c, err := config.Parse(env(nil))

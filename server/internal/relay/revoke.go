@@ -3,9 +3,11 @@ package relay
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
+
 	"vigil/realtime"
 )
 
@@ -73,13 +75,9 @@ func appendRevocations(drafts []draft, rows []Row) []draft {
 		return drafts
 	}
 	if len(scopes) > maxScopes {
-		logins := scopes[:0]
-		for _, s := range scopes {
-			if s.Kind == ScopeLogin { // ends for good, which asking again for its grant does not do
-				logins = append(logins, s)
-			}
-		}
-		scopes = append(logins, Scope{Kind: ScopeAll, XID: rows[0].XID})
+		// A login's end is for good, which asking again for its grant is not.
+		scopes = slices.DeleteFunc(scopes, func(s Scope) bool { return s.Kind != ScopeLogin })
+		scopes = append(scopes, Scope{Kind: ScopeAll, XID: rows[0].XID})
 	}
 	for _, s := range scopes {
 		payload, err := json.Marshal(s)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
 	"vigil/server/internal/replication"
 	"vigil/server/pgtest"
 )

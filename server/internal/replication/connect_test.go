@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
 	"vigil/server/internal/replication"
 	"vigil/server/pgtest"
 )

@@ -115,7 +115,7 @@ func isPermanent(err error) bool {
 	case errors.As(err, &publication):
 		return true
 	case errors.As(err, &fault):
-		return fault.Kind != ErrStandby && fault.Kind != ErrSilent
+		return !errors.Is(fault.Kind, ErrStandby) && !errors.Is(fault.Kind, ErrSilent)
 	}
 	return errors.Is(err, ErrMalformed)
 }

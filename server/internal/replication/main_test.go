@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
+
 	"vigil/server/internal/replication"
 	"vigil/server/pgtest"
 )

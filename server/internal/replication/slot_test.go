@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
 	"vigil/server/internal/replication"
 	"vigil/server/pgtest"
 )
