@@ -156,6 +156,14 @@ func TestDoctorFindsFaultsOfFiles(t *testing.T) {
 				d.register(d.writeKey())
 			},
 		},
+		"the key in the environment is no key": {
+			seed: sets("VIGIL_ANALYSIS_KEY", "canary"), check: "key", says: "no key of vigil's",
+			undo: func(d *deployment) {
+				text, err := os.ReadFile(d.keyFile)
+				d.noError(err)
+				d.env["VIGIL_ANALYSIS_KEY"], d.env["VIGIL_ANALYSIS_KEY_FILE"] = string(text), d.dir+"/none"
+			},
+		},
 		"a folder in the key file's place": {
 			seed: func(d *deployment) {
 				d.env["VIGIL_ANALYSIS_KEY_FILE"] = d.dir
