@@ -31,6 +31,7 @@ type watcher struct {
 	faults   []string
 	joins    int
 	closed   bool // phx_close: do not come back
+	refused  int  // joins that were answered with an error
 	close    int  // the code that the last socket was closed with
 	recovery []recovery
 
@@ -112,15 +113,21 @@ func (w *watcher) run(ctx context.Context) error {
 	return nil
 }
 
-func (w *watcher) once(ctx context.Context) error {
+// dial opens a socket.
+func (w *watcher) dial(ctx context.Context) (*websocket.Conn, error) {
 	u, err := url.Parse(w.url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	u.Scheme = "ws"
 	u = u.JoinPath("realtime/v1/websocket")
 	u.RawQuery = url.Values{"apikey": {w.key}, "vsn": {"2.0.0"}}.Encode()
 	conn, _, err := websocket.DefaultDialer.DialContext(ctx, u.String(), nil)
+	return conn, err
+}
+
+func (w *watcher) once(ctx context.Context) error {
+	conn, err := w.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -143,17 +150,19 @@ func (w *watcher) once(ctx context.Context) error {
 	if err := conn.WriteJSON(join); err != nil {
 		return err
 	}
+	var ended error
 	for {
 		f, err := readFrame(conn)
 		if err != nil {
-			var ended *websocket.CloseError
-			if errors.As(err, &ended) {
-				w.update(func() { w.close = ended.Code })
+			var close *websocket.CloseError
+			if errors.As(err, &close) {
+				w.update(func() { w.close = close.Code })
 			}
-			return err
+			return errors.Join(ended, err)
 		}
 		switch err := w.handle(ctx, f); {
-		case errors.Is(err, errChannel): // the code of the socket's end, where that follows
+		case errors.Is(err, errChannel), errors.Is(err, errClosed): // the code of the socket's end, where that follows
+			ended = err
 			_ = conn.SetReadDeadline(time.Now().Add(closePause))
 		case err != nil:
 			return err
@@ -189,6 +198,7 @@ func (w *watcher) handle(ctx context.Context, f frame) error {
 			return err
 		}
 		if reply.Status != "ok" {
+			w.update(func() { w.refused++ })
 			return fmt.Errorf("refused: %s", reply.Response)
 		}
 	case "system":
