@@ -17,9 +17,7 @@ func (s *stack) backup(t testing.TB) (dir string) {
 		t.Fatal(err)
 	}
 	copyFiles(t, s.cluster.DataDir(), dir)
-	if err := s.cluster.Resume(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s.resume(t)
 	return dir
 }
 
@@ -30,9 +28,16 @@ func (s *stack) restore(t testing.TB, dir string) {
 		t.Fatalf("remove the files of Postgres: %v\n%s", err, out)
 	}
 	copyFiles(t, dir, s.cluster.DataDir())
+	s.resume(t)
+}
+
+// resume starts Postgres again. What the tests' own pool held is broken since.
+func (s *stack) resume(t testing.TB) {
+	t.Helper()
 	if err := s.cluster.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.admin.Reset()
 }
 
 // copyFiles keeps owners, which Postgres insists on.
