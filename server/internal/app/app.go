@@ -15,7 +15,8 @@ import (
 )
 
 // Serve runs the sidecar until ctx ends, and returns what went wrong; nil after a clean stop. It needs neither Postgres nor
-// Supabase to be there when it starts: it waits for them, alive but not ready.
+// Supabase to be there when it starts: it waits for them, alive but not ready. Only the very first start, which makes the
+// analysis key, must be able to ask the database whether there was one.
 //
 // The HTTP servers stand for as long as it runs. The flow behind them (sockets, relay, pipeline, intake) is stopped and
 // built anew when continuity of the log is not proven.

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"vigil/realtime"
@@ -22,18 +21,6 @@ func newVerifier(c config.Config) (*identity.Verifier, *identity.APIKeys, error)
 	return v, keys, err
 }
 
-// durablePrefixes name the topics that come from the log: private, and with a history.
-var durablePrefixes = []string{"session:", "care:", "inbox:", "org:"}
-
-func isDurable(topic string) bool {
-	for _, p := range durablePrefixes {
-		if strings.HasPrefix(topic, p) {
-			return true
-		}
-	}
-	return false
-}
-
 // buildChannel makes the sockets' server with the grants that decide for it.
 func (f *flow) buildChannel(g *generation) {
 	g.grants = grant.New(grant.Config{Pool: f.pool})
@@ -49,7 +36,7 @@ func (f *flow) buildChannel(g *generation) {
 			}, nil
 		},
 		Authorize: g.grants.Authorize,
-		Durable:   isDurable,
+		Durable:   relay.Durable,
 		History:   relay.NewHistory(topicsFeed{topics}, topics.Epoch),
 		Retention: f.config.TopicsRetention, AllowedOrigins: f.config.AllowedOrigins, ValidKey: f.keys.Valid,
 		Timing: realtime.Timing{DrainWithin: f.config.DrainTimeout - drainMargin(f.config.DrainTimeout)},

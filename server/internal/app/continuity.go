@@ -38,9 +38,9 @@ type checkpoint struct {
 // verdict is what comparing both sides says. Cause is empty when continuity is proven, or there was nothing before.
 type verdict struct {
 	cause    string
-	recreate bool // the slot, too, must be made anew: its position means nothing
-	known    bool // there was a slot before
-	number   int64
+	recreate bool  // the slot, too, must be made anew: its position means nothing
+	known    bool  // there was a slot before
+	number   int64 // of the last checkpoint that both sides have
 	identity replication.Identity
 }
 
@@ -62,6 +62,9 @@ func judge(row store.Continuity, inDatabase bool, rec checkpoint, onBus bool, no
 		v.cause, v.recreate = causeDatabaseRestored, true
 	case row.StreamNonce != nonce, row.Checkpoint > rec.Number+1: // one ahead: a crash between the two writes
 		v.cause = causeBusRestored
+	}
+	if v.cause == "" { // one ahead is written again: a second crash there must not look like an older bus
+		v.number = max(rec.Number, row.Checkpoint-1)
 	}
 	return v
 }

@@ -30,7 +30,7 @@ func TestJudgeSaysWhatOfContinuityIsProven(t *testing.T) {
 	}{
 		"the very first start":                                        {},
 		"both are as they were left":                                  {new(row(now, 5)), rec(now, 5), "", false, true, 5},
-		"a crash between the two writes":                              {new(row(now, 6)), rec(now, 5), "", false, true, 6},
+		"a crash between the two writes":                              {new(row(now, 6)), rec(now, 5), "", false, true, 5},
 		"the bus has gone":                                            {new(row(before, 5)), nil, causeBusLost, false, true, 5},
 		"LOG was made anew under a record that stayed":                {new(row(before, 5)), rec(before, 5), causeBusLost, false, true, 5},
 		"the bus is an older copy":                                    {new(row(now, 9)), rec(now, 5), causeBusRestored, false, true, 9},
@@ -137,6 +137,39 @@ func TestAHeartbeatDoesNotHideARestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v, err := c.read(t.Context()); err != nil || v.cause != "" || v.number != 5 {
+		t.Errorf("%+v %v", v, err)
+	}
+}
+
+// TestACheckpointHalfWrittenTwiceIsNoOlderBus: the database's half was written, and the bus' failed, several times over.
+func TestACheckpointHalfWrittenTwiceIsNoOlderBus(t *testing.T) {
+	t.Parallel()
+	c, s := setup(t)
+	begin := replication.Start{Identity: replication.Identity{SystemID: "7", Timeline: 1}}
+	if err := c.started(t.Context(), begin, true); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // as write does up to the bus
+		v, err := c.read(t.Context())
+		if err != nil || v.cause != "" {
+			t.Fatalf("%+v %v", v, err)
+		}
+		row, _, err := s.Continuity(t.Context(), "vigil")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row.Checkpoint = v.number + 1
+		if err := s.SaveContinuity(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.beat(t.Context()); err != nil { // the same number once more, on both sides now
+		t.Fatal(err)
+	}
+	if err := c.beat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.read(t.Context()); err != nil || v.cause != "" || v.number != 3 {
 		t.Errorf("%+v %v", v, err)
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -76,8 +77,8 @@ func (f *flow) run(ctx context.Context) error {
 			}
 		}
 		err = f.generation(ctx, v)
-		if lost = lostBy(err); lost == nil || ctx.Err() != nil {
-			return err
+		if lost = lostBy(err); lost == nil || ctx.Err() != nil || errors.Is(err, errDeadline) {
+			return err // a part that did not stop may still write: only a new process begins anew beside it
 		}
 	}
 }
@@ -194,6 +195,9 @@ func (f *flow) buildReader(g *generation, v verdict) (err error) {
 				return err
 			}
 			begun = true
+			if s.Created { // what was committed before the slot never comes by the log
+				g.pipeline.Reset()
+			}
 			g.begin()
 			return nil
 		},
@@ -206,14 +210,7 @@ func (f *flow) buildPipeline(g *generation) {
 	log := f.bus.Log()
 	g.pipeline = pipeline.New(pipeline.Config{
 		Source: func(ctx context.Context, handle func(context.Context, []pipeline.Entry) error) error {
-			var buffer []pipeline.Entry
-			return log.ConsumeBatches(ctx, bus.Pipeline, 0, pipelineBatch, func(ctx context.Context, batch []bus.Entry) error {
-				buffer = buffer[:0]
-				for _, e := range batch {
-					buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})
-				}
-				return handle(ctx, buffer)
-			})
+			return f.consume(ctx, log, handle)
 		},
 		Opener:   opener{f.ring, f.store},
 		Assessor: assess.New(),
@@ -226,6 +223,30 @@ func (f *flow) buildPipeline(g *generation) {
 		},
 		Recorded: f.recorded,
 	})
+}
+
+// consume hands LOG to the pipeline, and begins again at the stored position when the bus was away or full for a time.
+func (f *flow) consume(ctx context.Context, log *bus.Log, handle func(context.Context, []pipeline.Entry) error) error {
+	var buffer []pipeline.Entry
+	for {
+		err := log.ConsumeBatches(ctx, bus.Pipeline, 0, pipelineBatch, func(ctx context.Context, batch []bus.Entry) error {
+			buffer = buffer[:0]
+			for _, e := range batch {
+				buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})
+			}
+			return handle(ctx, buffer)
+		})
+		// An embedded bus has no other process: what looks taken was stored, and its acknowledgement lost.
+		away := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrFull) || errors.Is(err, context.DeadlineExceeded) ||
+			errors.Is(err, bus.ErrTaken) && f.config.NATSURL.IsZero()
+		if !away || ctx.Err() != nil {
+			return err
+		}
+		f.log.WarnContext(ctx, "pipeline reads LOG again", logkey.Error, err.Error(), logkey.Duration, retryPause)
+		if !pause(ctx, retryPause) {
+			return nil
+		}
+	}
 }
 
 // pipelineBatch is how many entries of LOG the pipeline takes at once when it is behind.

@@ -100,7 +100,7 @@ func TestRowsOfLogAreReadAsTheRelaysRows(t *testing.T) {
 func TestTopicsOfTheLogAreDurable(t *testing.T) {
 	t.Parallel()
 	for topic, want := range map[string]bool{"session:1": true, "care:1": true, "inbox:1": true, "org:1": true, "room:1": false, "sessions:1": false, "": false} {
-		if isDurable(topic) != want {
+		if relay.Durable(topic) != want {
 			t.Errorf("%q: %t", topic, !want)
 		}
 	}

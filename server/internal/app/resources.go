@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +19,7 @@ import (
 	"vigil/server/internal/logkey"
 	"vigil/server/internal/store"
 	"vigil/server/internal/telemetry"
+	"vigil/server/internal/triage"
 )
 
 // poolConns bounds the connections of the sidecar's role: a small hosted project has 60 in all.
@@ -88,9 +90,28 @@ func (r *resources) loadKeys(ctx context.Context) ([]*envelope.Device, error) {
 	return []*envelope.Device{d}, nil
 }
 
-// registerKeys makes the keys' public halves known, as a participant that everyone sees. The first is for new rosters.
+// errAllRevoked: new epochs would have no key of ours to be wrapped for.
+var errAllRevoked = errors.New("every analysis key here belongs to a revoked device: add a new key to the file of VIGIL_ANALYSIS_KEY_FILE, or remove the file to have one made")
+
+// registerKeys makes the keys' public halves known, as a participant that everyone sees. The key of a revoked device stays
+// in use for what was sealed to it before.
 func (r *resources) registerKeys(ctx context.Context) error {
-	for _, m := range r.ring.Members() {
+	members := r.ring.Members()
+	ids := make([]uuid.UUID, 0, len(members))
+	for _, m := range members {
+		ids = append(ids, m.KID)
+	}
+	revoked, err := r.store.RevokedDevices(ctx, ids)
+	if err != nil {
+		return err
+	}
+	if len(members) > 0 && len(revoked) == len(members) {
+		return triage.Permanent(errAllRevoked)
+	}
+	for _, m := range members {
+		if slices.Contains(revoked, m.KID) {
+			continue
+		}
 		if err := r.store.RegisterAnalysisDevice(ctx, m.KID, envelope.EncodeText(m.EncPub), envelope.EncodeText(m.SigPub)); err != nil {
 			return err
 		}

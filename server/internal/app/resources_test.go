@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"vigil/server/internal/config"
 	"vigil/server/internal/envelope"
 	"vigil/server/internal/store"
+	"vigil/server/internal/triage"
 	"vigil/server/pgtest"
 )
 
@@ -95,5 +98,41 @@ func TestTheCACertificateIsAddedWhereNoneIsNamed(t *testing.T) {
 	}
 	if _, err := WithCA(config.NewSecret("postgres://a:secret@b:x/c"), "/ca.pem"); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("an address that cannot be read: %v", err)
+	}
+}
+
+// TestAKeyWhoseDeviceIsRevokedStaysInUseForWhatIsOlder: rotation must not stop the sidecar.
+func TestAKeyWhoseDeviceIsRevokedStaysInUseForWhatIsOlder(t *testing.T) {
+	t.Parallel()
+	db := clusters.Cluster(t).Database(t)
+	older, err := envelope.NewDevice(uuid.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer, err := envelope.NewDevice(uuid.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &resources{log: quiet(), store: store.New(db.Pool(t, pgtest.RoleSidecar)), ring: envelope.NewRing(envelope.RingConfig{}, older)}
+	if err := r.registerKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Pool(t, pgtest.RoleOwner).Exec(t.Context(), "update public.devices set revoked_at = now() where id = $1", older.KID()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.registerKeys(t.Context()); !errors.Is(err, errAllRevoked) || !triage.IsPermanent(err) {
+		t.Errorf("no other key: %v", err)
+	}
+	r.ring.SetKeys(newer, older)
+	if err := r.registerKeys(t.Context()); err != nil {
+		t.Errorf("with a newer key: %v", err)
+	}
+	forged, err := envelope.NewDevice(newer.KID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ring.SetKeys(forged)
+	if err := r.registerKeys(t.Context()); !triage.IsPermanent(err) {
+		t.Errorf("other keys under a known id must end the start, not be tried for ever: %v", err)
 	}
 }

@@ -31,16 +31,16 @@ func (f *flow) watch(ctx context.Context, g *generation) error {
 	}
 }
 
-// watchPolicies asks for every grant again when policies, functions or privileges have changed. It returns what they are
-// now; before is "" at the first call.
+// watchPolicies asks for every grant again when policies, functions or privileges have changed, and at the first reading,
+// for they may have changed since the first join. It returns what they are now; before is "" at the first call.
 func (f *flow) watchPolicies(ctx context.Context, g *generation, before string) string {
 	now, err := f.store.PolicyFingerprint(ctx)
 	if err != nil {
 		f.watchFailed(ctx, err)
 		return before
 	}
-	if before != "" && now != before {
-		f.log.InfoContext(ctx, "policies changed: every grant is asked for again")
+	if now != before {
+		f.log.InfoContext(ctx, "policies were read: every grant is asked for again")
 		g.invalidate(relay.Scope{Kind: relay.ScopeAll})
 		g.channel.Reauthorize(func(realtime.Member) bool { return true })
 	}

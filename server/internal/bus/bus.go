@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -90,7 +91,7 @@ func openEmbedded(ctx context.Context, c Config) (*Bus, error) {
 	_, err = os.Stat(ready)
 	held := err == nil
 	b, err := openStore(ctx, c, key, held)
-	if held && err != nil && ctx.Err() == nil {
+	if held && err != nil && ctx.Err() == nil && !c.mayHeal(err) {
 		c.Log.ErrorContext(ctx, "bus store could not be opened and was moved aside", logkey.Error, err.Error())
 		if err := moveAside(c); err != nil {
 			return nil, err
@@ -109,6 +110,18 @@ func openEmbedded(ctx context.Context, c Config) (*Bus, error) {
 		}
 	}
 	return b, nil
+}
+
+// mayHeal says whether a store that could not be opened may be sound all the same: this machine is short of something.
+// Moving it aside would lose what is in it; the next start finds it.
+func (c *Config) mayHeal(err error) bool {
+	for _, short := range []error{errSlow, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EROFS} {
+		if errors.Is(err, short) {
+			return true
+		}
+	}
+	free, failed := c.Free(c.Dir)
+	return failed == nil && free < c.MinFree
 }
 
 // openStore starts the server on the store. When the store held streams before, all must still be there, and whole.

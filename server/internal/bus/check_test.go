@@ -48,3 +48,32 @@ func TestCheckChangesNothing(t *testing.T) {
 		t.Error("a key was made")
 	}
 }
+
+// TestAStoreThatCannotBeOpenedForWantOfSpaceIsLeftAsItIs: a short disk says nothing about what is on it.
+func TestAStoreThatCannotBeOpenedForWantOfSpaceIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := bus.Config{Dir: dir, Key: "first key", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	b, err := bus.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	short := c
+	short.Key = "another key" // so that opening fails
+	short.Free = func(string) (uint64, error) { return 0, nil }
+	if _, err := bus.Open(t.Context(), short); err == nil {
+		t.Fatal("opened")
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "bus.lost-*")); len(found) != 0 {
+		t.Errorf("moved aside: %v", found)
+	}
+	if b, err = bus.Open(t.Context(), c); err != nil || b.Recreated() {
+		t.Fatalf("afterwards: %v, recreated", err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -34,6 +34,9 @@ func streamsConfig(c Config) server.JetStreamConfig {
 		SyncAlways: true, SyncInterval: syncInterval}
 }
 
+// errSlow: the server did not come up in time, which says nothing about its files.
+var errSlow = errors.New("it did not start in time")
+
 // startServer starts JetStream on the store; it recovers every stream before it returns.
 func startServer(ctx context.Context, c Config, key string) (*server.Server, *serverLog, error) {
 	js := streamsConfig(c)
@@ -53,7 +56,11 @@ func startServer(ctx context.Context, c Config, key string) (*server.Server, *se
 	deadline, stop := context.WithTimeout(ctx, startTimeout)
 	defer stop()
 	for !ns.ReadyForConnections(50 * time.Millisecond) {
-		if deadline.Err() != nil || log.fatal.Load() {
+		if deadline.Err() != nil && !log.fatal.Load() {
+			stopServer(ctx, ns)
+			return nil, nil, errors.Join(fmt.Errorf("start embedded bus: %w: %w", ErrUnavailable, errSlow), context.Cause(ctx))
+		}
+		if log.fatal.Load() {
 			stopServer(ctx, ns)
 			return nil, nil, errors.Join(fmt.Errorf("start embedded bus: %w", ErrUnavailable), context.Cause(ctx))
 		}

@@ -108,7 +108,7 @@ var Variables = []Variable{
 	{Name: "VIGIL_PROXY", Default: "false", Help: "true: also pass /auth/v1 /rest/v1 /storage/v1 /functions/v1 on to SUPABASE_URL."},
 	{Name: "VIGIL_MAX_BODY_BYTES", Default: "1048576", Help: "Largest request body in bytes."},
 	{Name: "VIGIL_REQUEST_TIMEOUT", Default: "30s", Help: "Longest time for one HTTP request (not for a socket)."},
-	{Name: "VIGIL_RATE_PER_SECOND", Default: "50", Help: "Most HTTP requests and socket handshakes a second from one address; twice as many in a burst."},
+	{Name: "VIGIL_RATE_PER_SECOND", Default: "50", Help: "Most HTTP requests and socket handshakes a second from one address; twice as many in a burst. Behind a load balancer all people share its address: raise it, and let the balancer limit."},
 	{Name: "VIGIL_DRAIN_TIMEOUT", Default: "8s", Help: "How long a stop may take before what is left is cut off."},
 	{Name: "VIGIL_DATA_DIR", Default: ".vigil/data", Help: "Where the embedded bus keeps its files (ciphertext and ids only, encrypted at rest)."},
 	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR."},

@@ -17,17 +17,16 @@ type Problem struct {
 
 // Stable codes of Problem, for clients to branch on.
 const (
-	CodeNotFound         = "not_found"
-	CodeMethodNotAllowed = "method_not_allowed"
-	CodeUnauthorized     = "unauthorized"
-	CodeTokenExpired     = "token_expired"
-	CodeRateLimited      = "rate_limited"
-	CodeTooLarge         = "too_large"
-	CodeTimeout          = "timeout"
-	CodeBadRequest       = "bad_request"
-	CodeUpstream         = "upstream_unavailable"
-	CodeInternal         = "internal"
-	CodeNotKept          = "not_kept"
+	CodeNotFound     = "not_found"
+	CodeUnauthorized = "unauthorized"
+	CodeTokenExpired = "token_expired"
+	CodeRateLimited  = "rate_limited"
+	CodeTooLarge     = "too_large"
+	CodeTimeout      = "timeout"
+	CodeBadRequest   = "bad_request"
+	CodeUpstream     = "upstream_unavailable"
+	CodeInternal     = "internal"
+	CodeNotKept      = "not_kept"
 )
 
 // writeProblem answers with p's fields and the request's id.

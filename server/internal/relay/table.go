@@ -3,6 +3,8 @@ package relay
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -14,6 +16,11 @@ const (
 	topicInbox   = "inbox:"
 	topicOrg     = "org:"
 )
+
+// Durable says whether a topic comes from the log: private, and with a history.
+func Durable(topic string) bool {
+	return slices.ContainsFunc([]string{topicSession, topicCare, topicInbox, topicOrg}, func(p string) bool { return strings.HasPrefix(topic, p) })
+}
 
 // route says that a table's rows go to a topic named by one of their columns.
 type route struct{ prefix, column string }

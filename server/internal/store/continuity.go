@@ -70,15 +70,15 @@ func (s *Store) SaveContinuity(ctx context.Context, c Continuity) error {
 // ErrOvertaken is returned by RaiseContinuity when the row is not as this process left it.
 var ErrOvertaken = errors.New("the checkpoint is not the one that was written last")
 
-// RaiseContinuity is SaveContinuity for a checkpoint that must follow on the row's, of the same stream, by one: else it
-// changes nothing and is ErrOvertaken.
+// RaiseContinuity is SaveContinuity for a checkpoint that must follow on the row's, of the same stream, by one, or be the
+// row's own, which a caller who did not come to its other half writes again: else it changes nothing and is ErrOvertaken.
 func (s *Store) RaiseContinuity(ctx context.Context, c Continuity) error {
 	const query = `
 		update public.sidecar_state
 		set last_lsn = $4, checkpoint = $3, heartbeat_at = $5, updated_at = now()
 		where slot = $1
 		  and stream_nonce = $2
-		  and checkpoint = $3 - 1`
+		  and checkpoint in ($3 - 1, $3)`
 	tag, err := s.pool.Exec(ctx, query, c.Slot, c.StreamNonce, c.Checkpoint, c.LastLSN, c.HeartbeatAt)
 	if err != nil {
 		return fmt.Errorf("raise checkpoint of slot %s: %w", c.Slot, classify(err))

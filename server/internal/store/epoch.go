@@ -89,6 +89,15 @@ func (s *Store) RegisterAnalysisDevice(ctx context.Context, id uuid.UUID, encPub
 	return nil
 }
 
+// RevokedDevices returns those of the devices that are revoked.
+func (s *Store) RevokedDevices(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	revoked, err := collect(ctx, s, pgx.RowTo[uuid.UUID], `select id from public.devices where id = any($1) and revoked_at is not null`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("ask which of %d devices are revoked: %w", len(ids), err)
+	}
+	return revoked, nil
+}
+
 // AnalysisDevices counts the analysis devices that are not revoked.
 func (s *Store) AnalysisDevices(ctx context.Context) (n int, err error) {
 	if err := s.pool.QueryRow(ctx, `select count(*) from public.devices where kind = 'analysis' and revoked_at is null`).Scan(&n); err != nil {

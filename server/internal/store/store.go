@@ -35,6 +35,7 @@ const (
 	stateForeignKey = "23503"
 	stateUnique     = "23505"
 
+	classOurs       = "VG" // what the project's own functions refuse: sql/README.md
 	classData       = "22"
 	classConstraint = "23"
 	classRollback   = "40" // serialization, deadlock
@@ -57,7 +58,7 @@ func classify(err error) error {
 		return err
 	case strings.HasPrefix(fault.Code, classRollback), strings.HasPrefix(fault.Code, classLock):
 		return err
-	case strings.HasPrefix(fault.Code, classData), strings.HasPrefix(fault.Code, classConstraint):
+	case strings.HasPrefix(fault.Code, classOurs), strings.HasPrefix(fault.Code, classData), strings.HasPrefix(fault.Code, classConstraint):
 		return triage.PermanentFor(triage.ReasonUnrecordable, err)
 	}
 	return triage.Unavailable(err)

@@ -1,5 +1,5 @@
-// Package triage holds the nouns of the sidecar (Message, Assessment, Alert, Recipient, CrisisPolicy) and their rules:
-// whether an assessment pages somebody, who is paged, and whether an error is permanent.
+// Package triage holds the nouns of the sidecar (Message, Assessment, Alert, CrisisPolicy) and their rules:
+// whether an assessment pages somebody, and whether an error is permanent.
 //
 // Guarantees: pure (no I/O, no clock, no goroutine); nothing in here holds plaintext, so every value may be logged by
 // its ids; a rule gives the same answer for the same arguments. Not guaranteed: that values are valid. The database
@@ -159,20 +159,4 @@ type Alert struct {
 	Level                                Level
 	PolicyVersion                        int32
 	RulesetVersion, ModelVersion         string
-}
-
-// RecipientReason says why somebody is told of an alert.
-type RecipientReason string
-
-// The reasons, the closest to the client first.
-const (
-	RecipientTherapist  RecipientReason = "therapist"
-	RecipientOnCall     RecipientReason = "on_call"
-	RecipientSupervisor RecipientReason = "supervisor"
-)
-
-// Recipient is a person who is told of an alert.
-type Recipient struct {
-	UserID uuid.UUID
-	Reason RecipientReason
 }

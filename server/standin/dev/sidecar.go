@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,7 +76,7 @@ func (s *stack) startSidecar(ctx context.Context) (string, error) {
 	defer func() { _ = log.Close() }() // the child has its own
 	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.program(), "serve")
 	c.cmd.Dir = s.data
-	c.cmd.Env = append(os.Environ(), s.environment()...)
+	c.cmd.Env = append(strangersEnvironment(), s.environment()...)
 	c.cmd.Env = append(c.cmd.Env,
 		"VIGIL_ADDR="+address, "VIGIL_OPERATOR_ADDR="+operator, "VIGIL_ALLOWED_ORIGINS=*", "VIGIL_LOG_FORMAT=text",
 		"VIGIL_DATA_DIR="+filepath.Join(s.data, "bus"), "VIGIL_ANALYSIS_KEY_FILE="+filepath.Join(s.data, "analysis-key.json"))
@@ -90,6 +91,14 @@ func (s *stack) startSidecar(ctx context.Context) (string, error) {
 	}
 	s.sidecar = c
 	return fmt.Sprintf("%s, log %s", c.url, c.logFile), c.awaitReady(ctx)
+}
+
+// strangersEnvironment is this shell's, without what would configure the sidecar for another project.
+func strangersEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name == "NATS_URL" || strings.HasPrefix(name, "VIGIL_") || strings.HasPrefix(name, "SUPABASE_") || strings.HasPrefix(name, "DATABASE_")
+	})
 }
 
 func (c *sidecar) start() error {
