@@ -154,9 +154,9 @@ func (w *watcher) once(ctx context.Context) error {
 	for {
 		f, err := readFrame(conn)
 		if err != nil {
-			var close *websocket.CloseError
-			if errors.As(err, &close) {
-				w.update(func() { w.close = close.Code })
+			var socket *websocket.CloseError
+			if errors.As(err, &socket) {
+				w.update(func() { w.close = socket.Code })
 			}
 			return errors.Join(ended, err)
 		}
