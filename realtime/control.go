@@ -55,13 +55,15 @@ func (s *Server) EndLogin(loginID string) {
 	}
 }
 
-// Logins lists the logins that have channels, each once, for whoever must poll which of them have ended.
+// Logins lists the logins that have channels, each once and in no order, for whoever must poll which of them have ended and
+// give those to EndLogin. A login is listed from the moment its token was verified, before its first grant, until its last
+// channel ends; an identity without a LoginID is not.
 func (s *Server) Logins() []string {
 	seen := make(map[string]bool)
 	var logins []string
 	for _, k := range s.connected() {
 		for _, c := range k.all() {
-			if m, ok := c.member(); ok && !seen[m.LoginID] {
+			if m, ok := c.member(); ok && m.LoginID != "" && !seen[m.LoginID] {
 				seen[m.LoginID] = true
 				logins = append(logins, m.LoginID)
 			}

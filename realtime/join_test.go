@@ -337,6 +337,8 @@ func TestLoginsAreListedOnce(t *testing.T) {
 	c := b.connect(phoenix.V2)
 	c.joined("session:1", "ann/l1")
 	c.joined("care:1", "ann/l1")
+	b.people.allow("bot", "session:1", everything)
+	b.connect(phoenix.V2).joined("session:1", "bot/") // of no login
 	if got := b.server.Logins(); !slices.Equal(got, []string{"l1"}) {
 		t.Errorf("got %v", got)
 	}
