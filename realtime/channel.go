@@ -378,20 +378,23 @@ func (c *channel) close() bool {
 	return true
 }
 
-// deliver queues content that is not durable, if the channel may have it. The caller may hold the room's lock.
-func (c *channel) deliver(m *shared, allowed func(Grant) bool) {
+// deliver queues content that is not durable, if the channel may have it. False: its socket has no room, so the content is
+// dropped for it; only that is told, for whoever must make it good. The caller may hold the room's lock.
+func (c *channel) deliver(m *shared, k kind, allowed func(Grant) bool) bool {
 	data := m.frame(c.socket.version)
 	if data == nil {
-		return
+		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != granted || c.suspended || !allowed(c.grant) {
-		return
+		return true
 	}
-	if !c.socket.queue.push(outgoing{data: data, channel: c, version: c.version.Load()}) {
-		c.socket.overflow()
+	if c.socket.queue.push(outgoing{data: data, kind: k, channel: c, version: c.version.Load()}) {
+		return true
 	}
+	c.socket.server.skipped.Add(1)
+	return false
 }
 
 func mayHear(g Grant) bool { return g.BroadcastReceive }

@@ -29,6 +29,7 @@ const (
 	CodeLogEpochChanged         Code = "LogEpochChanged"
 	CodeLoginEnded              Code = "LoginEnded"
 	CodeMalformedJWT            Code = "MalformedJWT"
+	CodeMessageRateLimit        Code = "MessageRateLimitReached"
 	CodeNotFound                Code = "NotFound"
 	CodeOriginNotAllowed        Code = "OriginNotAllowed"
 	CodePayloadTooLarge         Code = "PayloadTooLarge"

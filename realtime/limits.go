@@ -1,6 +1,10 @@
 package realtime
 
-import "time"
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+)
 
 func orElse[T int | int64 | time.Duration](v, otherwise T) T {
 	if v == 0 {
@@ -19,8 +23,12 @@ func (l Limits) withDefaults() Limits {
 	l.Sockets = orElse(l.Sockets, 20_000)
 	l.AuthorizeAtOnce = orElse(l.AuthorizeAtOnce, 64)
 	l.ReplayEntries = orElse(l.ReplayEntries, 10_000)
-	l.PresenceMetas = orElse(l.PresenceMetas, 1000)
-	l.PresenceBytes = orElse(l.PresenceBytes, 16<<10)
+	l.BroadcastsPerSecond = orElse(l.BroadcastsPerSecond, 50)
+	l.BroadcastBurst = orElse(l.BroadcastBurst, 100)
+	l.PresencePerSecond = orElse(l.PresencePerSecond, 5)
+	l.PresenceBurst = orElse(l.PresenceBurst, 20)
+	l.PresenceMetas = orElse(l.PresenceMetas, 200)
+	l.PresenceBytes = orElse(l.PresenceBytes, 4<<10)
 	l.TopicsRemembered = orElse(l.TopicsRemembered, 200)
 	return l
 }
@@ -38,21 +46,17 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-// bucket is a token bucket: size at once, refilled at rate a second. The zero bucket is full. Its socket's reader alone
-// uses it.
-type bucket struct {
-	spent float64
-	at    time.Time
+// buckets are the token buckets of one socket. Its reader alone uses them.
+type buckets struct {
+	joins      *rate.Limiter
+	broadcasts *rate.Limiter
+	presence   *rate.Limiter
 }
 
-func (b *bucket) take(now time.Time, rate, size int) bool {
-	if !b.at.IsZero() {
-		b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*float64(rate))
+func newBuckets(l Limits) buckets {
+	return buckets{
+		joins:      rate.NewLimiter(rate.Limit(l.JoinsPerSecond), max(l.Channels, l.JoinsPerSecond)),
+		broadcasts: rate.NewLimiter(rate.Limit(l.BroadcastsPerSecond), l.BroadcastBurst),
+		presence:   rate.NewLimiter(rate.Limit(l.PresencePerSecond), l.PresenceBurst),
 	}
-	b.at = now
-	if b.spent+1 > float64(size) {
-		return false
-	}
-	b.spent++
-	return true
 }

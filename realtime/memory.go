@@ -33,8 +33,34 @@ func (s *socket) finish(code int, reason string) {
 	s.queue.finish(appendFrame(nil, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason)))
 }
 
-// overflow drops all channels of a socket whose queue is full, so that they come back and replay. Its own goroutine does
-// it: the caller holds locks.
+// owe notes that a channel's presence_state is due, for the writer to send when there is room. The caller holds its room's
+// lock.
+func (s *socket) owe(c *channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owed[c] = struct{}{}
+	s.queue.signal() // the writer may have made room before it could see this
+}
+
+// settle sends the presence_states that are owed, as far as there is room. Only the writer calls it.
+func (s *socket) settle() {
+	for s.queue.settles() {
+		s.mu.Lock()
+		var c *channel
+		for c = range s.owed {
+			delete(s.owed, c)
+			break
+		}
+		s.mu.Unlock()
+		if c == nil {
+			return
+		}
+		c.room.settle(c)
+	}
+}
+
+// overflow drops all channels of a socket whose queue is full of what is kept, so that they come back and replay. Its own
+// goroutine does it: the caller holds locks.
 func (s *socket) overflow() {
 	if s.slow.Swap(true) {
 		return
@@ -65,6 +91,7 @@ func (s *socket) drop(c *channel) {
 	if s.channels[c.wire] == c {
 		delete(s.channels, c.wire)
 	}
+	delete(s.owed, c)
 }
 
 func (s *socket) find(wire string) *channel {

@@ -15,10 +15,19 @@ import (
 // seat is a channel's place in its room. Guarded by the room.
 type seat struct {
 	hears bool // presence_state was sent, diffs follow
+	owed  bool // there was no room for presence_state or for a diff: presence_state is due, and no diff before it
 	key   string
 	ref   string
 	plain json.RawMessage // what was tracked
 	meta  json.RawMessage // the same with phx_ref; nil: nothing is tracked
+}
+
+// stateBytes is about what a meta adds to a presence_state: itself, its key, and {"metas":[]} around it.
+func (s *seat) stateBytes() int {
+	if s.meta == nil {
+		return 0
+	}
+	return len(s.meta) + len(mustJSON(s.key)) + len(`:{"metas":[]},`)
 }
 
 // refMaker makes phx_refs that no other node and no earlier run makes.
@@ -101,15 +110,17 @@ func (r *room) track(c *channel, plain json.RawMessage, meta func(string) json.R
 	if bytes.Equal(s.plain, plain) {
 		return nil
 	}
-	if s.meta == nil && r.metas >= c.socket.server.limits.PresenceMetas {
+	before, limits, ref := *s, c.socket.server.limits, c.socket.server.refs.next()
+	after := seat{key: c.config.key, ref: ref, plain: plain, meta: meta(ref)}
+	bytes := r.bytes - before.stateBytes() + after.stateBytes()
+	if before.meta == nil && r.metas >= limits.PresenceMetas || bytes > limits.QueueBytes/ephemeralShare {
 		return &errTooMany
 	}
 	if watches := c.tracking(); watches && !s.hears {
 		r.state(c, s)
 	}
-	before := *s
-	ref := c.socket.server.refs.next()
-	s.key, s.ref, s.plain, s.meta = c.config.key, ref, plain, meta(ref)
+	r.bytes = bytes
+	s.key, s.ref, s.plain, s.meta = after.key, after.ref, after.plain, after.meta
 	if before.meta == nil {
 		if r.presence == nil {
 			r.presence = map[string][]*seat{}
@@ -142,6 +153,7 @@ func (r *room) untrack(c *channel) {
 // unseat takes a meta away and says so. The caller holds mu.
 func (r *room) unseat(s *seat) {
 	gone := *s
+	r.bytes -= gone.stateBytes()
 	kept := r.presence[s.key][:0]
 	for _, other := range r.presence[s.key] {
 		if other != s {
@@ -169,13 +181,13 @@ func listOf(s *seat) map[string]metaList {
 	return map[string]metaList{s.key: {Metas: []json.RawMessage{s.meta}}}
 }
 
-// diff tells one change to every member that watches. The caller holds mu.
+// diff tells one change to every member that watches, or has it sent the whole state later. The caller holds mu.
 func (r *room) diff(joins, leaves *seat) {
 	payload := mustJSON(map[string]any{"joins": listOf(joins), "leaves": listOf(leaves)})
 	m := &shared{message: phoenix.Message{Topic: phoenix.TopicPrefix + r.key.topic, Event: phoenix.EventPresenceDiff, Payload: payload}}
 	for c, s := range r.members {
-		if s.hears {
-			c.deliver(m, mayWatch)
+		if s.hears && !c.deliver(m, passing, mayWatch) {
+			r.owe(c, s)
 		}
 	}
 }
@@ -189,9 +201,24 @@ func (r *room) sendState(c *channel) {
 	}
 }
 
-// state sends presence_state. The caller holds mu.
+// settle sends presence_state if it is still owed.
+func (r *room) settle(c *channel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.members[c]; s != nil && s.owed {
+		r.state(c, s)
+	}
+}
+
+// owe has presence_state sent as soon as the channel's socket has room. The caller holds mu.
+func (r *room) owe(c *channel, s *seat) {
+	s.hears, s.owed = false, true
+	c.socket.owe(c)
+}
+
+// state sends presence_state, or owes it. The caller holds mu.
 func (r *room) state(c *channel, s *seat) {
-	s.hears = true
+	s.hears, s.owed = true, false
 	all := make(map[string]metaList, len(r.presence))
 	for key, seats := range r.presence {
 		metas := make([]json.RawMessage, len(seats))
@@ -200,6 +227,9 @@ func (r *room) state(c *channel, s *seat) {
 		}
 		all[key] = metaList{Metas: metas}
 	}
-	c.deliver(&shared{message: phoenix.Message{JoinRef: c.joinRef, Topic: c.wire, Event: phoenix.EventPresenceState,
-		Payload: mustJSON(all)}}, mayWatch)
+	m := &shared{message: phoenix.Message{JoinRef: c.joinRef, Topic: c.wire, Event: phoenix.EventPresenceState,
+		Payload: mustJSON(all)}}
+	if !c.deliver(m, standing, mayWatch) {
+		r.owe(c, s)
+	}
 }

@@ -9,12 +9,26 @@ import (
 // are always sent; content is sent only while its channel's version is the one it was queued with.
 type outgoing struct {
 	data     []byte
+	kind     kind
 	channel  *channel
 	version  uint64
 	seq      uint64 // of a durable broadcast, else 0
 	recovery bool   // the recovery message of a join
 	entry    *entryFrame
 }
+
+// kind says what becomes of a frame that finds no room.
+type kind uint8
+
+const (
+	kept     kind = iota // durable broadcasts and control: the client is told that it is slow, and replays
+	passing              // client broadcasts and presence diffs: dropped for this socket
+	standing             // presence_state: sent once there is room
+	kinds
+)
+
+// load is what the frames of one kind take.
+type load struct{ bytes, frames int }
 
 // controlSlack is how many control frames may wait beyond the limits, so that a client can be told that it is slow; a
 // client that lets more pile up is gone.
@@ -27,8 +41,12 @@ const joinedBytes = 64 << 10
 const keptFrames = 64
 
 // queue holds what one socket has still to be sent. Frames leave in order, but urgent ones (heartbeat replies, pings)
-// first. Full: push says so, and the socket drops its channels to recovery; pushWait blocks; control above the slack
+// first. Full: push says so, and the caller does what the frame's kind asks for; pushWait blocks; control above the slack
 // closes the socket.
+//
+// The limits are for what is kept. The two ephemeral kinds come on top, a quarter of the limits each, and wait until a
+// quarter is free of what is kept: so they fill nothing that a durable broadcast or a reply needs, and once a client falls
+// behind it is sent nothing else.
 type queue struct {
 	maxBytes  int
 	maxFrames int
@@ -38,7 +56,7 @@ type queue struct {
 	urgent [][]byte
 	frames []outgoing
 	head   int
-	bytes  int
+	loads  [kinds]load
 	state  queueState
 	last   []byte        // the close frame, sent after everything else
 	space  chan struct{} // not nil: closed when there is room again
@@ -70,8 +88,38 @@ func (q *queue) add(f outgoing) {
 		q.frames, q.head = q.frames[:n], 0
 	}
 	q.frames = append(q.frames, f)
-	q.bytes += len(f.data)
+	q.count(f, 1)
 	q.signal()
+}
+
+// count notes that a frame came (1) or left (-1). The caller holds mu.
+func (q *queue) count(f outgoing, by int) {
+	q.loads[f.kind].bytes += by * len(f.data)
+	q.loads[f.kind].frames += by
+}
+
+// ephemeralShare is the part of the queue's limits that each ephemeral kind may take, and that must be free of what is kept
+// before it takes any.
+const ephemeralShare = 4
+
+// fits says whether n bytes more of a kind may wait. Of an ephemeral kind one frame may, of any size. The caller holds mu.
+func (q *queue) fits(k kind, n int) bool {
+	durable, own := q.loads[kept], q.loads[k]
+	if k == kept {
+		return durable.bytes+n <= q.maxBytes && durable.frames < q.maxFrames
+	}
+	if durable.bytes > q.maxBytes-q.maxBytes/ephemeralShare || durable.frames > q.maxFrames-q.maxFrames/ephemeralShare {
+		return false
+	}
+	return own.frames == 0 || own.bytes+n <= q.maxBytes/ephemeralShare && own.frames < q.maxFrames/ephemeralShare
+}
+
+// settles says whether the next presence_state that is owed may go: one at a time, of any size. If not, something is
+// queued, so the writer comes by again.
+func (q *queue) settles() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.state == queueOpen && q.loads[standing].frames == 0 && q.fits(standing, 0)
 }
 
 // push queues content. False: there is no room, and the frame is not queued. Content of a channel that moved on is
@@ -82,7 +130,7 @@ func (q *queue) push(f outgoing) bool {
 	if q.state != queueOpen || f.version != f.channel.version.Load() {
 		return true
 	}
-	if q.bytes+len(f.data) > q.maxBytes || len(q.frames)-q.head >= q.maxFrames {
+	if !q.fits(f.kind, len(f.data)) {
 		return false
 	}
 	q.add(f)
@@ -116,7 +164,9 @@ func (q *queue) pushWait(ctx context.Context, f outgoing) bool {
 	}
 }
 
-func (q *queue) roomy() bool { return q.bytes <= q.maxBytes/2 && len(q.frames)-q.head <= q.maxFrames/2 }
+func (q *queue) roomy() bool {
+	return q.loads[kept].bytes <= q.maxBytes/2 && q.loads[kept].frames <= q.maxFrames/2
+}
 
 // control queues a frame that is always sent. False: the client has stopped reading, close the socket.
 func (q *queue) control(data []byte) bool {
@@ -125,7 +175,7 @@ func (q *queue) control(data []byte) bool {
 	if q.state != queueOpen {
 		return true
 	}
-	if len(q.frames)-q.head >= q.maxFrames+controlSlack {
+	if q.loads[kept].frames >= q.maxFrames+controlSlack {
 		return false
 	}
 	q.add(outgoing{data: data})
@@ -166,16 +216,16 @@ func (q *queue) begin(c *channel, seq uint64) {
 func (q *queue) purge() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	kept := q.frames[:0]
-	q.bytes = 0
+	valid := q.frames[:0]
+	q.loads = [kinds]load{}
 	for _, f := range q.frames[q.head:] {
 		if f.channel == nil || f.version == f.channel.version.Load() {
-			kept = append(kept, f)
-			q.bytes += len(f.data)
+			valid = append(valid, f)
+			q.count(f, 1)
 		}
 	}
-	clear(q.frames[len(kept):])
-	q.frames, q.head = kept, 0
+	clear(q.frames[len(valid):])
+	q.frames, q.head = valid, 0
 	q.freeWaiters()
 }
 
@@ -195,7 +245,7 @@ func (q *queue) pop(buf []byte, entries []*entryFrame) (_ []byte, _ []*entryFram
 		f := q.frames[q.head]
 		q.frames[q.head] = outgoing{}
 		q.head++
-		q.bytes -= len(f.data)
+		q.count(f, -1)
 		if f.channel != nil {
 			if f.version != f.channel.version.Load() {
 				continue
@@ -254,7 +304,7 @@ func (q *queue) shut() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.state = queueShut
-	q.urgent, q.frames, q.head, q.bytes = nil, nil, 0, 0
+	q.urgent, q.frames, q.head, q.loads = nil, nil, 0, [kinds]load{}
 	q.freeWaiters()
 	q.signal()
 }

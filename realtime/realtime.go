@@ -10,6 +10,8 @@
 //     that was being authorised meanwhile is authorised again (guarantee 4).
 //   - Heartbeats are answered from the read path, before everything that is queued.
 //   - Every queue is bounded; a slow consumer is told so and its channels end with phx_error, which brings it back to replay.
+//   - What other clients send is no reason for that: their broadcasts and presence are limited per socket, and dropped for
+//     a peer that has no room for them; its presence is then sent whole as soon as it has.
 //
 // It does not guarantee: client broadcasts and presence are ephemeral, at most once, and reach this node only; frames that
 // the kernel already holds when a grant is withdrawn cannot be recalled.
@@ -114,20 +116,28 @@ type Config struct {
 	OnFrame func(Entry)
 }
 
-// Limits bounds what one socket may hold. Zero fields take the default in the comment.
+// Limits bounds what one socket may hold and do. Zero fields take the default in the comment.
+//
+// On top of its queue a socket holds at most a quarter of QueueBytes and QueueFrames of client broadcasts and presence
+// diffs, and as much again of presence states. What is tracked on one topic takes at most a quarter of QueueBytes too, so
+// that its presence_state fits, however PresenceMetas and PresenceBytes are set.
 type Limits struct {
-	FrameBytes       int64 // a frame from the client, above which the socket is closed with 1009: 512 KiB
-	BroadcastBytes   int   // the payload of a client's broadcast, above which it is refused: 256 KiB
-	QueueBytes       int   // frames waiting for one socket: 4 MiB
-	QueueFrames      int   // frames waiting for one socket: 4,096
-	Channels         int   // channels of one socket: 100
-	JoinsPerSecond   int   // joins of one socket, with a burst of Channels: 50
-	Sockets          int   // sockets of the server: 20,000
-	AuthorizeAtOnce  int   // Authenticate and Authorize running at once in the server: 64
-	ReplayEntries    int   // entries one join replays by cursor before it is told recovered: false: 10,000
-	PresenceMetas    int   // metas tracked on one topic: 1,000
-	PresenceBytes    int   // payload of one track: 16 KiB
-	TopicsRemembered int   // topics of one socket whose denials and cursors are remembered: 200
+	FrameBytes          int64 // a frame from the client, above which the socket is closed with 1009: 512 KiB
+	BroadcastBytes      int   // the payload of a client's broadcast, above which it is refused: 256 KiB
+	BroadcastsPerSecond int   // broadcasts pushed by one socket, above which they are refused: 50
+	BroadcastBurst      int   // the burst of these: 100
+	QueueBytes          int   // durable broadcasts and control frames waiting for one socket: 4 MiB
+	QueueFrames         int   // durable broadcasts and control frames waiting for one socket: 4,096
+	Channels            int   // channels of one socket: 100
+	JoinsPerSecond      int   // joins of one socket, with a burst of Channels: 50
+	Sockets             int   // sockets of the server: 20,000
+	AuthorizeAtOnce     int   // Authenticate and Authorize running at once in the server: 64
+	ReplayEntries       int   // entries one join replays by cursor before it is told recovered: false: 10,000
+	PresencePerSecond   int   // track and untrack pushed by one socket, above which they are refused: 5
+	PresenceBurst       int   // the burst of these: 20
+	PresenceMetas       int   // metas tracked on one topic: 200
+	PresenceBytes       int   // payload of one track: 4 KiB
+	TopicsRemembered    int   // topics of one socket whose denials and cursors are remembered: 200
 }
 
 // Timing is every wait of the server. Zero fields take the default in the comment.

@@ -26,6 +26,7 @@ type room struct {
 	mu       sync.RWMutex
 	members  map[*channel]*seat
 	metas    int // tracked
+	bytes    int // of a presence_state that lists them
 	presence map[string][]*seat
 }
 
@@ -78,7 +79,8 @@ func (r *room) publish(e *Entry) {
 	}
 }
 
-// broadcast hands a client's broadcast to the members that may hear it; to its sender only if it asked for that.
+// broadcast hands a client's broadcast to the members that may hear it and have room for it; to its sender only if it
+// asked for that.
 func (r *room) broadcast(from *channel, b phoenix.Broadcast) {
 	m := &shared{}
 	if b.Encoding == phoenix.Raw {
@@ -93,7 +95,7 @@ func (r *room) broadcast(from *channel, b phoenix.Broadcast) {
 	defer r.mu.RUnlock()
 	for c := range r.members {
 		if c != from || from.config.self {
-			c.deliver(m, mayHear)
+			c.deliver(m, passing, mayHear) // at most once: not made good where there is no room
 		}
 	}
 }

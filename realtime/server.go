@@ -44,6 +44,7 @@ type Server struct {
 	refs      *refMaker
 	authorize chan struct{} // capacity Limits.AuthorizeAtOnce; full: the asker waits
 	dropped   atomic.Int64
+	skipped   atomic.Int64
 
 	mu      sync.Mutex
 	sockets map[*socket]struct{}
@@ -109,7 +110,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k := &socket{server: s, conn: conn, version: version, queue: newQueue(s.limits), channels: map[string]*channel{},
-		memory: map[string]*memory{}}
+		memory: map[string]*memory{}, owed: map[*channel]struct{}{}, buckets: newBuckets(s.limits)}
 	defer s.remove(k)
 	s.add(k)
 	k.serve(r.Context())
@@ -213,11 +214,12 @@ type Stats struct {
 	Sockets  int
 	Channels int
 	Dropped  int64 // malformed frames since New
+	Skipped  int64 // client broadcasts and presence frames for which a socket had no room since New
 }
 
 // Stats counts sockets and channels.
 func (s *Server) Stats() Stats {
-	stats := Stats{Dropped: s.dropped.Load()}
+	stats := Stats{Dropped: s.dropped.Load(), Skipped: s.skipped.Load()}
 	for _, k := range s.connected() {
 		stats.Sockets++
 		stats.Channels += len(k.all())

@@ -35,9 +35,10 @@ type socket struct {
 
 	mu       sync.Mutex // taken after a channel's
 	channels map[string]*channel
-	memory   map[string]*memory // by topic; at most Limits.TopicsRemembered
+	memory   map[string]*memory    // by topic; at most Limits.TopicsRemembered
+	owed     map[*channel]struct{} // those whose presence_state waits for room
 
-	joins bucket // the reader's
+	buckets
 }
 
 // memory is what a socket keeps of a topic between joins.
@@ -143,6 +144,7 @@ func (s *socket) write(ctx context.Context) {
 			_ = s.conn.Close()
 			return
 		}
+		s.settle()
 		if ended {
 			s.ending.Store(true)
 			_ = s.conn.SetReadDeadline(time.Now().Add(closeWithin))
@@ -242,6 +244,10 @@ func (s *socket) push(m phoenix.Message) {
 		}
 		s.broadcast(m, phoenix.Broadcast{Topic: m.Topic, Event: p.Event, Meta: p.Meta, Encoding: phoenix.JSON, Payload: p.Payload})
 	case phoenix.EventPresence:
+		if !s.buckets.presence.Allow() {
+			s.answer(m, &errTooOften)
+			return
+		}
 		s.answer(m, c.presence(m.Payload))
 	default:
 		s.reply(phoenix.Refuse(m, fault{CodeUnknownEvent, "This server does not serve the event"}.String()))
@@ -256,6 +262,9 @@ func (s *socket) answer(m phoenix.Message, f *fault) {
 	s.reply(phoenix.Reply(m, true, nil))
 }
 
+// errTooOften is the reply to a push above the socket's rate. It changes nothing.
+var errTooOften = fault{CodeMessageRateLimit, "Too many messages per second"}
+
 // broadcast fans a client's broadcast out. Refused: an error, asked for or not. Done: ok, if the join asked for acks.
 func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 	c := s.find(m.Topic)
@@ -268,6 +277,8 @@ func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 	}
 	lenient(b.Meta, &meta)
 	switch {
+	case !s.broadcasts.Allow():
+		s.answer(m, &errTooOften)
 	case b.Event == "":
 		s.answer(m, &fault{CodeInvalidPayload, "A broadcast needs an event"})
 	case len(b.Payload) > s.server.limits.BroadcastBytes:
@@ -292,14 +303,13 @@ func (s *socket) join(ctx context.Context, m phoenix.Message) {
 	if old := s.find(m.Topic); old != nil && old.close() {
 		s.reply(phoenix.End(old.wire, phoenix.EventClose, old.joinRef))
 	}
-	l := s.server.limits
 	config := parseJoin(m.Payload)
 	durable := s.server.config.Durable != nil && s.server.config.Durable(topic)
 	var refused *fault
 	switch {
 	case !prefixed || topic == "":
 		refused = &fault{CodeTopicNameRequired, "You must provide a topic name"}
-	case !s.joins.take(time.Now(), l.JoinsPerSecond, max(l.Channels, l.JoinsPerSecond)):
+	case !s.joins.Allow():
 		refused = &fault{CodeClientJoinRateLimit, "Too many joins per second"}
 	case s.server.draining():
 		refused = &fault{CodeRealtimeRestarting, "Realtime is restarting, please standby"}
