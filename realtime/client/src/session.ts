@@ -12,7 +12,7 @@ import {
 } from './rows.ts'
 import { State } from './state.ts'
 import { Timeline } from './timeline.ts'
-import { Topic, TopicStatus } from './topic.ts'
+import { Topic, TopicNouns, TopicStatus, type TopicNoun } from './topic.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import type { Pins } from './pins.ts'
@@ -48,9 +48,10 @@ export interface SessionEvents {
   /** Devices to acknowledge before sending: new ones of people already known, or known ones with other keys. */
   devices: readonly string[]
   status: TopicStatus
-  /** Clinicians: a row of assessments or alerts, as it was committed (topic care:<session>). */
+  /** Clinicians: a row of assessments, alerts or alert_events, as it was committed (topic care:<session>). */
   assessment: Fields
   alert: Fields
+  alert_event: Fields
   /** What went wrong in the background. Never holds text. */
   error: Error
   /** The session was closed here; its row as last read. */
@@ -67,9 +68,6 @@ export interface SessionDeps {
   readonly trustNewDevices: boolean
 }
 
-/** Rows that change who may read, or what is in force: the session is read again when one is heard. */
-const stateEvents: ReadonlySet<string> = new Set(['session', 'participant', 'consent', 'epoch'])
-
 /** One therapy session, as one of its people sees it. Made by Vigil.session. */
 export class Session {
   readonly id: string
@@ -79,10 +77,10 @@ export class Session {
   readonly #state: State
   readonly #outbox: Outbox
   readonly #timeline: Timeline
-  readonly #topics: Topic[] = []
+  readonly #topics: Pick<Topic<string>, 'leave'>[] = []
   readonly #shown: ChatMessage[] = []
   readonly #seqs = new Map<string, number>()
-  #care: Topic | undefined
+  #care: Topic<TopicNoun<'care'>> | undefined
   #unacknowledged: readonly string[] = []
   #status: TopicStatus = TopicStatus.waiting
 
@@ -117,7 +115,7 @@ export class Session {
   async start(): Promise<void> {
     await this.#state.refresh()
     await this.#meet()
-    const topic = new Topic(this.#deps.realtime, `session:${this.id}`, {
+    const topic = Topic.session(this.#deps.realtime, this.id, {
       event: ({ event, row }) => {
         this.#hear(event, row)
       },
@@ -161,7 +159,7 @@ export class Session {
    */
   on<Name extends keyof SessionEvents>(name: Name, listener: (value: SessionEvents[Name]) => void): Undo {
     const undo = this.#events.on(name, listener)
-    if (name === 'assessment' || name === 'alert') this.#joinCare()
+    if (TopicNouns.care.some((noun) => noun === name)) this.#joinCare()
     this.#replay({ [name]: listener })
     return undo
   }
@@ -296,11 +294,17 @@ export class Session {
     this.#events.emit('message', message)
   }
 
-  #hear(event: string, row: Fields): void {
-    if (event === 'message') this.#timeline.offer(parseMessage(row))
-    if (event === 'arrival') this.#timeline.heard(whole(row, 'position'))
-    if (stateEvents.has(event)) void this.#refresh().catch(this.#report)
-    if (event === 'assessment' || event === 'alert') this.#events.emit(event, row)
+  #hear(event: TopicNoun<'session'>, row: Fields): void {
+    switch (event) {
+      case 'message':
+        this.#timeline.offer(parseMessage(row))
+        break
+      case 'arrival':
+        this.#timeline.heard(whole(row, 'position'))
+        break
+      default: // it changes who may read, or what is in force
+        void this.#refresh().catch(this.#report)
+    }
   }
 
   #turn(status: TopicStatus): void {
@@ -335,9 +339,9 @@ export class Session {
 
   #joinCare(): void {
     if (this.#care !== undefined) return
-    this.#care = new Topic(this.#deps.realtime, `care:${this.id}`, {
+    this.#care = Topic.care(this.#deps.realtime, this.id, {
       event: ({ event, row }) => {
-        this.#hear(event, row)
+        this.#events.emit(event, row)
       },
       status: () => undefined, // the session's own topic says whether we are connected
       failed: this.#report,

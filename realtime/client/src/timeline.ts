@@ -12,12 +12,13 @@ export interface TimelineDeps {
   readonly clock: Clock
 }
 
-/** How often a row that was announced and does not show is looked for, before it counts as erased. */
+/** How often a row that was announced and does not show is looked for, before the announcement is forgotten. */
 const MaxLooks = 6
 
 /**
  * Puts a session's messages in order. Positions are dense in the table, and given under a lock: when a read shows position n,
- * every position below n that it does not show was erased. Live rows above a gap wait until the table was read.
+ * every position below n that it does not show was erased. A live row is shown as it came only if it is the next one; any other
+ * is an announcement, and what the table holds is shown. An announcement alone never moves the last position.
  *
  *   live row ──▶ pending ──▶ next position? ── yes ─▶ deliver
  *   arrival, join, gap ────────▶ read the table ──────▲
@@ -71,16 +72,20 @@ export class Timeline {
   async #run(): Promise<void> {
     let attempt = 0
     let looks = 0
+    let sought = 0
     while (!this.#deps.clock.closed) {
       try {
         await this.#deliverPending()
         if (!this.#stale && this.#heard <= this.#last) return
+        if (this.#heard > sought) looks = 0
+        sought = this.#heard
         const shown = await this.#readOn()
         attempt = 0
         if (shown || this.#heard <= this.#last) {
           looks = 0
         } else if (++looks >= MaxLooks) {
-          this.#giveUp()
+          this.#forget(sought)
+          sought = 0
         } else {
           await this.#deps.clock.wait(50 * 2 ** looks) // the log runs ahead of snapshots
         }
@@ -114,9 +119,9 @@ export class Timeline {
     for (const position of this.#pending.keys()) if (position <= this.#last) this.#pending.delete(position)
   }
 
-  /** What was announced is not in the table: erased. Goes on with what is here. */
-  #giveUp(): void {
-    const next = Math.min(this.#heard, ...this.#pending.keys())
-    this.#last = this.#pending.has(next) ? next - 1 : next
+  /** What was announced up to a position is not in the table: erased, or it never was. The next reading shows what is. */
+  #forget(position: number): void {
+    for (const pending of this.#pending.keys()) if (pending <= position) this.#pending.delete(pending)
+    if (this.#heard <= position) this.#heard = this.#last
   }
 }

@@ -1,10 +1,19 @@
 import { REALTIME_SUBSCRIBE_STATES, type RealtimeChannel, type RealtimeClient } from '@supabase/realtime-js'
-import { fields, optionalText, text, type Fields } from './parse.ts'
+import { EnvelopeError, Refusal } from './failure.ts'
+import { fields, id, optionalText, text, whole, type Fields } from './parse.ts'
 
-/** A durable broadcast of the sidecar: the row that was committed, and its place in the log. */
-export interface TopicEvent {
-  readonly event: string
-  /** The row; still unknown until its own parse function has seen it. */
+/** What each topic of a session tells of, by the noun of the row. */
+export const TopicNouns = {
+  session: ['message', 'arrival', 'session', 'participant', 'consent', 'epoch'],
+  care: ['assessment', 'alert', 'alert_event'],
+} as const
+export type TopicKind = keyof typeof TopicNouns
+export type TopicNoun<Kind extends TopicKind> = (typeof TopicNouns)[Kind][number]
+
+/** A durable broadcast of the sidecar: a row of this session that was committed. */
+export interface TopicEvent<Noun extends string> {
+  readonly event: Noun
+  /** The row; but for its session still unknown until its own parse function has seen it. */
   readonly row: Fields
 }
 
@@ -12,8 +21,8 @@ export const TopicStatus = { joined: 'joined', waiting: 'waiting', ended: 'ended
 /** joined; waiting for a connection or a grant, and trying by itself; ended by the server, for good. */
 export type TopicStatus = (typeof TopicStatus)[keyof typeof TopicStatus]
 
-export interface TopicListener {
-  readonly event: (event: TopicEvent) => void
+export interface TopicListener<Noun extends string> {
+  readonly event: (event: TopicEvent<Noun>) => void
   readonly status: (status: TopicStatus) => void
   /** A message could not be read, or `event` threw. Nothing thrown reaches the socket, which it would end. */
   readonly failed: (thrown: unknown) => void
@@ -36,19 +45,37 @@ function joinConfig(cursor: string | undefined): JoinConfig {
 }
 
 /**
- * One private topic over a plain RealtimeClient. Each broadcast's cursor goes into the payload of the next join, so that a
- * re-join is sent what it missed; the listener reads the tables anew on every `joined`, so nothing rests on that.
+ * Takes the meta of a durable broadcast; undefined if there is none. Only the server can set it (PROTOCOL.md): a broadcast
+ * without is another client's, and tells of no row.
  */
-export class Topic {
+function durableMeta(message: Fields): Fields | undefined {
+  if (message['meta'] === undefined) return undefined
+  const meta = fields(message['meta'], 'meta')
+  const [seq, prev] = [whole(meta, 'seq'), whole(meta, 'prev')]
+  const placed = prev >= 0 && seq > prev && text(meta, 'id') !== '' && text(meta, 'epoch') !== ''
+  if (!placed) throw new EnvelopeError(Refusal.format, 'meta names no place in a log')
+  return meta
+}
+
+/**
+ * One private topic of a session over a plain RealtimeClient. What reaches the listener is a row of that session, of a noun of
+ * that topic, and was committed. Each broadcast's cursor goes into the payload of the next join, so that a re-join is sent what
+ * it missed; the listener reads the tables anew on every `joined`, so nothing rests on that.
+ */
+export class Topic<Noun extends string> {
   readonly #client: RealtimeClient
   readonly #channel: RealtimeChannel
-  readonly #listener: TopicListener
+  readonly #sessionId: string
+  readonly #nouns: readonly Noun[]
+  readonly #listener: TopicListener<Noun>
   #left = false
 
-  constructor(client: RealtimeClient, name: string, listener: TopicListener) {
+  private constructor(client: RealtimeClient, kind: TopicKind, sessionId: string, nouns: readonly Noun[], listener: TopicListener<Noun>) {
     this.#client = client
+    this.#sessionId = sessionId
+    this.#nouns = nouns
     this.#listener = listener
-    this.#channel = client.channel(name, { config: { private: true } })
+    this.#channel = client.channel(`${kind}:${sessionId}`, { config: { private: true } })
     this.#channel.on('broadcast', { event: '*' }, (message: unknown) => {
       this.#guard(() => {
         this.#hear(message)
@@ -59,6 +86,16 @@ export class Topic {
         this.#advance(message)
       })
     })
+  }
+
+  /** The topic session:<id>: what everyone in the session may know. */
+  static session(client: RealtimeClient, sessionId: string, listener: TopicListener<TopicNoun<'session'>>): Topic<TopicNoun<'session'>> {
+    return new Topic(client, 'session', sessionId, TopicNouns.session, listener)
+  }
+
+  /** The topic care:<id>: what its clinicians may know. */
+  static care(client: RealtimeClient, sessionId: string, listener: TopicListener<TopicNoun<'care'>>): Topic<TopicNoun<'care'>> {
+    return new Topic(client, 'care', sessionId, TopicNouns.care, listener)
   }
 
   /** Joins, with a token in place: a join without one would be refused and tried again a second later. */
@@ -95,8 +132,20 @@ export class Topic {
 
   #hear(value: unknown): void {
     const message = fields(value, 'broadcast')
-    this.#listener.event({ event: text(message, 'event'), row: fields(message['payload'], 'row') })
-    if (message['meta'] !== undefined) this.#advance(message['meta']) // only past what was heard
+    const meta = durableMeta(message)
+    if (meta === undefined) return
+    const name = text(message, 'event')
+    const event = this.#nouns.find((noun) => noun === name)
+    if (event !== undefined) this.#listener.event({ event, row: this.#own(event, message['payload']) })
+    this.#advance(meta) // only past what was heard
+  }
+
+  /** The row of a broadcast, if it is of this session. */
+  #own(noun: Noun, value: unknown): Fields {
+    const row = fields(value, noun)
+    const sessionId = id(row, noun === 'session' ? 'id' : 'session_id')
+    if (sessionId !== this.#sessionId.toLowerCase()) throw new EnvelopeError(Refusal.format, `${noun} is of another session`)
+    return row
   }
 
   /** Takes the cursor of a broadcast's meta, or of the message that says what a join recovered. */

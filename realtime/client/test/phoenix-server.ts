@@ -57,9 +57,15 @@ export class PhoenixServer {
     }
   }
 
-  broadcast(topic: string, event: string, payload: unknown, cursor: string): void {
-    const meta = { id: crypto.randomUUID(), seq: 1, prev: 0, epoch: 'e', cursor, ts: 0 }
+  /** A durable broadcast; more goes into its meta. */
+  broadcast(topic: string, event: string, payload: unknown, cursor: string, more: object = {}): void {
+    const meta = { id: crypto.randomUUID(), seq: 1, prev: 0, epoch: 'e', cursor, ts: 0, ...more }
     this.#send(topic, false, 'broadcast', { type: 'broadcast', event, payload, meta })
+  }
+
+  /** A broadcast of another client, as the server passes it on: without meta. */
+  relay(topic: string, event: string, payload: unknown): void {
+    this.#send(topic, false, 'broadcast', { type: 'broadcast', event, payload })
   }
 
   /** Ends a channel for good, as a revocation does. */

@@ -279,7 +279,47 @@ describe('session', () => {
     const alerts: unknown[] = []
     bench.therapist.session.on('alert', (row) => alerts.push(row['level']))
     await bench.server.joinedTimes(topic, 1)
-    bench.server.broadcast(topic, 'alert', { id: crypto.randomUUID(), level: 4 }, 'c')
+    bench.server.broadcast(topic, 'alert', { id: crypto.randomUUID(), session_id: bench.tables.session.id, level: 4 }, 'c')
+    await vi.waitFor(() => {
+      expect(alerts).toEqual([4])
+    })
+  })
+
+  test('what another participant broadcasts as a message is neither shown nor hides what is sent', async () => {
+    const bench = await setup('strict')
+    const { client, therapist, server } = bench
+    const topic = `session:${bench.tables.session.id}`
+    await server.joinedTimes(topic, 2)
+    await client.session.send('a')
+    relay(bench)
+    await vi.waitFor(() => {
+      expect(texts(therapist)).toEqual(['a'])
+    })
+    for (const position of [2, 3, 1e9]) {
+      server.relay(topic, 'message', { ...last(bench), id: crypto.randomUUID(), position })
+      server.relay(topic, 'arrival', { session_id: bench.tables.session.id, position })
+    }
+    for (const event of ['session', 'participant', 'consent', 'epoch']) server.relay(topic, event, bench.tables.session)
+    await client.session.send('b')
+    relay(bench)
+    await vi.waitFor(() => {
+      expect(texts(therapist)).toEqual(['a', 'b'])
+    })
+    expect(therapist.heard.map((message) => message.position)).toEqual([1, 2])
+  })
+
+  test("an alert on the session's topic is none, with meta or without", async () => {
+    const bench = await setup()
+    const { id } = bench.tables.session
+    const alerts: unknown[] = []
+    for (const name of ['alert', 'assessment', 'alert_event'] as const) bench.therapist.session.on(name, (row) => alerts.push(row['level']))
+    await bench.server.joinedTimes(`care:${id}`, 1)
+    for (const event of ['alert', 'assessment', 'alert_event']) {
+      bench.server.relay(`session:${id}`, event, { session_id: id, level: 5 })
+      bench.server.broadcast(`session:${id}`, event, { session_id: id, level: 5 }, 'c')
+      bench.server.relay(`care:${id}`, event, { session_id: id, level: 5 })
+    }
+    bench.server.broadcast(`care:${id}`, 'alert', { session_id: id, level: 4 }, 'c')
     await vi.waitFor(() => {
       expect(alerts).toEqual([4])
     })

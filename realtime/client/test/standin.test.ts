@@ -52,7 +52,7 @@ const texts = (side: Side): (string | null)[] => side.heard.map((message) => mes
 
 /** Tells everyone what the relay would: that there is something to read up to. */
 function announce(practice: Practice, position: number): void {
-  relay.broadcast(`session:${practice.sessionId}`, 'arrival', { position }, 'cursor')
+  relay.broadcast(`session:${practice.sessionId}`, 'arrival', { session_id: practice.sessionId, position }, 'cursor')
 }
 
 describe('against the stand-in', () => {

@@ -17,6 +17,7 @@ interface Bench {
   readonly clock: Clock
   readonly table: Map<number, MessageRow>
   readonly heard: number[]
+  readonly seqs: number[]
   readonly faults: string[]
   readonly failures: unknown[]
   reads: number
@@ -26,6 +27,7 @@ function setup(positions: readonly number[] = []): Bench {
   const clock = new Clock()
   const table = new Map(positions.map((position) => [position, message(position)]))
   const heard: number[] = []
+  const seqs: number[] = []
   const faults: string[] = []
   const failures: unknown[] = []
   const timeline = new Timeline({
@@ -38,12 +40,13 @@ function setup(positions: readonly number[] = []): Bench {
     deliver: (row) => {
       if (faults[0] === 'deliver') return Promise.reject(new Error(faults.shift()))
       heard.push(row.position)
+      seqs.push(row.seq)
       return Promise.resolve()
     },
     failed: (thrown) => failures.push(thrown),
     clock,
   })
-  const bench = { timeline, clock, table, heard, faults, failures, reads: 0 }
+  const bench = { timeline, clock, table, heard, seqs, faults, failures, reads: 0 }
   return bench
 }
 
@@ -98,14 +101,54 @@ describe('timeline', () => {
     await bench.timeline.catchUp()
     expect(bench.heard).toEqual([1, 4])
     bench.timeline.heard(5)
+    await vi.runAllTimersAsync()
+    bench.table.set(7, message(7))
     bench.timeline.offer(message(7))
     await vi.runAllTimersAsync()
     expect(bench.heard).toEqual([1, 4, 7])
-    bench.timeline.heard(8)
+    bench.timeline.offer(message(8))
     await vi.runAllTimersAsync()
-    bench.timeline.offer(message(9))
+    expect(bench.heard).toEqual([1, 4, 7, 8])
+  })
+
+  test('a live row above a gap is shown as the table has it, and not at all if the table has it not', async () => {
+    const bench = setup(upTo(2))
+    await bench.timeline.catchUp()
+    bench.timeline.offer({ ...message(4), seq: 99 })
+    bench.table.set(4, message(4))
+    bench.timeline.offer(message(6))
     await vi.runAllTimersAsync()
-    expect(bench.heard).toEqual([1, 4, 7, 9])
+    expect(bench.heard).toEqual([1, 2, 4])
+    expect(bench.seqs).toEqual([1, 2, 4])
+  })
+
+  test.each([['offered', 'offer'], ['announced', 'heard']] as const)('a position far away, %s, hides nothing', async (_, how) => {
+    const bench = setup(upTo(2))
+    await bench.timeline.catchUp()
+    if (how === 'offer') bench.timeline.offer(message(1e9))
+    else bench.timeline.heard(1e9)
+    await vi.runAllTimersAsync()
+    expect(bench.timeline.last).toBe(2)
+    const reads = bench.reads
+    bench.timeline.offer(message(3))
+    await vi.runAllTimersAsync()
+    bench.table.set(3, message(3)).set(4, message(4))
+    bench.timeline.heard(4)
+    await vi.runAllTimersAsync()
+    expect(bench.heard).toEqual([1, 2, 3, 4])
+    expect(bench.reads).toBe(reads + 1) // what was forgotten is not looked for again
+  })
+
+  test('what is announced while the last look for something else goes on is looked for as often', async () => {
+    const bench = setup(upTo(1))
+    await bench.timeline.catchUp()
+    bench.timeline.heard(3)
+    await vi.advanceTimersByTimeAsync(2900) // before the sixth look
+    bench.timeline.heard(4)
+    await vi.advanceTimersByTimeAsync(400)
+    bench.table.set(4, message(4))
+    await vi.runAllTimersAsync()
+    expect(bench.heard).toEqual([1, 4])
   })
 
   test('a network that is away delays, and neither drops nor doubles', async () => {
