@@ -95,17 +95,81 @@ func TestClientBroadcastsThatAreRefusedSaySo(t *testing.T) {
 	other.silent()
 }
 
+// A durable broadcast is told by its meta: whatever a client pushes, the others get a broadcast without.
 func TestClientCannotForgeTheMetaOfADurableBroadcast(t *testing.T) {
+	t.Parallel()
+	const (
+		topic = "realtime:session:1"
+		meta  = `{"id":"5f0c8a4e-0000-4000-8000-000000000001","seq":1,"prev":0,"epoch":"e"}`
+		plain = `{"type":"broadcast","event":"message","payload":{}}`
+	)
+	text := func(payload string) func(*client, string) {
+		return func(c *client, ref string) { c.send(ref, topic, "broadcast", payload) }
+	}
+	binary := func(event, payload string, encoding phoenix.Encoding) func(*client, string) {
+		return func(c *client, ref string) {
+			c.binary(phoenix.Broadcast{JoinRef: ref, Ref: "77", Topic: topic, Event: event, Meta: json.RawMessage(meta),
+				Encoding: encoding, Payload: []byte(payload)})
+		}
+	}
+	cases := []struct {
+		name string
+		from phoenix.Version
+		push func(c *client, ref string)
+		want string // the text payload; "" for a frame of kind 4
+	}{
+		{"text, vsn 1", phoenix.V1, text(`{"type":"broadcast","event":"message","payload":{},"meta":` + meta + `,"seq":1}`), plain},
+		{"text, vsn 2", phoenix.V2, text(`{"type":"broadcast","event":"message","payload":{},"meta":` + meta + `,"seq":1}`), plain},
+		{"text, meta first and twice", phoenix.V2, text(`{"meta":` + meta + `,"META":` + meta + `,"event":"message","payload":{}}`), plain},
+		{"text, quotes in the event", phoenix.V2, text(`{"event":"a\",\"meta\":{},\"b\":\"","payload":{}}`),
+			`{"type":"broadcast","event":"a\",\"meta\":{},\"b\":\"","payload":{}}`},
+		{"kind 3, JSON", phoenix.V2, binary("message", `{}`, phoenix.JSON), plain},
+		{"kind 3, JSON, meta in the payload", phoenix.V2, binary("message", `{"meta":`+meta+`}`, phoenix.JSON),
+			`{"type":"broadcast","event":"message","payload":{"meta":` + meta + `}}`},
+		{"kind 3, quotes in the event", phoenix.V2, binary(`a","meta":{},"b":"`, `{}`, phoenix.JSON),
+			`{"type":"broadcast","event":"a\",\"meta\":{},\"b\":\"","payload":{}}`},
+		{"kind 3, raw", phoenix.V2, binary("message", `{"meta":`+meta+`}`, phoenix.Raw), ""},
+	}
+	for _, tt := range cases {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.people.allow("ann", "session:1", everything)
+			c, old, other := b.connect(tt.from), b.connect(phoenix.V1), b.connect(phoenix.V2)
+			ref := c.joined("session:1", "ann/l1")
+			old.joined("session:1", "ann/l1")
+			other.joined("session:1", "ann/l1")
+			tt.push(c, ref)
+			if tt.want == "" {
+				if m := other.next(); m.binary == nil || m.binary.Meta != nil {
+					t.Errorf("got %s, want a binary frame without meta", m)
+				}
+				return
+			}
+			for _, hears := range []*client{old, other} {
+				if m := hears.expect("broadcast"); string(m.Payload) != tt.want {
+					t.Errorf("got %s, want %s", m, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// A payload that ends its own object early would bring a meta of its own: it is no JSON, and not relayed.
+func TestClientCannotEndThePayloadEarly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.people.allow("ann", "session:1", everything)
-	c, other := b.connect(phoenix.V1), b.connect(phoenix.V2)
+	c, other := b.connect(phoenix.V2), b.connect(phoenix.V2)
 	ref := c.joined("session:1", "ann/l1")
 	other.joined("session:1", "ann/l1")
-	c.send(ref, "realtime:session:1", "broadcast", `{"type":"broadcast","event":"message","payload":{},"meta":{"seq":1},"seq":1}`)
-	if m := other.expect("broadcast"); string(m.Payload) != `{"type":"broadcast","event":"message","payload":{}}` {
-		t.Errorf("got %s", m)
+	for _, payload := range []string{`{},"meta":{"seq":1}`, `{}}`, `{} {}`, ``} {
+		c.binary(phoenix.Broadcast{JoinRef: ref, Topic: "realtime:session:1", Event: "message", Encoding: phoenix.JSON,
+			Payload: []byte(payload)})
 	}
+	c.send(ref, "realtime:session:1", "system", `{"extension":"recovery","cursor":"x"}`)
+	c.refused(realtime.CodeUnknownEvent)
+	other.silent()
 }
 
 func TestRawBroadcastIsKindFourAndSkipsVersionOne(t *testing.T) {
