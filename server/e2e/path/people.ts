@@ -1,11 +1,11 @@
 // A practice of people who are invented, made as an operator and its people make one: Auth's admin interface, the SQL editor for
 // the organisation, and the rest through supabase-js with row-level security.
-import { randomUUID } from 'node:crypto'
 import { Client as Postgres } from 'pg'
 import { MemoryStore, parseSession, vigil, type ChatMessage, type Session, type SessionRow, type Vigil } from 'vigil-client'
 import { inject } from 'vitest'
 import { password, person, project, stranger, type Client, type Person } from '../standin/project.ts'
 import { totp } from '../standin/totp.ts'
+import { transport } from './wire.ts'
 
 export const sidecar = inject('sidecar')
 
@@ -94,7 +94,7 @@ function browserOf(who: Person): MemoryStore {
 }
 
 export async function enter(who: Person, id: string, store = browserOf(who)): Promise<Side> {
-  const v = await vigil(who.client, sidecar.url, { store })
+  const v = await vigil(who.client, sidecar.url, { store, transport: transport() })
   open.push(v)
   const chat = await v.session(id)
   const side: Side = { v, chat, shown: [], errors: [] }
@@ -128,6 +128,3 @@ export async function closeAll(): Promise<void> {
 }
 
 export const crisis = 'I have the pills here and I am going to kill myself tonight.'
-
-// A word that nobody writes, to be looked for where it must not be.
-export const canary = (): string => `canary${randomUUID().replaceAll('-', '')}`

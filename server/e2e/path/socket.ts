@@ -1,25 +1,9 @@
-// A bare RealtimeClient on the sidecar, over a WebSocket that remembers what it was sent and can be cut.
+// A bare RealtimeClient on the sidecar, as an app uses it without vigil-client.
 import { RealtimeClient } from '@supabase/realtime-js'
-import WebSocket from 'ws'
 import { listen, type Durable, type Heard } from '../realtime/echo.ts'
 import { project, tokenOf, type Client } from '../standin/project.ts'
 import { sidecar } from './people.ts'
-
-export const frames: string[] = []
-const sockets = new Set<Wire>()
-
-class Wire extends WebSocket {
-  constructor(address: string | URL, protocols?: string | string[]) {
-    super(address, protocols)
-    sockets.add(this)
-    this.on('message', (data: Buffer | ArrayBuffer) => {
-      frames.push(Buffer.isBuffer(data) ? data.toString('utf8') : Buffer.from(data).toString('utf8'))
-    })
-    this.on('close', () => {
-      sockets.delete(this)
-    })
-  }
-}
+import { transport, Wire } from './wire.ts'
 
 const clients: RealtimeClient[] = []
 
@@ -33,12 +17,14 @@ export interface Bare {
 export async function bare(of: Client, vsn = '2.0.0'): Promise<Bare> {
   const own: Wire[] = []
   const realtime = new RealtimeClient(`${sidecar.url.replace(/^http/, 'ws')}/realtime/v1`, {
-    transport: class extends Wire {
-      constructor(address: string | URL, protocols?: string | string[]) {
-        super(address, protocols)
-        own.push(this)
-      }
-    } as unknown as typeof globalThis.WebSocket, // what ws leaves out of the type, realtime-js does not use
+    transport: transport(
+      class extends Wire {
+        constructor(address: string | URL, protocols?: string | string[]) {
+          super(address, protocols)
+          own.push(this)
+        }
+      },
+    ),
     params: { apikey: project.publishableKey },
     vsn,
     accessToken: () => tokenOf(of),
@@ -55,7 +41,7 @@ export async function bare(of: Client, vsn = '2.0.0'): Promise<Bare> {
 
 export async function disconnectAll(): Promise<void> {
   await Promise.all(clients.splice(0).map((client) => client.disconnect()))
-  for (const socket of sockets) socket.terminate()
+  for (const socket of Wire.open) socket.terminate()
 }
 
 // A channel that was joined: the server has said what it recovered, so whatever is committed now is heard.
