@@ -209,6 +209,7 @@ func (s *stack) command(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = filepath.Join(s.root, filepath.FromSlash(s.options.in))
 	cmd.Env = append(os.Environ(), s.environment()...)
+	cmd.Env = append(cmd.Env, "OWNER_URL="+s.cluster.URL(pgtest.RoleOwner, database)) // the operator's, whom the tests play too
 	cmd.Stdout, cmd.Stderr = s.screen.out, s.screen.out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = sidecarStop
