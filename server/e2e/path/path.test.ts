@@ -6,7 +6,7 @@ import { person, type Person } from '../standin/project.ts'
 import { checked, closeAll, crisis, enter, practice, schedule, signIn, start, therapy, type Practice } from './people.ts'
 import { bare, disconnectAll, joined, named, rowOf } from './socket.ts'
 
-// From the call of send to the frame: about 100 ms on a machine of its own, and this one may be shared.
+// From the call of send, which makes the epoch on its way, to the frame: half a second on two cores that others share.
 const soon = 3000
 
 const uuid = expect.stringMatching(/^[0-9a-f-]{36}$/) as string
