@@ -15,7 +15,7 @@ import (
 )
 
 // doctorTimeout bounds each side that doctor asks: a connection and what is asked through it. The sides are asked at once.
-const doctorTimeout = 15 * time.Second
+const doctorTimeout = 20 * time.Second
 
 // Statuses of a finding. A warning does not fail the run.
 const (

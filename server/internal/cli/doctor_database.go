@@ -222,8 +222,8 @@ func (e *examination) examineClock(ctx context.Context, r *report, p *patient) {
 		r.fail("clock", again, "the database's clock could not be read: %s", code(err))
 		return
 	}
-	middle := before.Add(e.now().Sub(before) / 2)
-	reportSkew(r, "clock", "the database's", middle, theirs, 0)
+	half := e.now().Sub(before) / 2
+	reportSkew(r, "clock", "the database's", before.Add(half), theirs, half)
 }
 
 // texts runs a query whose rows are one text each.

@@ -110,8 +110,8 @@ func (e *examination) caFault() string {
 // maxSkew is how far this machine's clock and another's may stand apart before tokens are misjudged.
 const maxSkew = 5 * time.Second
 
-// reportSkew compares this machine's clock with whose, at the same instant; slack is what the other's may be off by for
-// having been read in whole seconds.
+// reportSkew compares this machine's clock with whose, at about the same instant; slack is by how much it may have been
+// another: half of the time the answer took, and how coarsely the other's was told.
 func reportSkew(r *report, check, whose string, here, there time.Time, slack time.Duration) {
 	skew := here.Sub(there)
 	if skew.Abs() > maxSkew+slack {

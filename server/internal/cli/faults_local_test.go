@@ -135,6 +135,7 @@ func serves(variable, body string, date time.Time) func(*deployment) {
 // TestDoctorFindsFaultsOfFiles seeds faults in what the sidecar keeps on its machine.
 func TestDoctorFindsFaultsOfFiles(t *testing.T) {
 	t.Parallel()
+	shared := setup(t, postgres.Cluster(t))
 	for name, f := range map[string]fault{
 		"others may read the key": {
 			seed: func(d *deployment) { d.noError(os.Chmod(d.keyFile, 0o644)) }, check: "key", says: "may be read by others",
@@ -213,8 +214,9 @@ func TestDoctorFindsFaultsOfFiles(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f.test(setup(t, postgres.Cluster(t)))
+			d := shared.in(t)
+			d.newFiles()
+			f.test(d)
 		})
 	}
 }

@@ -134,7 +134,7 @@ func lostSlot(d *deployment) {
 	low := false
 	for range most {
 		write()
-		f := d.doctor()
+		f := d.program()
 		if len(f.of("slot", "fail")) > 0 {
 			break
 		}
