@@ -32,6 +32,8 @@ func TestSQL(t *testing.T) {
 				"the seed runs twice":                                sqlSeedTwice,
 				"positions are dense under concurrent senders":       sqlDensePositions,
 				"no message passes a revocation":                     sqlRevocations,
+				"no epoch passes a device's revocation":              sqlDeviceRevocations,
+				"a deleted row says on which topics it was":          sqlDeletes,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
 				"schema changes are announced where they may be":     sqlSchemaChanges,
 			}
@@ -234,12 +236,42 @@ func sqlRevocations(t *testing.T, c *pgtest.Cluster) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			_, admin := sqlPeople(t, c)
-			sqlRevoke(t, admin, change)
+			sqlRevoke(t, admin, "select tests.act('theo', tests.message_command('theo', tests.session('assisted'), 7))", change)
 		})
 	}
 }
 
-func sqlRevoke(t *testing.T, admin *pgxpool.Pool, change string) {
+// An epoch in flight is the first to hold the device's key: whoever revokes the device waits for it, and it is not used afterwards.
+func sqlDeviceRevocations(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	devices := map[string]string{
+		"a client's": `
+			insert into public.devices (id, user_id, enc_pub, sig_pub)
+			values (md5('new')::uuid, tests.id('clio'), tests.key('enc new'), tests.key('sig new'))`,
+		"the sidecar's": "select private.register_analysis_device(md5('new')::uuid, tests.key('enc new'), tests.key('sig new'))",
+	}
+	for name, register := range devices {
+		t.Run(name, func(t *testing.T) {
+			_, admin := sqlPeople(t, c)
+			if _, err := admin.Exec(t.Context(), register); err != nil {
+				t.Fatal(err)
+			}
+			sqlRevoke(t, admin, "select tests.act('theo', tests.epoch_command('theo', tests.session('assisted'), md5('consent assisted')::uuid))",
+				"update public.devices set revoked_at = now() where id = md5('new')::uuid")
+			var epochs []int
+			const query = `
+				select array[max(w.epoch), s.min_epoch] from public.epoch_wraps w
+				join public.sessions s on s.id = w.session_id
+				where w.device_id = md5('new')::uuid group by s.min_epoch`
+			if err := admin.QueryRow(t.Context(), query).Scan(&epochs); err != nil || !slices.Equal(epochs, []int{2, 3}) {
+				t.Errorf("the device holds an epoch, and the least that may be used is: %v, %v", epochs, err)
+			}
+		})
+	}
+}
+
+// sqlRevoke makes a change while a statement that holds the session's lock is in flight, and expects that nothing is sent after it.
+func sqlRevoke(t *testing.T, admin *pgxpool.Pool, inFlight, change string) {
 	t.Helper()
 	ctx := t.Context()
 	tx, err := admin.Begin(ctx)
@@ -247,8 +279,7 @@ func sqlRevoke(t *testing.T, admin *pgxpool.Pool, change string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
-	const send = "select tests.act('theo', tests.message_command('theo', tests.session('assisted'), 7))"
-	if _, err := tx.Exec(ctx, send); err != nil {
+	if _, err := tx.Exec(ctx, inFlight); err != nil {
 		t.Fatal(err)
 	}
 	impatient := func(conn *pgxpool.Conn) error {
@@ -257,7 +288,7 @@ func sqlRevoke(t *testing.T, admin *pgxpool.Pool, change string) {
 	}
 	var refused *pgconn.PgError
 	if err := admin.AcquireFunc(ctx, impatient); !errors.As(err, &refused) || refused.Code != "55P03" {
-		t.Fatalf("the change did not wait for the message in flight: %v", err)
+		t.Fatalf("the change did not wait for what is in flight: %v", err)
 	}
 	waiting := make(chan error, 1)
 	go func() { // ends when the transaction does; received from below
@@ -270,7 +301,7 @@ func sqlRevoke(t *testing.T, admin *pgxpool.Pool, change string) {
 	select {
 	case err := <-waiting:
 		if err != nil {
-			t.Fatalf("the change after the message: %v", err)
+			t.Fatalf("the change, once it need not wait: %v", err)
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("the change still waits")
@@ -356,6 +387,8 @@ func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
 		{"select tests.act('sunny', format('select public.pause_session(%L)', " + session + "))",
 			"select tests.act('sunny', format('select public.resume_session(%L)', " + session + "))"},
 		{"select tests.act('theo', format('select public.acknowledge_alert(%L, %s)', id, version)) from public.alerts where id = tests.alert('assisted')"},
+		{"insert into public.devices (user_id, enc_pub, sig_pub) values (tests.id('clio'), tests.key(random()::text), tests.key(random()::text))",
+			"update public.devices set revoked_at = now() where user_id = tests.id('clio') and id <> tests.device('clio') and revoked_at is null"},
 		{"update public.oncall_shifts set flagged_at = null", "update public.crisis_policies set page_at_level = 5 - page_at_level + 2"},
 		{"select tests.act('clio', tests.message_command('clio', " + session + ", (random() * 1e9)::bigint))",
 			"select tests.act('clio', tests.epoch_command('clio', " + session + ", md5('consent assisted')::uuid))"},

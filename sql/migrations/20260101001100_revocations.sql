@@ -121,13 +121,29 @@ create or replace trigger withdrawing_consent_retires_epochs
   when (old.withdrawn_at is null and new.withdrawn_at is not null)
   execute function private.after_consent_withdrawal();
 
--- A device counts where it holds the key of an epoch that may still be used.
+-- A device counts where it holds the key of an epoch that may still be used. Which those are is only known under the locks: an epoch
+-- that is being made is not to be seen before. So every session that may have one is locked first, in one order.
 create or replace function private.after_device_revocation()
 returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
+declare
+  session uuid;
 begin
+  for session in
+    select s.id
+    from public.sessions s
+    where s.status <> 'ended'
+      and (
+        s.id in (select w.session_id from public.epoch_wraps w where w.device_id = new.id)
+        or s.id in (select p.session_id from public.session_participants p where p.user_id = new.user_id)
+        or new.kind = 'analysis' and s.mode = 'assisted'
+      )
+    order by 1
+  loop
+    perform from public.session_counters c where c.session_id = session for update;
+  end loop;
   perform private.retire_epochs(array(
     select w.session_id
     from public.epoch_wraps w
