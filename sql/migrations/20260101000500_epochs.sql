@@ -154,7 +154,8 @@ create or replace trigger an_epoch_stands
   before update on public.session_epochs
   for each row execute function private.refuse_change('make the next epoch');
 
--- Assisted: an unwithdrawn consent to analysis of every client who takes part, and the epoch names one of them. Strict: none.
+-- Assisted: an unwithdrawn consent to analysis of every client who takes part, and the epoch names one of them. Strict: none. A consent
+-- counts while the device that signed it does: the sidecar opens nothing of an epoch that names another.
 create or replace function private.check_epoch_consent(s public.sessions, consent uuid)
 returns void
 language plpgsql stable security definer
@@ -177,6 +178,7 @@ begin
   where p.role = 'client'
     and not exists (
       select from public.session_consents c
+      join public.devices d on d.id = c.device_id and d.revoked_at is null
       where c.session_id = s.id
         and c.user_id = p.user_id
         and c.withdrawn_at is null
@@ -191,6 +193,7 @@ begin
   end if;
   perform from public.session_consents c
   join private.active_participants(s.id) p on p.user_id = c.user_id and p.role = 'client'
+  join public.devices d on d.id = c.device_id and d.revoked_at is null
   where c.id = consent
     and c.session_id = s.id
     and c.withdrawn_at is null

@@ -106,6 +106,16 @@ select tests.act('clio', $$select public.withdraw_consent(md5('consent assisted'
 select is(tests.attempt('theo', tests.assisted_but(null, null)), 'VG006', 'a withdrawn consent makes no epoch');
 select is(tests.detail('theo', tests.assisted_but(null, null)), jsonb_build_array(tests.id('clio'))::text, 'and whose is missing is told');
 rollback to world;
+-- The sidecar opens nothing of an epoch whose consent a revoked device signed: the database makes none.
+insert into public.devices (id, user_id, enc_pub, sig_pub) values (md5('second')::uuid, tests.id('clio'), tests.key('enc second'), tests.key('sig second'));
+update public.devices set revoked_at = now() where id = tests.device('clio');
+select is(tests.attempt('theo', tests.assisted_but(null, null)), 'VG006', 'a consent signed by a revoked device makes no epoch');
+select is(tests.detail('theo', tests.assisted_but(null, null)), jsonb_build_array(tests.id('clio'))::text, 'and its client is asked again');
+select tests.act('clio', $$insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature)
+  values (md5('again')::uuid, tests.session('assisted'), md5('second')::uuid, '{analysis}', tests.bytes('t', 43), tests.bytes('s', 86))$$);
+select is(tests.attempt('theo', tests.assisted_but(null, null)), 'VG006', 'it may not be named where another stands');
+select is(tests.attempt('theo', tests.assisted_but('consent_id', md5('again')::uuid::text)), '1', 'which may');
+rollback to world;
 select tests.act('clio', $$insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature)
   values (md5('narrow')::uuid, tests.session('assisted'), tests.device('clio'), '{crisis_access}', tests.bytes('t', 43), tests.bytes('s', 86))$$);
 select is(tests.attempt('theo', tests.assisted_but('consent_id', md5('narrow')::uuid::text)), 'VG006', 'consent to something else is not consent to analysis');
