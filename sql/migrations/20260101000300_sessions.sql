@@ -17,6 +17,7 @@ create table if not exists public.sessions (
 );
 comment on table public.sessions is 'One therapy session. Written by the RPCs create_session, start_session, pause_session, resume_session, end_session and change_session_mode.';
 comment on column public.sessions.min_epoch is 'A message sealed under an older epoch is refused. Raised by triggers when someone or some device loses access.';
+alter table public.sessions replica identity using index sessions_id_organization_id_key;
 create index if not exists sessions_organization_id_idx on public.sessions (organization_id, created_at desc);
 
 create table if not exists public.session_counters (

@@ -36,6 +36,7 @@ create table if not exists public.message_arrivals (
   unique (session_id, position)
 );
 comment on table public.message_arrivals is 'That a message which is not assisted has come, without its body, which never enters the stream. Written by trigger only.';
+alter table public.message_arrivals replica identity using index message_arrivals_session_id_position_key;
 
 -- Before each row: may this person, with this device, under this epoch, send here now? And if so, which position?
 -- Everything that takes access away holds the same lock on session_counters, so none of it can pass a message in flight.

@@ -30,6 +30,7 @@ create table if not exists public.assessments (
 comment on table public.assessments is 'All that was found in one message, or why it was not assessed. Written by the sidecar. A reassessment supersedes; nothing else changes.';
 comment on column public.assessments.level is 'Self-harm on the Columbia scale, 0 to 6; null is unknown, which is not 0.';
 comment on column public.assessments.evidence is 'Offsets and rule ids; never text.';
+alter table public.assessments replica identity using index assessments_id_session_id_organization_id_key;
 create unique index if not exists assessments_message_id_source_key on public.assessments (message_id, source) where superseded_at is null;
 create index if not exists assessments_session_id_idx on public.assessments (session_id, position);
 

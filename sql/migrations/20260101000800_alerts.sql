@@ -26,6 +26,7 @@ create table if not exists public.alerts (
 );
 comment on table public.alerts is 'An assessment severe enough that a clinician must act. Inserted by the sidecar; changed only by what is inserted into alert_events.';
 comment on column public.alerts.level is 'As in assessments; null: the message could not be assessed, and a person must look.';
+alter table public.alerts replica identity using index alerts_id_session_id_organization_id_key;
 create index if not exists alerts_session_id_idx on public.alerts (session_id);
 create index if not exists alerts_assessment_id_idx on public.alerts (assessment_id);
 create index if not exists alerts_unresolved_idx on public.alerts (organization_id, raised_at) where status <> 'resolved';
@@ -44,6 +45,8 @@ create table if not exists public.alert_recipients (
 comment on table public.alert_recipients is 'Whom an alert reaches, and why. Inserted by the sidecar; ended_at is set by trigger.';
 comment on column public.alert_recipients.ended_at is 'When the alert was resolved: from then on this row gives no right to the session.';
 create index if not exists alert_recipients_user_id_idx on public.alert_recipients (user_id);
+create unique index if not exists alert_recipients_session_id_key on public.alert_recipients (session_id, alert_id, user_id);
+alter table public.alert_recipients replica identity using index alert_recipients_session_id_key;
 
 create table if not exists public.alert_events (
   id uuid primary key default gen_random_uuid(),
@@ -58,6 +61,8 @@ create table if not exists public.alert_events (
   foreign key (alert_id, session_id, organization_id) references public.alerts (id, session_id, organization_id) on delete cascade
 );
 comment on table public.alert_events is 'The only way an alert changes state. Written by the sidecar (raised), by acknowledge_alert and resolve_alert, and by trigger (reopened). Append-only.';
+create unique index if not exists alert_events_session_id_key on public.alert_events (session_id, organization_id, id);
+alter table public.alert_events replica identity using index alert_events_session_id_key;
 
 create table if not exists public.oncall_shifts (
   organization_id uuid not null,

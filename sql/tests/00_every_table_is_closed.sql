@@ -165,10 +165,29 @@ select is_empty(
       and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)$$,
   'every row on the stream that can be deleted says which it was'
 );
-select results_eq(
-  $$select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
-    where i.indrelid = 'public.session_consents'::regclass and i.indisreplident order by 1$$,
-  $$values ('id'::name), ('session_id')$$, 'a deleted consent says whose access ended'
+-- A delete carries the replica identity only: it must name the row's topics, and whose access ended.
+select is_empty(
+  $$select w.name, c from (values
+      ('message_arrivals', '{session_id}'), ('sessions', '{id,organization_id}'), ('session_participants', '{session_id,user_id}'),
+      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('assessments', '{session_id,organization_id,id}'),
+      ('alerts', '{session_id,organization_id,id}'), ('alert_events', '{session_id,organization_id,id}'),
+      ('alert_recipients', '{session_id,user_id,alert_id}'), ('memberships', '{organization_id,user_id}'), ('oncall_shifts', '{organization_id,user_id}')
+    ) as w (name, columns), unnest(w.columns::name[]) c
+    where not exists (
+      select from pg_class t
+      join pg_index i on i.indrelid = t.oid and (i.indisreplident or t.relreplident = 'd' and i.indisprimary)
+      join pg_attribute a on a.attrelid = t.oid and a.attnum = any (i.indkey)
+      where t.oid = format('public.%I', w.name)::regclass and a.attname = c
+    )$$,
+  'a deleted row says on which topics it was'
+);
+select is_empty(
+  $$select t.tablename, a.attname from pg_publication_tables t
+    join pg_class c on c.relname = t.tablename and c.relnamespace = 'public'::regnamespace
+    join pg_index i on i.indrelid = c.oid and i.indisreplident
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey)
+    where t.pubname = 'vigil_rows' and a.attname <> all (t.attnames)$$,
+  'and can be changed: what names it is on the stream'
 );
 
 select * from finish();
