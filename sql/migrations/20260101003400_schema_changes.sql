@@ -29,37 +29,38 @@ exception when insufficient_privilege then
 end
 $$;
 
--- One value that changes when policies, functions, RLS, grants or role memberships do.
+-- One value that changes when policies, functions, RLS, grants or role memberships do. Each fact is an array: what is null has its
+-- place, and no text can look like two.
 create or replace function private.policy_fingerprint()
 returns text
 language sql stable security definer
 set search_path = ''
 as $$
   with facts (fact) as (
-    select concat_ws('|', 'policy', p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polroles::text, p.polqual::text, p.polwithcheck::text)
+    select jsonb_build_array('policy', p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polroles::text, p.polqual::text, p.polwithcheck::text)
     from pg_catalog.pg_policy p
     union all
-    select concat_ws('|', 'function', f.oid, f.prosrc, f.prosqlbody::text, f.prosecdef, f.proconfig::text, f.proacl::text, f.proowner)
+    select jsonb_build_array('function', f.oid, f.prosrc, f.prosqlbody::text, f.prosecdef, f.proconfig::text, f.proacl::text, f.proowner)
     from pg_catalog.pg_proc f
     where f.pronamespace in (select n.oid from pg_catalog.pg_namespace n where n.nspname in ('public', 'private', 'relay'))
     union all
-    select concat_ws('|', 'relation', c.oid, c.relacl::text, c.relrowsecurity, c.relforcerowsecurity, c.relowner)
+    select jsonb_build_array('relation', c.oid, c.relacl::text, c.relrowsecurity, c.relforcerowsecurity, c.relowner)
     from pg_catalog.pg_class c
     where c.relkind in ('r', 'p', 'v', 'm')
       and c.relnamespace in (select n.oid from pg_catalog.pg_namespace n where n.nspname in ('public', 'private', 'relay'))
     union all
-    select concat_ws('|', 'schema', n.nspname, n.nspacl::text)
+    select jsonb_build_array('schema', n.nspname, n.nspacl::text)
     from pg_catalog.pg_namespace n
     where n.nspname in ('public', 'private', 'relay', 'auth')
     union all
-    select concat_ws('|', 'column', a.attrelid, a.attname, a.attacl::text)
+    select jsonb_build_array('column', a.attrelid, a.attname, a.attacl::text)
     from pg_catalog.pg_attribute a
     where a.attacl is not null
     union all
-    select concat_ws('|', 'member', m.roleid, m.member)
+    select jsonb_build_array('member', m.roleid, m.member)
     from pg_catalog.pg_auth_members m
   )
-  select private.to_base64url(sha256(convert_to(coalesce(string_agg(fact, E'\n' order by fact collate "C"), ''), 'UTF8')))
+  select private.to_base64url(sha256(convert_to(coalesce(string_agg(fact::text, E'\n' order by fact::text collate "C"), ''), 'UTF8')))
   from facts
 $$;
 revoke all on function private.policy_fingerprint() from public;

@@ -86,5 +86,20 @@ from unnest(array[
   'grant service_role to vigil'
 ]) as c (command);
 
+-- The same expression, at the same place of its statement: only which of the two it is differs.
+create function tests.fingerprint_with(policy text) returns text language plpgsql as $$
+declare
+  with_it text;
+begin
+  execute 'create policy "anybody writes" on public.sessions for update to authenticated ' || policy;
+  with_it := private.policy_fingerprint();
+  drop policy "anybody writes" on public.sessions;
+  return with_it;
+end
+$$;
+select isnt(
+  tests.fingerprint_with('using      (true)'), tests.fingerprint_with('with check (true)'), 'the fingerprint tells using from with check'
+);
+
 select * from finish();
 rollback;
