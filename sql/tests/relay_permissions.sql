@@ -56,6 +56,7 @@ select is(tests.granted(who, 'org:' || tests.organization('alder')), want, forma
 from (values ('nobody', '----'), ('clio', '----'), ('theo', '----'), ('ada', '----'), ('bella', '----'), ('sunny at aal1', '----'), ('sunny', 'r---')) as t (who, want);
 
 -- Revoked: asked again, the answer is no.
+savepoint alerted;
 select tests.act('theo', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')));
 select is(tests.granted('olive', 'care:' || tests.session('assisted')), '----', 'on call: no more once the alert is resolved');
 savepoint revoked;
@@ -83,17 +84,109 @@ select * from tests.matrix(array[
   array['clio', 'select from relay.permissions', '0']
 ]);
 
--- The two doors agree: who may receive on a topic is who may select its rows.
-select is(
-  tests.granted(p.name, 'session:' || tests.session(s)) like 'r%',
-  tests.attempt(p.name, format('select from public.messages where session_id = %L', tests.session(s))) = '1',
-  format('%s: the topic session:%s and the rows of messages agree', p.name, s)
-) from tests.people p, unnest(array['strict', 'assisted', 'theirs']) s;
-select is(
-  tests.granted(p.name, 'care:' || tests.session(s)) like 'r%',
-  tests.attempt(p.name, format('select from public.alerts where session_id = %L', tests.session(s))) = '1',
-  format('%s: the topic care:%s and the rows of alerts agree', p.name, s)
-) from tests.people p, unnest(array['assisted', 'theirs']) s;
+-- The two doors agree, for every table whose rows are relayed: who receives on a topic may read each row that is sent there. Where
+-- `only_there`, nobody else may; elsewhere a row has another topic too, or is read without being followed (memberships, shifts).
+rollback to alerted;
+create table tests.routes (source text, kind text, named_by text, only_there boolean, primary key (source, kind));
+insert into tests.routes values
+  ('messages', 'session', 'session_id', true),
+  ('message_arrivals', 'session', 'session_id', true),
+  ('sessions', 'session', 'id', true),
+  ('sessions', 'org', 'organization_id', false),
+  ('session_participants', 'session', 'session_id', true),
+  ('session_consents', 'session', 'session_id', true),
+  ('session_epochs', 'session', 'session_id', true),
+  ('assessments', 'care', 'session_id', true),
+  ('alerts', 'care', 'session_id', true),
+  ('alerts', 'org', 'organization_id', false),
+  ('alert_events', 'care', 'session_id', true),
+  ('alert_events', 'org', 'organization_id', false),
+  ('alert_recipients', 'inbox', 'user_id', false),
+  ('alert_recipients', 'care', 'session_id', false),
+  ('memberships', 'org', 'organization_id', false),
+  ('oncall_shifts', 'org', 'organization_id', false);
+insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at) values
+  (tests.organization('alder'), tests.id('olive'), '2020-01-01', '2100-01-01'),
+  (tests.organization('birch'), tests.id('bella'), '2020-01-01', '2100-01-01');
+
+-- Of each route's topics: whether this person receives there, and how many of its rows they read.
+create function tests.doors(who text) returns table (source text, topic text, only_there boolean, receives boolean, reads int, of_rows int)
+language plpgsql as $$
+declare
+  r tests.routes;
+  id uuid;
+  seen jsonb;
+  grants jsonb := '{}';
+begin
+  for r in select * from tests.routes loop
+    seen := tests.read(who, format('select jsonb_object_agg(t.id, t.n) from (select %I as id, count(*) as n from public.%I group by 1) t', r.named_by, r.source));
+    for id, of_rows in execute format('select %I, count(*) from public.%I group by 1', r.named_by, r.source) loop
+      source := r.source;
+      topic := r.kind || ':' || id;
+      only_there := r.only_there;
+      if not grants ? topic then
+        grants := grants || jsonb_build_object(topic, tests.granted(who, topic) like 'r%');
+      end if;
+      receives := grants -> topic;
+      reads := coalesce((seen ->> id::text)::int, 0);
+      return next;
+    end loop;
+  end loop;
+end
+$$;
+create function tests.agree(state text, people text[]) returns setof text language plpgsql as $$
+declare
+  who text;
+begin
+  foreach who in array people loop
+    create temporary table doors on commit drop as select * from tests.doors(who);
+    return next is(
+      (select string_agg(format('%s on %s: receives %s, reads %s of %s', d.source, d.topic, d.receives, d.reads, d.of_rows), '; ')
+        from doors d
+        where case when d.receives then d.reads <> d.of_rows else d.only_there and d.reads > 0 end),
+      null, format('%s, %s: the topics and the rows agree', who, state)
+    );
+    return next is( -- a recipient's row has two topics, and is read by whoever receives on one of them
+      tests.read(who, 'select count(*) from public.alert_recipients'),
+      (select count(*)::text from public.alert_recipients r
+        where exists (select from doors d where d.receives and d.topic in ('inbox:' || r.user_id, 'care:' || r.session_id))),
+      format('%s, %s: reads the recipients that inbox and care tell of', who, state)
+    );
+    drop table doors;
+  end loop;
+end
+$$;
+
+savepoint doors;
+select is_empty(
+  $$select r.source, r.kind from tests.routes r where not exists (
+    select from unnest(array['theo', 'sunny']) p, tests.doors(p) d
+    where d.source = r.source and d.topic like r.kind || ':%' and d.receives and d.reads > 0
+  )$$,
+  'every route is followed by somebody'
+);
+select tests.agree('as it is', array['clio', 'theo', 'sunny', 'ada', 'olive', 'brook', 'bram', 'bella', 'bert', 'nobody']);
+select tests.agree('without the second factor', array['clio at aal1', 'theo at aal1', 'sunny at aal1', 'ada at aal1', 'olive at aal1']);
+select tests.act('sunny', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')));
+select tests.agree('the alert resolved', array['clio', 'theo', 'sunny', 'olive']);
+rollback to doors;
+update public.memberships set ended_at = now() where organization_id = tests.organization('alder');
+select tests.agree('membership ended', array['clio', 'theo', 'sunny', 'ada', 'olive']);
+rollback to doors;
+update public.memberships
+set role = case role when 'client' then 'therapist' when 'therapist' then 'client' when 'supervisor' then 'admin' else 'supervisor' end
+where organization_id = tests.organization('alder');
+select tests.agree('role changed', array['clio', 'theo', 'sunny', 'ada', 'olive']);
+rollback to doors;
+update public.session_participants set ended_at = now();
+select tests.agree('participant ended', array['clio', 'theo', 'sunny', 'olive']);
+rollback to doors;
+insert into public.memberships (organization_id, user_id, role) values
+  (tests.organization('birch'), tests.id('clio'), 'therapist'), (tests.organization('birch'), tests.id('sunny'), 'client');
+select tests.agree('another role elsewhere', array['clio', 'clio at aal1', 'sunny', 'sunny at aal1']);
+rollback to doors;
+delete from auth.sessions;
+select tests.agree('signed out', array['clio', 'theo', 'sunny', 'ada', 'olive']);
 
 select * from finish();
 rollback;
