@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Check looks whether Open would find the bus as it was left, and changes nothing: no store is moved aside, no key is
-// made. nil as well when there is no store yet. ErrLocked: a running sidecar has it, which is asked instead.
+// Check looks whether Open would find the bus as it was left. Of an embedded bus it changes nothing: no store is moved
+// aside, no key is made; nil as well when there is no store yet. On a cluster it makes the streams where there are none, as
+// Open does. ErrLocked: a running sidecar has the store, and is asked instead.
 func Check(ctx context.Context, c Config) error {
 	if err := c.setDefaults(); err != nil {
 		return err
