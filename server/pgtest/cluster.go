@@ -206,14 +206,19 @@ func (c *Cluster) choosePort() (int, error) {
 	if port := c.lastPort(); c.options.Keep && port != 0 && isFree(port) {
 		return port, nil
 	}
-	// Below the range that outgoing connections take theirs from, so that nobody takes the port during a restart.
+	return FreePort()
+}
+
+// FreePort is a port of 127.0.0.1 that nothing listens on, for a server that is started, and perhaps started again, later:
+// it lies below the range that outgoing connections take theirs from, so that none of them takes it meanwhile.
+func FreePort() (int, error) {
 	const lowest, highest, tries = 20000, 32000, 100
 	for range tries {
-		if port := lowest + rand.IntN(highest-lowest); isFree(port) {
+		if port := lowest + rand.IntN(highest-lowest); isFree(port) { //nolint:gosec // no secret
 			return port, nil
 		}
 	}
-	return 0, errors.New("start Postgres: no free port was found on 127.0.0.1 between 20000 and 32000: stop some other programs")
+	return 0, errors.New("no free port was found on 127.0.0.1 between 20000 and 32000: stop some other programs")
 }
 
 func isFree(port int) bool {

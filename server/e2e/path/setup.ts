@@ -33,17 +33,23 @@ function needed(value: string, name: string): string {
   return value
 }
 
-// An address of this machine that nothing listens on.
+// An address of this machine that nothing listens on: below the range that outgoing connections take theirs from, so that none of
+// them takes it before the sidecar does.
 async function freeAddress(): Promise<string> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port is free')
-  return `127.0.0.1:${address.port}`
+  const lowest = 10_000
+  const highest = 20_000
+  for (let tries = 0; tries < 100; tries++) {
+    const port = lowest + Math.floor(Math.random() * (highest - lowest))
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => { resolve(false) })
+      server.listen(port, '127.0.0.1', () => { resolve(true) })
+    })
+    if (!free) continue
+    await new Promise((resolve) => server.close(resolve))
+    return `127.0.0.1:${port}`
+  }
+  throw new Error('no port is free')
 }
 
 async function environment(project: Project, folder: string, address: string): Promise<NodeJS.ProcessEnv> {
