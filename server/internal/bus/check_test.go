@@ -77,3 +77,31 @@ func TestAStoreThatCannotBeOpenedForWantOfSpaceIsLeftAsItIs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAFileThatAKilledServerLeftDoesNotMakeTheNextOneSick: the server tries whether it may write with a file of its own, and
+// takes one that a kill left behind for an account that it cannot recover.
+func TestAFileThatAKilledServerLeftDoesNotMakeTheNextOneSick(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := bus.Config{Dir: dir, Key: "first key", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	b, err := bus.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stray := filepath.Join(dir, "bus", "jetstream", "_test_1167072783")
+	if err := os.WriteFile(stray, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = bus.Open(t.Context(), c); err != nil || b.Recreated() {
+		t.Fatalf("open: %v", err)
+	}
+	if err := bus.ServerHealth(t.Context(), b); err != nil {
+		t.Errorf("health: %v", err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -46,6 +46,9 @@ func startServer(ctx context.Context, c Config, key string) (*server.Server, *se
 		JetStreamMaxMemory: js.MaxMemory, JetStreamMaxStore: js.MaxStore, SyncAlways: js.SyncAlways, SyncInterval: js.SyncInterval,
 		MaxPayload: int32(c.MaxEntryBytes + headerMargin), //nolint:gosec // a few MiB
 	}
+	if err := removeStray(c); err != nil {
+		return nil, nil, err
+	}
 	ns, err := server.NewServer(opts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("configure embedded bus: %w", err)
@@ -66,6 +69,24 @@ func startServer(ctx context.Context, c Config, key string) (*server.Server, *se
 		}
 	}
 	return ns, log, nil
+}
+
+// removeStray removes the files with which the server tries whether it may write, where it was killed before it could: it
+// would take one for an account that cannot be recovered, and never be healthy.
+func removeStray(c Config) error {
+	store := filepath.Join(c.Dir, storeName, server.JetStreamStoreDir)
+	for _, pattern := range []string{filepath.Join(store, "_test_*"), filepath.Join(store, "*", "streams", "*", "_test_*")} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return fmt.Errorf("look for stray files: %w", err)
+		}
+		for _, path := range found {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("remove a stray file: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // stopServer flushes and closes the streams. It gives up waiting when ctx ends.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -32,3 +33,6 @@ var (
 	EncodeTopic = encodeTopic
 	DecodeTopic = decodeTopic
 )
+
+// ServerHealth is what mend asks.
+func ServerHealth(ctx context.Context, b *Bus) error { return serverHealth(ctx, b.ns) }

@@ -35,6 +35,9 @@ func (b *Bus) mend(ctx context.Context, _ time.Time) error {
 	if err := b.ns.ShutdownJetStream(); err != nil {
 		return fmt.Errorf("stop streams: %w", err)
 	}
+	if err := removeStray(b.c); err != nil {
+		return err
+	}
 	config := streamsConfig(b.c)
 	if err := b.ns.EnableJetStream(&config); err != nil {
 		return fmt.Errorf("start streams: %w", err)
