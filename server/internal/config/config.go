@@ -77,6 +77,16 @@ type Config struct {
 	AnalysisKeyFile string
 	AnalysisKey     Secret
 
+	Console bool
+	DemoURL *url.URL // development only; nil elsewhere
+
+	ModelURL     *url.URL // nil: no model is ever called
+	ModelKey     Secret
+	ModelTimeout time.Duration
+
+	NotifyURL    *url.URL // nil: nobody is paged
+	NotifySecret Secret
+
 	HeartbeatInterval time.Duration
 	ReconcileInterval time.Duration
 	GiveUpAfter       time.Duration
@@ -117,6 +127,13 @@ var Variables = []Variable{
 	{Name: "NATS_URL", Secret: true, Help: "An external NATS cluster instead of the embedded bus."},
 	{Name: "VIGIL_ANALYSIS_KEY_FILE", Default: ".vigil/analysis-key.json", Help: "The sidecar's device key (file mode 0600); made at the first start."},
 	{Name: "VIGIL_ANALYSIS_KEY", Secret: true, Help: "The same as the file's content, from the environment; wins over the file."},
+	{Name: "VIGIL_CONSOLE", Default: "true", Help: "true: serve the console (a page for clients and clinicians) at /console/ of VIGIL_ADDR."},
+	{Name: "VIGIL_DEMO_URL", Help: "Development only: where the demo's page is; the console then offers the invented people at sign-in."},
+	{Name: "VIGIL_MODEL_URL", Help: "An OpenAI-compatible API, such as https://api.openai.com/v1, for suggestions. It is asked only under a model route of the organisation and a consent that names external models."},
+	{Name: "VIGIL_MODEL_KEY", Secret: true, Help: "The key of VIGIL_MODEL_URL."},
+	{Name: "VIGIL_MODEL_TIMEOUT", Default: "20s", Help: "How long a model may take before the bundled bank answers in its place."},
+	{Name: "VIGIL_NOTIFY_SECRET", Secret: true, Help: "Signs what the sidecar tells the edge function notify, which pages clinicians; the function holds the same as NOTIFY_SECRET. Nobody is paged when unset."},
+	{Name: "VIGIL_NOTIFY_URL", Help: "Where notify is; SUPABASE_URL/functions/v1/notify when unset."},
 	{Name: "VIGIL_HEARTBEAT_INTERVAL", Default: "10s", Help: "How often a logical message keeps the slot moving on an idle project."},
 	{Name: "VIGIL_RECONCILE_INTERVAL", Default: "1m", Help: "How often the tables are asked for messages without an assessment."},
 	{Name: "VIGIL_GIVE_UP_AFTER", Default: "10m", Help: "How long a message that cannot be opened for a temporary cause is retried before a clinician is alerted."},
@@ -154,6 +171,13 @@ func Parse(getenv func(string) string) (Config, error) {
 		NATSURL:           p.secret("NATS_URL"),
 		AnalysisKeyFile:   p.text("VIGIL_ANALYSIS_KEY_FILE"),
 		AnalysisKey:       p.secret("VIGIL_ANALYSIS_KEY"),
+		Console:           p.boolean("VIGIL_CONSOLE"),
+		DemoURL:           p.http("VIGIL_DEMO_URL"),
+		ModelURL:          p.http("VIGIL_MODEL_URL"),
+		ModelKey:          p.secret("VIGIL_MODEL_KEY"),
+		ModelTimeout:      p.duration("VIGIL_MODEL_TIMEOUT"),
+		NotifyURL:         p.http("VIGIL_NOTIFY_URL"),
+		NotifySecret:      p.secret("VIGIL_NOTIFY_SECRET"),
 		HeartbeatInterval: p.duration("VIGIL_HEARTBEAT_INTERVAL"),
 		ReconcileInterval: p.duration("VIGIL_RECONCILE_INTERVAL"),
 		GiveUpAfter:       p.duration("VIGIL_GIVE_UP_AFTER"),
@@ -167,6 +191,12 @@ func Parse(getenv func(string) string) (Config, error) {
 		if c.Issuer == "" {
 			c.Issuer = c.SupabaseURL.JoinPath("auth/v1").String()
 		}
+		if c.NotifyURL == nil && !c.NotifySecret.IsZero() {
+			c.NotifyURL = c.SupabaseURL.JoinPath("functions/v1/notify")
+		}
+	}
+	if c.NotifyURL != nil && c.NotifySecret.IsZero() {
+		p.fault("VIGIL_NOTIFY_SECRET", "must be set with VIGIL_NOTIFY_URL; any long random text, the same as the function's NOTIFY_SECRET")
 	}
 	return c, errors.Join(p.faults...)
 }
