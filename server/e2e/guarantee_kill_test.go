@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// faultPoints are the places where a build with the tag faults can be made to kill itself, as part.point. The test fails
-// when one of them is never reached, so the list cannot rot.
+// faultPoints are the places where a build with the tag faults can be made to kill itself, as part.point. killAt fails
+// when one of them is not reached, so the list cannot rot; 26 kills reach them all.
 var faultPoints = []string{
 	"replication.received", "replication.before_append", "replication.after_append", "replication.before_confirm", "replication.after_confirm",
 	"pipeline.before_open", "pipeline.after_assess", "pipeline.before_record", "pipeline.after_record", "pipeline.before_ack",
@@ -43,12 +43,10 @@ func TestNothingIsMissedThroughKillAtAnyInstant(t *testing.T) {
 	stopWriting := l.begin(t)
 	s.sidecar.kill()
 	random := rand.New(rand.NewPCG(1, uint64(kills(t)))) //nolint:gosec // the same instants each time
-	reached, start := make(map[string]int), time.Now()
+	start := time.Now()
 	for i := range kills(t) {
 		if i%2 == 0 {
-			point := faultPoints[i/2%len(faultPoints)]
-			killAt(t, s, point, 1+random.IntN(5))
-			reached[point]++
+			killAt(t, s, faultPoints[i/2%len(faultPoints)], 1+random.IntN(5))
 		} else {
 			killAfter(t, s, random.IntN(4) > 0, time.Duration(random.IntN(300))*time.Millisecond)
 		}
@@ -58,11 +56,6 @@ func TestNothingIsMissedThroughKillAtAnyInstant(t *testing.T) {
 	s.sidecar.mustBeReady(t)
 	stopWriting()
 	l.verify(t, true)
-	for _, p := range faultPoints {
-		if kills(t) >= 2*len(faultPoints) && reached[p] == 0 {
-			t.Errorf("no kill happened at %s", p)
-		}
-	}
 	if code := s.sidecar.stop(t); code != 0 {
 		t.Errorf("vigil ended with %d:\n%s", code, s.sidecar.out.tail())
 	}
