@@ -69,8 +69,9 @@ select is_empty(
   'no policy calls a function once a row'
 );
 select is_empty(
-  $$select o.name from ours o where o.kind in ('r', 'p') and o.schema = 'public' and not exists (select from pg_policies p where p.tablename = o.name)$$,
-  'every table of public is opened to someone by a policy'
+  $$select o.name from ours o where o.kind in ('r', 'p') and o.schema = 'public' and o.name <> 'alert_page_deliveries'
+      and not exists (select from pg_policies p where p.tablename = o.name)$$,
+  'every table of public is opened to someone by a policy, but for what is the service role''s alone'
 );
 select is_empty($$select tablename, policyname from pg_policies where schemaname in ('public', 'relay') and (qual || coalesce(with_check, '')) ~* 'jwt'$$, 'no policy reads a claim itself');
 
@@ -93,7 +94,8 @@ select is_empty($$select name from our_functions where prosrc ~* 'execute\s+(for
 select set_eq(
   $$select f.name from our_functions f where has_function_privilege('vigil', f.oid, 'execute')$$,
   array[
-    'private.live_logins(uuid[])', 'private.login_is_live()', 'private.policy_fingerprint()', 'private.register_analysis_device(uuid,text,text)'
+    'private.live_logins(uuid[])', 'private.login_is_live()', 'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',
+    'private.register_analysis_device(uuid,text,text)'
   ],
   'the sidecar may call these, and no other'
 );
@@ -101,8 +103,9 @@ select set_eq(
   $$select f.name from our_functions f where f.schema = 'public' and has_function_privilege('authenticated', f.oid, 'execute')$$,
   array[
     'acknowledge_alert(uuid,integer)', 'change_session_mode(uuid,text)', 'create_epoch(uuid,integer,uuid,jsonb,text,text,text,uuid,jsonb)',
-    'create_session(uuid,uuid,text,timestamp with time zone)', 'end_session(uuid)', 'pause_session(uuid)', 'resolve_alert(uuid,integer)',
-    'resume_session(uuid)', 'start_session(uuid)', 'withdraw_consent(uuid,text)'
+    'create_session(uuid,uuid,text,timestamp with time zone)', 'decide_suggestion(uuid,text,integer,uuid)', 'end_session(uuid)',
+    'pause_session(uuid)', 'request_suggestion(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'start_session(uuid)',
+    'withdraw_consent(uuid,text)'
   ],
   'the API''s verbs'
 );
@@ -128,7 +131,8 @@ select set_eq(
   $$select o.name, a.attname from ours o join pg_attribute a on a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped
     where o.kind in ('r', 'p') and o.name <> 'sidecar_state' and has_column_privilege('vigil', o.oid, a.attnum, 'update')$$,
   $$values ('assessments'::name, 'superseded_at'::name), ('session_progress', 'assessed_position'), ('session_progress', 'state'),
-    ('session_progress', 'state_version'), ('session_progress', 'updated_at')$$,
+    ('session_progress', 'state_version'), ('session_progress', 'updated_at'), ('alert_pages', 'status'), ('alert_pages', 'attempts'),
+    ('alert_pages', 'next_attempt_at'), ('alert_pages', 'last_error'), ('alert_pages', 'sent_at')$$,
   'vigil updates these columns'
 );
 select is_empty(
@@ -144,7 +148,8 @@ select set_eq(
   $$select tablename from pg_publication_tables where pubname = 'vigil_rows'$$,
   array[
     'organizations', 'memberships', 'crisis_policies', 'sessions', 'session_participants', 'session_consents', 'devices', 'session_epochs',
-    'message_arrivals', 'assessments', 'alerts', 'alert_recipients', 'alert_events', 'oncall_shifts', 'ended_logins'
+    'message_arrivals', 'assessments', 'alerts', 'alert_recipients', 'alert_events', 'oncall_shifts', 'ended_logins',
+    'suggestions', 'suggestion_seals'
   ],
   'the rows on the stream'
 );
@@ -171,7 +176,8 @@ select is_empty(
       ('message_arrivals', '{session_id}'), ('sessions', '{id,organization_id}'), ('session_participants', '{session_id,user_id}'),
       ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('assessments', '{session_id,organization_id,id}'),
       ('alerts', '{session_id,organization_id,id}'), ('alert_events', '{session_id,organization_id,id}'),
-      ('alert_recipients', '{session_id,user_id,alert_id}'), ('memberships', '{organization_id,user_id}'), ('oncall_shifts', '{organization_id,user_id}')
+      ('alert_recipients', '{session_id,user_id,alert_id}'), ('memberships', '{organization_id,user_id}'), ('oncall_shifts', '{organization_id,user_id}'),
+      ('suggestions', '{session_id,organization_id,id}'), ('suggestion_seals', '{session_id,suggestion_id,device_id}')
     ) as w (name, columns), unnest(w.columns::name[]) c
     where not exists (
       select from pg_class t
