@@ -6,7 +6,7 @@ import (
 	"vigil/server/internal/replication"
 )
 
-// Publications is what enters the sidecar's stream, column by column: the same as sql/migrations/…_publications.sql, to
+// Publications is what enters the sidecar's stream, column by column: the same as the migrations of sql/ that publish, to
 // which a test holds it. The reader refuses to start on any other.
 func Publications() []replication.Publication {
 	return []replication.Publication{
@@ -39,6 +39,8 @@ func rowTables() []replication.Table {
 		{"alert_recipients", "alert_id user_id organization_id session_id reason created_at ended_at"},
 		{"alert_events", "id alert_id organization_id session_id kind actor_id version created_at"},
 		{"oncall_shifts", "organization_id user_id starts_at ends_at flagged_at"},
+		{"suggestions", "id organization_id session_id message_id requested_by status reason source move bank_version model sent_message_id decided_by decided_at version created_at updated_at"},
+		{"suggestion_seals", "suggestion_id device_id user_id organization_id session_id message_id sealed signature created_at"},
 		{"ended_logins", "login_id user_id ended_at"},
 	}
 	published := make([]replication.Table, 0, len(tables))

@@ -50,6 +50,8 @@ var tables = map[string]table{
 	"assessments":          {event: "assessment", routes: []route{byCare}},
 	"alerts":               {event: "alert", routes: []route{byCare, byOrganization}},
 	"alert_events":         {event: "alert_event", routes: []route{byCare, byOrganization}},
+	"suggestions":          {event: "suggestion", routes: []route{byCare}},
+	"suggestion_seals":     {event: "suggestion_seal", routes: []route{byCare}},
 	"alert_recipients": {event: "alert_recipient", routes: []route{{topicInbox, "user_id"}, byCare},
 		revokes: []revocation{{ScopeUser, "user_id"}}},
 	"memberships":   {event: "membership", routes: []route{byOrganization}, revokes: []revocation{{ScopeUser, "user_id"}}},
