@@ -15,6 +15,7 @@ type privilege struct{ table, verb, columns string }
 // privileges is all that vigil may do with tables, exactly. A test holds the list to sql/.
 var privileges = []privilege{
 	{"alert_events", "select", ""}, {"alert_events", "insert", ""},
+	{"alert_pages", "select", ""}, {"alert_pages", "update", "status, attempts, next_attempt_at, last_error, sent_at"},
 	{"alert_recipients", "select", ""}, {"alert_recipients", "insert", ""},
 	{"alerts", "select", ""}, {"alerts", "insert", ""},
 	{"assessments", "select", ""}, {"assessments", "insert", ""}, {"assessments", "update", "superseded_at"},
@@ -24,6 +25,7 @@ var privileges = []privilege{
 	{"epoch_wraps", "select", ""},
 	{"memberships", "select", ""},
 	{"messages", "select", ""},
+	{"model_routes", "select", ""},
 	{"oncall_shifts", "select", ""},
 	{"organizations", "select", "id, suggestions, require_aal2, created_at"},
 	{"session_consents", "select", ""},
@@ -33,10 +35,14 @@ var privileges = []privilege{
 	{"session_progress", "select", ""}, {"session_progress", "update", "assessed_position, state, state_version, updated_at"},
 	{"sessions", "select", ""},
 	{"sidecar_state", "select", ""}, {"sidecar_state", "insert", ""}, {"sidecar_state", "update", ""},
+	{"suggestions", "select", ""},
 }
 
 // functions is what vigil may call.
-var functions = []string{"private.live_logins(uuid[])", "private.login_is_live()", "private.policy_fingerprint()", "private.register_analysis_device(uuid,text,text)"}
+var functions = []string{
+	"private.live_logins(uuid[])", "private.login_is_live()", "private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
+	"private.register_analysis_device(uuid,text,text)",
+}
 
 func (g privilege) sql() string {
 	if g.columns == "" {

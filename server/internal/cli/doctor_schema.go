@@ -12,15 +12,17 @@ import (
 
 // tables must exist, each with RLS on. A test holds the list to sql/.
 var tables = []string{
-	"alert_events", "alert_recipients", "alerts", "assessments", "audit_log", "crisis_policies", "devices", "ended_logins", "epoch_wraps",
-	"memberships", "message_arrivals", "messages", "oncall_shifts", "organizations", "profiles", "session_consents", "session_counters",
-	"session_epochs", "session_participants", "session_progress", "sessions", "sidecar_state",
+	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "audit_log", "crisis_policies",
+	"devices", "ended_logins", "epoch_wraps", "memberships", "message_arrivals", "messages", "model_routes", "oncall_shifts", "organizations",
+	"profiles", "session_consents", "session_counters", "session_epochs", "session_participants", "session_progress", "sessions",
+	"sidecar_state", "suggestion_seals", "suggestions",
 }
 
 // triggers must be in force: table, and the names on it. A test holds the list to sql/.
 var triggers = map[string]string{
 	"alert_events":         "an_alert_event_changes_its_alert an_alert_event_must_follow an_alert_event_stands written_in_the_audit_log",
-	"alerts":               "an_alert_begins_open an_alert_changes_only_by_an_event",
+	"alert_pages":          "a_sent_page_stands written_in_the_audit_log",
+	"alerts":               "a_grave_alert_is_paged an_alert_begins_open an_alert_changes_only_by_an_event",
 	"assessments":          "an_assessment_stands",
 	"audit_log":            "the_audit_log_is_not_truncated the_audit_log_stands",
 	"crisis_policies":      "a_changed_crisis_policy_gets_a_new_version written_in_the_audit_log",
@@ -28,12 +30,15 @@ var triggers = map[string]string{
 	"epoch_wraps":          "written_in_the_audit_log",
 	"memberships":          "a_membership_keeps_its_person losing_a_membership_has_consequences written_in_the_audit_log",
 	"messages":             "a_message_is_checked_before_it_is_stored a_message_stands arrivals_are_recorded messages_are_not_truncated written_in_the_audit_log",
+	"model_routes":         "a_changed_model_route_says_when written_in_the_audit_log",
 	"oncall_shifts":        "written_in_the_audit_log",
-	"organizations":        "an_organization_gets_its_crisis_policy written_in_the_audit_log",
+	"organizations":        "an_organization_gets_its_crisis_policy turning_suggestions_off_withdraws_them written_in_the_audit_log",
 	"session_consents":     "a_consent_is_given_by_a_client a_consent_stands_as_it_was_signed withdrawing_consent_retires_epochs written_in_the_audit_log",
 	"session_epochs":       "an_epoch_is_checked_before_it_is_made an_epoch_stands",
 	"session_participants": "a_participant_needs_a_membership losing_a_participant_retires_epochs written_in_the_audit_log",
 	"sessions":             "a_session_gets_its_counters a_session_keeps_to_its_life_cycle written_in_the_audit_log",
+	"suggestion_seals":     "a_seal_stands",
+	"suggestions":          "a_suggestion_keeps_to_its_life_cycle written_in_the_audit_log written_in_the_audit_log_when_changed",
 }
 
 // examineTables says whether all tables are there: without them the rest cannot be asked.

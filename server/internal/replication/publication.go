@@ -100,7 +100,7 @@ func comparePublication(w, h Publication) []Problem {
 	for _, t := range w.Tables {
 		at := slices.IndexFunc(h.Tables, func(o Table) bool { return o.full() == t.full() })
 		if at < 0 {
-			add(t.full(), "is not in it", fmt.Sprintf("alter publication %s add table %s;", name, t.definition()))
+			add(t.full(), "is not in it (if there is no such table, run the migrations instead)", fmt.Sprintf("alter publication %s add table %s;", name, t.definition()))
 			continue
 		}
 		if what := compareTable(t, h.Tables[at]); what != "" {
