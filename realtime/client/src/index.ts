@@ -3,9 +3,9 @@
  * `open`, `on`, `consent`. Everything else (sign-in, tables, functions, channels) is plain supabase-js and realtime-js.
  */
 export { vigil, type Vigil, type VigilOptions } from './vigil.ts'
-export type { Badge, ChatMessage, Session, SessionEvents } from './session.ts'
+export type { Badge, ChatMessage, Reader, Session, SessionEvents } from './session.ts'
 export type { Undo } from './events.ts'
-export { TopicStatus } from './topic.ts'
+export { TopicStatus, type Recovery } from './topic.ts'
 export { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'
 export { ConsentScope, signConsent, signWithdrawal, verifyConsent, verifyWithdrawal } from './consent.ts'
 export { importDevice, makeDevice, type Device } from './device.ts'

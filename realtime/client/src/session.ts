@@ -6,13 +6,13 @@ import { EnvelopeError, RequestError, SessionError, toError, type Refusal } from
 import { openMessage, parseContent, sealMessage, textContent } from './message.ts'
 import { Outbox } from './outbox.ts'
 import { whole, type Fields } from './parse.ts'
-import { Role, findMember } from './roster.ts'
+import { Role, findMember, type Roster } from './roster.ts'
 import {
   ParticipantRole, SessionMode, SessionStatus, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type ParticipantRole as PersonRole, type SessionRow,
 } from './rows.ts'
 import { State } from './state.ts'
 import { Timeline } from './timeline.ts'
-import { Topic, TopicNouns, TopicStatus, type TopicNoun } from './topic.ts'
+import { Topic, TopicNouns, TopicStatus, type Recovery, type TopicNoun } from './topic.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import type { Pins } from './pins.ts'
@@ -21,6 +21,18 @@ import type { Pins } from './pins.ts'
 export type Badge =
   | { readonly kind: 'unreadable'; readonly refusal: Refusal }
   | { readonly kind: 'new_device'; readonly deviceId: string }
+
+/** A device that holds the key of a message's epoch. */
+export interface Reader {
+  readonly deviceId: string
+  readonly role: 'client' | 'therapist' | 'on_call' | 'analysis'
+  /** null for the sidecar's, and for a device that is not known any more. */
+  readonly userId: string | null
+}
+
+const ReaderRole = {
+  [Role.client]: 'client', [Role.therapist]: 'therapist', [Role.onCall]: 'on_call', [Role.analysis]: 'analysis',
+} as const
 
 /** A message, verified and opened; or its place, with a badge that says why not. */
 export interface ChatMessage {
@@ -32,6 +44,8 @@ export interface ChatMessage {
   readonly badge: Badge | null
   /** Whether the sidecar watches this message. */
   readonly watched: boolean
+  /** The roster it was sealed for: who can read it. Empty when the badge is 'unreadable'. */
+  readonly readers: readonly Reader[]
   /** How many messages of the same device and epoch are missing just before this one. */
   readonly missing: number
   /** By the database's clock. */
@@ -48,6 +62,10 @@ export interface SessionEvents {
   /** Devices to acknowledge before sending: new ones of people already known, or known ones with other keys. */
   devices: readonly string[]
   status: TopicStatus
+  /** What the channel made good, or could not, after it had been away. */
+  recovery: Recovery
+  /** The user ids of who is here now, by their clients' own word. */
+  presence: readonly string[]
   /** Clinicians: a row of assessments, alerts or alert_events, as it was committed (topic care:<session>). */
   assessment: Fields
   alert: Fields
@@ -82,6 +100,7 @@ export class Session {
   readonly #seqs = new Map<string, number>()
   #care: Topic<TopicNoun<'care'>> | undefined
   #unacknowledged: readonly string[] = []
+  #present: readonly string[] = []
   #status: TopicStatus = TopicStatus.waiting
 
   constructor(deps: SessionDeps) {
@@ -123,7 +142,14 @@ export class Session {
         this.#turn(status)
       },
       failed: this.#report,
-    })
+      recovery: (recovery) => {
+        this.#events.emit('recovery', recovery)
+      },
+      presence: (present) => {
+        this.#present = present
+        this.#events.emit('presence', present)
+      },
+    }, this.#deps.userId)
     this.#topics.push(topic)
     void this.#timeline.catchUp() // the history does not wait for the socket
     await topic.join()
@@ -169,6 +195,7 @@ export class Session {
     if (listener.message !== undefined) for (const message of this.#shown) call(listener.message, message)
     if (listener.session !== undefined) call(listener.session, this.#state.row)
     if (listener.status !== undefined) call(listener.status, this.#status)
+    if (listener.presence !== undefined) call(listener.presence, this.#present)
     if (listener.devices !== undefined && this.#unacknowledged.length > 0) call(listener.devices, this.#unacknowledged)
   }
 
@@ -264,6 +291,7 @@ export class Session {
       position: row.position,
       watched: row.assisted,
       missing: 0,
+      readers: [],
       at: new Date(row.created_at),
     }
     const userId = device?.user_id ?? row.sender_id
@@ -274,11 +302,19 @@ export class Session {
       const role = findMember(epoch.roster, row.sender_device_id)?.role === Role.client ? ParticipantRole.client : ParticipantRole.therapist
       const trusted = await this.#deps.pins.isTrusted(row.sender_device_id)
       const badge = trusted ? null : ({ kind: 'new_device', deviceId: row.sender_device_id } as const)
-      return { ...place, from: { ...from, role }, text: content.body, badge }
+      return { ...place, from: { ...from, role }, text: content.body, badge, readers: this.#readersOf(epoch.roster) }
     } catch (thrown) {
       if (!(thrown instanceof EnvelopeError)) throw thrown
       return { ...place, from, text: null, badge: { kind: 'unreadable', refusal: thrown.refusal } }
     }
+  }
+
+  #readersOf(roster: Roster): readonly Reader[] {
+    return roster.map(({ kid, role }) => ({
+      deviceId: kid,
+      role: ReaderRole[role],
+      userId: role === Role.analysis ? null : (this.#state.devices.find((one) => one.id === kid)?.user_id ?? null),
+    }))
   }
 
   /** How many seqs of the sender are missing before this row. */

@@ -1,6 +1,6 @@
 import { REALTIME_SUBSCRIBE_STATES, type RealtimeChannel, type RealtimeClient } from '@supabase/realtime-js'
 import { EnvelopeError, Refusal } from './failure.ts'
-import { fields, id, optionalText, text, whole, type Fields } from './parse.ts'
+import { fields, flag, id, optionalText, text, whole, type Fields } from './parse.ts'
 
 /** What each topic of a session tells of, by the noun of the row. */
 export const TopicNouns = {
@@ -21,11 +21,25 @@ export const TopicStatus = { joined: 'joined', waiting: 'waiting', ended: 'ended
 /** joined; waiting for a connection or a grant, and trying by itself; ended by the server, for good. */
 export type TopicStatus = (typeof TopicStatus)[keyof typeof TopicStatus]
 
+/** What a re-join says of the time the channel was away. */
+export interface Recovery {
+  /** Whether nothing can be missing. */
+  readonly recovered: boolean
+  /** How many entries were sent again. */
+  readonly replayed: number
+  /** How many are missing; null when nobody can know. */
+  readonly missed: number | null
+}
+
 export interface TopicListener<Noun extends string> {
   readonly event: (event: TopicEvent<Noun>) => void
   readonly status: (status: TopicStatus) => void
   /** A message could not be read, or `event` threw. Nothing thrown reaches the socket, which it would end. */
   readonly failed: (thrown: unknown) => void
+  /** Called after each join but the first. */
+  readonly recovery?: (recovery: Recovery) => void
+  /** Who is on the topic, by presence key: each client's own word. None while the channel is away. */
+  readonly presence?: (keys: readonly string[]) => void
 }
 
 interface JoinConfig {
@@ -35,11 +49,11 @@ interface JoinConfig {
   readonly postgres_changes: readonly never[]
 }
 
-function joinConfig(cursor: string | undefined): JoinConfig {
+function joinConfig(cursor: string, presenceKey: string): JoinConfig {
   return {
     private: true,
-    broadcast: { ack: false, self: false, ...(cursor === undefined ? {} : { replay: { after: cursor } }) },
-    presence: { key: '', enabled: false },
+    broadcast: { ack: false, self: false, replay: { after: cursor } },
+    presence: { key: presenceKey, enabled: presenceKey !== '' },
     postgres_changes: [],
   }
 }
@@ -68,14 +82,20 @@ export class Topic<Noun extends string> {
   readonly #sessionId: string
   readonly #nouns: readonly Noun[]
   readonly #listener: TopicListener<Noun>
+  readonly #presenceKey: string
+  #replayed = 0
   #left = false
 
-  private constructor(client: RealtimeClient, kind: TopicKind, sessionId: string, nouns: readonly Noun[], listener: TopicListener<Noun>) {
+  private constructor(
+    client: RealtimeClient, kind: TopicKind, sessionId: string, nouns: readonly Noun[], listener: TopicListener<Noun>, presenceKey = '',
+  ) {
     this.#client = client
     this.#sessionId = sessionId
     this.#nouns = nouns
     this.#listener = listener
-    this.#channel = client.channel(`${kind}:${sessionId}`, { config: { private: true } })
+    this.#presenceKey = presenceKey
+    const presence = { key: presenceKey, enabled: presenceKey !== '' }
+    this.#channel = client.channel(`${kind}:${sessionId}`, { config: { private: true, presence } })
     this.#channel.on('broadcast', { event: '*' }, (message: unknown) => {
       this.#guard(() => {
         this.#hear(message)
@@ -84,13 +104,21 @@ export class Topic<Noun extends string> {
     this.#channel.on('system', {}, (message: unknown) => {
       this.#guard(() => {
         this.#advance(message)
+        this.#tell(message)
       })
     })
+    if (presence.enabled) {
+      this.#channel.on('presence', { event: 'sync' }, () => {
+        this.#guard(() => this.#listener.presence?.(Object.keys(this.#channel.presenceState())))
+      })
+    }
   }
 
-  /** The topic session:<id>: what everyone in the session may know. */
-  static session(client: RealtimeClient, sessionId: string, listener: TopicListener<TopicNoun<'session'>>): Topic<TopicNoun<'session'>> {
-    return new Topic(client, 'session', sessionId, TopicNouns.session, listener)
+  /** The topic session:<id>: what everyone in the session may know. Under a presence key others see that its person is there. */
+  static session(
+    client: RealtimeClient, sessionId: string, listener: TopicListener<TopicNoun<'session'>>, presenceKey = '',
+  ): Topic<TopicNoun<'session'>> {
+    return new Topic(client, 'session', sessionId, TopicNouns.session, listener, presenceKey)
   }
 
   /** The topic care:<id>: what its clinicians may know. */
@@ -107,14 +135,21 @@ export class Topic<Noun extends string> {
       switch (status) {
         case REALTIME_SUBSCRIBE_STATES.SUBSCRIBED:
           this.#listener.status(TopicStatus.joined)
+          if (this.#presenceKey !== '') void this.#channel.track({})
           break
         case REALTIME_SUBSCRIBE_STATES.CLOSED:
-          this.#listener.status(TopicStatus.ended)
+          this.#away(TopicStatus.ended)
           break
         default:
-          this.#listener.status(TopicStatus.waiting)
+          this.#away(TopicStatus.waiting)
       }
     })
+  }
+
+  #away(status: TopicStatus): void {
+    this.#replayed = 0
+    this.#listener.presence?.([])
+    this.#listener.status(status)
   }
 
   async leave(): Promise<void> {
@@ -134,6 +169,7 @@ export class Topic<Noun extends string> {
     const message = fields(value, 'broadcast')
     const meta = durableMeta(message)
     if (meta === undefined) return
+    if (meta['replayed'] === true) this.#replayed++
     const name = text(message, 'event')
     const event = this.#nouns.find((noun) => noun === name)
     if (event !== undefined) this.#listener.event({ event, row: this.#own(event, message['payload']) })
@@ -151,6 +187,15 @@ export class Topic<Noun extends string> {
   /** Takes the cursor of a broadcast's meta, or of the message that says what a join recovered. */
   #advance(value: unknown): void {
     const cursor = optionalText(fields(value, 'meta'), 'cursor')
-    if (cursor !== null) this.#channel.updateJoinPayload({ config: joinConfig(cursor) })
+    if (cursor !== null) this.#channel.updateJoinPayload({ config: joinConfig(cursor, this.#presenceKey) })
+  }
+
+  /** Passes on what the message after a re-join claims; after the first join it claims nothing. */
+  #tell(value: unknown): void {
+    const message = fields(value, 'system')
+    if (message['extension'] !== 'recovery' || message['code'] === 'CursorMissing') return
+    const missed = message['missed'] === null || message['missed'] === undefined ? null : whole(message, 'missed')
+    this.#listener.recovery?.({ recovered: flag(message, 'recovered'), replayed: this.#replayed, missed })
+    this.#replayed = 0
   }
 }
