@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"vigil/server/internal/config"
@@ -32,6 +33,9 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	f := &flow{resources: r, front: front, verifier: verifier, keys: keys}
+	if f.escalation, err = newEscalation(ctx, r); err != nil {
+		return err
+	}
 	f.observe()
 	public := gateway.New(gateway.Config{
 		Verifier: verifier, Socket: front, Health: r.health, Metrics: r.metrics, Log: log,
@@ -48,13 +52,17 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	log.InfoContext(ctx, "listening", logkey.Address, api.listener.Addr().String())
 	// Twice: the flow's own parts have the deadline each, one after the other.
 	const flowParts = 6
-	return runParts(ctx, log, flowParts*c.DrainTimeout, []part{
+	parts := []part{
 		{"flow", f.run},
 		{"verifier", verifier.Run},
 		{"bus", r.bus.Run},
 		{"http", api.run},
 		{"operator", operator.run},
-	}, r.health.Stop)
+	}
+	if f.escalation != nil {
+		parts = slices.Insert(parts, 1, part{"escalation", f.escalation.Run}) // after the flow: what it drained is paged, too
+	}
+	return runParts(ctx, log, flowParts*c.DrainTimeout, parts, r.health.Stop)
 }
 
 // server is one HTTP server on a listener that is open already, so that a taken port is found at once.

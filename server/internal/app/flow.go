@@ -13,6 +13,7 @@ import (
 	"vigil/realtime"
 	"vigil/server/internal/assess"
 	"vigil/server/internal/bus"
+	"vigil/server/internal/escalation"
 	"vigil/server/internal/grant"
 	"vigil/server/internal/identity"
 	"vigil/server/internal/logkey"
@@ -30,7 +31,9 @@ type flow struct {
 	front    *front
 	verifier *identity.Verifier
 	keys     *identity.APIKeys
-	now      atomic.Pointer[generation]
+	// escalation pages people; nil where VIGIL_NOTIFY_SECRET is not set.
+	escalation *escalation.Escalation
+	now        atomic.Pointer[generation]
 }
 
 // generation is one run of the flow's parts.
@@ -260,6 +263,7 @@ func (f *flow) recorded(o triage.Outcome) {
 	f.metrics.Assessments.WithLabelValues(status, string(o.Reason)).Inc()
 	if a, ok := o.Alert(); ok {
 		f.metrics.Alerts.WithLabelValues(fmt.Sprint(int(a.Level))).Inc()
+		f.escalation.Wake()
 	}
 }
 

@@ -88,6 +88,7 @@ func (f *flow) observeRelay() {
 	m := f.metrics
 	m.Gauge("vigil_sockets", "Open sockets.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Sockets) }))
 	m.Gauge("vigil_channels", "Joined channels.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Channels) }))
+	m.Counter("vigil_channel_skipped_total", "Clients' broadcasts and presence frames for which a socket had no room, since the flow began.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Skipped) }))
 	m.Counter("vigil_relay_published_total", "Entries given to the sockets since the flow began.", f.of(func(g *generation) float64 { return float64(g.dispatcher.Stats().Published) }))
 	m.Counter("vigil_relay_revocations_total", "Revocations handled since the flow began.", f.of(func(g *generation) float64 { return float64(g.dispatcher.Stats().Revoked) }))
 	m.Gauge("vigil_grants_kept", "Grants remembered.", f.of(func(g *generation) float64 { return float64(g.grants.Stats().Kept) }))

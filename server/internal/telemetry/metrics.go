@@ -22,6 +22,8 @@ type Metrics struct {
 	Assessments    *prometheus.CounterVec   // by status and reason code
 	Alerts         *prometheus.CounterVec   // by level
 	Continuity     *prometheus.CounterVec   // continuity not proven, by cause
+	Pages          *prometheus.CounterVec   // attempts to page somebody, by outcome
+	PageSeconds    prometheus.Histogram     // commit of a page to its first attempt
 }
 
 // NewMetrics returns a registry with the process, Go and Vigil's own collectors.
@@ -34,9 +36,11 @@ func NewMetrics() *Metrics {
 		Assessments:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_assessments_total", Help: "Assessments recorded, by status and reason code."}, []string{"status", "reason"}),
 		Alerts:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_alerts_total", Help: "Alerts recorded, by level."}, []string{"level"}),
 		Continuity:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_continuity_not_proven_total", Help: "Times the log could not be proven unbroken, by cause."}, []string{"cause"}),
+		Pages:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_pages_total", Help: "Attempts to page somebody, by outcome: sent, retried, refused (mend the set-up), failed (nobody was paged), answered (before it was sent)."}, []string{"outcome"}),
+		PageSeconds:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vigil_page_seconds", Help: "Time from the commit of an alert's page to its first attempt.", Buckets: LatencyBuckets}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity)
+		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity, m.Pages, m.PageSeconds)
 	return m
 }
 
