@@ -4,8 +4,9 @@ import type { NewEpoch } from './epoch.ts'
 import { RequestError } from './failure.ts'
 import { fields, list, text, whole } from './parse.ts'
 import {
-  parseConsent, parseDevice, parseEpoch, parseMessage, parseParticipant, parseSealed, parseSession,
+  parseConsent, parseDevice, parseEpoch, parseMessage, parseParticipant, parseSealed, parseSession, parseSuggestion, parseSuggestionSeal,
   type ConsentRow, type DeviceRow, type EpochRow, type MessageRow, type ParticipantRow, type SealedMessage, type SessionRow,
+  type SuggestionDecision, type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'
 
 /** What the session needs of supabase-js. */
@@ -146,5 +147,35 @@ export class Database {
 
   async insertMessage(m: SealedMessage): Promise<void> {
     await answer('send message', this.#supabase.from('messages').insert({ ...m }))
+  }
+
+  /** All suggestions of a session, as they came; none for a client. */
+  suggestions(sessionId: string): Promise<readonly SuggestionRow[]> {
+    const columns =
+      'id,session_id,message_id,requested_by,status,reason,source,move,bank_version,model,sent_message_id,decided_by,decided_at,version,created_at'
+    const request = this.#supabase
+      .from('suggestions').select(columns).eq('session_id', sessionId).order('created_at', { ascending: true })
+    return rows('read suggestions', request, parseSuggestion)
+  }
+
+  /** The texts of a session's suggestions that are sealed to this device. */
+  suggestionSeals(sessionId: string, deviceId: string): Promise<readonly SuggestionSealRow[]> {
+    const columns = 'suggestion_id,device_id,user_id,session_id,message_id,sealed,signature'
+    const request = this.#supabase
+      .from('suggestion_seals').select(columns).eq('session_id', sessionId).eq('device_id', deviceId)
+    return rows('read suggestion seals', request, parseSuggestionSeal)
+  }
+
+  /** Asks for a suggestion on the client's last message: the one that is open already, or a new one, requested. */
+  async requestSuggestion(sessionId: string): Promise<SuggestionRow> {
+    return parseSuggestion(await answer('request suggestion', this.#supabase.rpc('request_suggestion', { session_id: sessionId })))
+  }
+
+  /** Says what became of an offered suggestion, at the version that was seen; accepted and edited name the message that was sent. */
+  async decideSuggestion(
+    suggestionId: string, decision: SuggestionDecision, version: number, sentMessageId: string | null = null,
+  ): Promise<SuggestionRow> {
+    const terms = { suggestion_id: suggestionId, decision, version, sent_message_id: sentMessageId }
+    return parseSuggestion(await answer('decide suggestion', this.#supabase.rpc('decide_suggestion', terms)))
   }
 }

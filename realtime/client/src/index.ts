@@ -16,6 +16,8 @@ export { IndexedDbStore } from './indexeddb.ts'
 export { MemoryStore, type Pin, type Store } from './store.ts'
 export {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
-  parseConsent, parseDevice, parseEpoch, parseMessage, parseParticipant, parseSession,
+  SuggestionDecision, SuggestionSource, SuggestionStatus,
+  parseConsent, parseDevice, parseEpoch, parseMessage, parseParticipant, parseSession, parseSuggestion, parseSuggestionSeal,
   type ConsentRow, type DeviceRow, type EpochRow, type MessageRow, type ParticipantRow, type SealedMessage, type SessionRow,
+  type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'

@@ -13,6 +13,19 @@ export type ParticipantRole = (typeof ParticipantRole)[keyof typeof ParticipantR
 export const DeviceKind = { participant: 'participant', analysis: 'analysis' } as const
 export type DeviceKind = (typeof DeviceKind)[keyof typeof DeviceKind]
 
+/** requested → offered | not_made; offered → accepted, edited or rejected; both → withdrawn when suggestions are turned off. */
+export const SuggestionStatus = {
+  requested: 'requested', offered: 'offered', accepted: 'accepted', edited: 'edited', rejected: 'rejected', withdrawn: 'withdrawn',
+  not_made: 'not_made',
+} as const
+export type SuggestionStatus = (typeof SuggestionStatus)[keyof typeof SuggestionStatus]
+
+export const SuggestionDecision = { accepted: 'accepted', edited: 'edited', rejected: 'rejected' } as const
+export type SuggestionDecision = (typeof SuggestionDecision)[keyof typeof SuggestionDecision]
+
+export const SuggestionSource = { bank: 'bank', model: 'model' } as const
+export type SuggestionSource = (typeof SuggestionSource)[keyof typeof SuggestionSource]
+
 export interface SessionRow {
   readonly id: string
   readonly organization_id: string
@@ -78,6 +91,39 @@ export interface MessageRow extends SealedMessage {
   readonly position: number
   readonly assisted: boolean
   readonly created_at: string
+}
+
+/** A drafted reply, for clinicians only; its text is in suggestion_seals, sealed to each device. */
+export interface SuggestionRow {
+  readonly id: string
+  readonly session_id: string
+  /** The client's message that it answers. */
+  readonly message_id: string
+  /** null: unasked. */
+  readonly requested_by: string | null
+  readonly status: SuggestionStatus
+  /** Why there is none, if it is not_made. */
+  readonly reason: string | null
+  readonly source: SuggestionSource | null
+  /** The id of the bank's move. */
+  readonly move: string | null
+  readonly bank_version: string | null
+  readonly model: string | null
+  readonly sent_message_id: string | null
+  readonly decided_by: string | null
+  readonly decided_at: string | null
+  readonly version: number
+  readonly created_at: string
+}
+
+export interface SuggestionSealRow {
+  readonly suggestion_id: string
+  readonly device_id: string
+  readonly user_id: string
+  readonly session_id: string
+  readonly message_id: string
+  readonly sealed: string
+  readonly signature: string
 }
 
 export function parseSession(value: unknown): SessionRow {
@@ -164,5 +210,39 @@ export function parseMessage(value: unknown): MessageRow {
     position: whole(row, 'position'),
     assisted: flag(row, 'assisted'),
     created_at: text(row, 'created_at'),
+  }
+}
+
+export function parseSuggestion(value: unknown): SuggestionRow {
+  const row = fields(value, 'suggestion')
+  return {
+    id: id(row, 'id'),
+    session_id: id(row, 'session_id'),
+    message_id: id(row, 'message_id'),
+    requested_by: optionalId(row, 'requested_by'),
+    status: oneOf(row, 'status', SuggestionStatus),
+    reason: optionalText(row, 'reason'),
+    source: optionalText(row, 'source') === null ? null : oneOf(row, 'source', SuggestionSource),
+    move: optionalText(row, 'move'),
+    bank_version: optionalText(row, 'bank_version'),
+    model: optionalText(row, 'model'),
+    sent_message_id: optionalId(row, 'sent_message_id'),
+    decided_by: optionalId(row, 'decided_by'),
+    decided_at: optionalText(row, 'decided_at'),
+    version: whole(row, 'version'),
+    created_at: text(row, 'created_at'),
+  }
+}
+
+export function parseSuggestionSeal(value: unknown): SuggestionSealRow {
+  const row = fields(value, 'suggestion seal')
+  return {
+    suggestion_id: id(row, 'suggestion_id'),
+    device_id: id(row, 'device_id'),
+    user_id: id(row, 'user_id'),
+    session_id: id(row, 'session_id'),
+    message_id: id(row, 'message_id'),
+    sealed: text(row, 'sealed'),
+    signature: text(row, 'signature'),
   }
 }

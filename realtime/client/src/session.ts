@@ -70,6 +70,9 @@ export interface SessionEvents {
   assessment: Fields
   alert: Fields
   alert_event: Fields
+  /** Clinicians: a row of suggestions, or of suggestion_seals (of every device), for rows.ts' parsers. */
+  suggestion: Fields
+  suggestion_seal: Fields
   /** What went wrong in the background. Never holds text. */
   error: Error
   /** The session was closed here; its row as last read. */

@@ -7,7 +7,7 @@ import { PhoenixServer } from './phoenix-server.ts'
 const sessionId = crypto.randomUUID()
 const nouns = {
   session: ['message', 'arrival', 'session', 'participant', 'consent', 'epoch'],
-  care: ['assessment', 'alert', 'alert_event'],
+  care: ['assessment', 'alert', 'alert_event', 'suggestion', 'suggestion_seal'],
 } as const
 
 interface Joined {

@@ -8,7 +8,10 @@ import { encodeText } from '../src/bytes.ts'
 import type { SessionDatabase } from '../src/database.ts'
 import type { Device } from '../src/device.ts'
 import type { NewEpoch } from '../src/epoch.ts'
-import type { ConsentRow, DeviceRow, EpochRow, MessageRow, ParticipantRow, ParticipantRole, SealedMessage, SessionRow } from '../src/rows.ts'
+import type {
+  ConsentRow, DeviceRow, EpochRow, MessageRow, ParticipantRow, ParticipantRole, SealedMessage, SessionRow, SuggestionDecision, SuggestionRow,
+  SuggestionSealRow,
+} from '../src/rows.ts'
 
 type Method = keyof SessionDatabase
 
@@ -20,13 +23,15 @@ export interface Tables {
   epochs: EpochRow[]
   wraps: { epoch: number; device: string; wrap: string }[]
   messages: MessageRow[]
+  suggestions: SuggestionRow[]
+  seals: SuggestionSealRow[]
 }
 
 export function newTables(mode: SessionRow['mode']): Tables {
   const session = {
     id: crypto.randomUUID(), organization_id: crypto.randomUUID(), mode, status: 'active', min_epoch: 1,
   } as const
-  return { session, participants: [], devices: [], consents: [], epochs: [], wraps: [], messages: [] }
+  return { session, participants: [], devices: [], consents: [], epochs: [], wraps: [], messages: [], suggestions: [], seals: [] }
 }
 
 export function join(tables: Tables, role: ParticipantRole): string {
@@ -165,6 +170,51 @@ export class MemoryDatabase implements SessionDatabase {
       const created_at = new Date().toISOString()
       const assisted = session.mode === 'assisted'
       messages.push({ ...m, sender_id: this.#userId, position: messages.length + 1, assisted, created_at })
+    })
+  }
+
+  suggestions(): Promise<readonly SuggestionRow[]> {
+    return this.#call('suggestions', () => [...this.#tables.suggestions])
+  }
+
+  suggestionSeals(_: string, device: string): Promise<readonly SuggestionSealRow[]> {
+    return this.#call('suggestionSeals', () => this.#tables.seals.filter((row) => row.device_id === device))
+  }
+
+  requestSuggestion(): Promise<SuggestionRow> {
+    return this.#call('requestSuggestion', () => {
+      const { session, participants, messages, suggestions } = this.#tables
+      if (session.mode === 'strict') throw new RequestError('request suggestion', 'VG020', 400, 'strict')
+      const clients = participants.filter((row) => row.role === 'client').map((row) => row.user_id)
+      const answered = messages.filter((row) => clients.includes(row.sender_id)).at(-1)
+      if (answered === undefined) throw new RequestError('request suggestion', 'VG021', 400, 'no message')
+      const open = suggestions.find((row) => row.message_id === answered.id && (row.status === 'requested' || row.status === 'offered'))
+      if (open !== undefined) return open
+      const made: SuggestionRow = {
+        id: crypto.randomUUID(), session_id: session.id, message_id: answered.id, requested_by: this.#userId, status: 'requested', reason: null,
+        source: null, move: null, bank_version: null, model: null, sent_message_id: null, decided_by: null, decided_at: null, version: 1,
+        created_at: new Date().toISOString(),
+      }
+      suggestions.push(made)
+      return made
+    })
+  }
+
+  decideSuggestion(id: string, decision: SuggestionDecision, version: number, sent: string | null = null): Promise<SuggestionRow> {
+    return this.#call('decideSuggestion', () => {
+      const { messages, suggestions } = this.#tables
+      const at = suggestions.findIndex((row) => row.id === id)
+      const row = suggestions[at]
+      if (row === undefined) throw new RequestError('decide suggestion', 'PT404', 404, 'no such suggestion')
+      if (row.status !== 'offered' || row.version !== version) throw new RequestError('decide suggestion', 'PT409', 409, 'somebody was first')
+      const known = messages.some((m) => m.id === sent && m.sender_id === this.#userId)
+      if (decision !== 'rejected' && !known) throw new RequestError('decide suggestion', 'VG022', 400, 'no message')
+      const decided = {
+        ...row, status: decision, sent_message_id: decision === 'rejected' ? null : sent, decided_by: this.#userId,
+        decided_at: new Date().toISOString(), version: version + 1,
+      }
+      suggestions[at] = decided
+      return decided
     })
   }
 }
