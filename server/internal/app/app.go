@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"vigil/server/console"
 	"vigil/server/internal/config"
 	"vigil/server/internal/gateway"
 	"vigil/server/internal/logkey"
@@ -37,9 +38,14 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	f.observe()
+	page, err := newConsole(c)
+	if err != nil {
+		return err
+	}
 	public := gateway.New(gateway.Config{
 		Verifier: verifier, Socket: front, Health: r.health, Metrics: r.metrics, Log: log,
 		AllowedOrigins: c.AllowedOrigins, MaxBodyBytes: c.MaxBodyBytes, RequestTimeout: c.RequestTimeout, RatePerSecond: int(c.RatePerSecond), ProxyTo: c.ProxyTarget(),
+		Console: page,
 	})
 	api, err := listen(ctx, c.Addr, "VIGIL_ADDR", public, c.DrainTimeout)
 	if err != nil {
@@ -63,6 +69,14 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		parts = slices.Insert(parts, 1, part{"escalation", f.escalation.Run}) // after the flow: what it drained is paged, too
 	}
 	return runParts(ctx, log, flowParts*c.DrainTimeout, parts, r.health.Stop)
+}
+
+// newConsole returns the page for clients and clinicians; nil where it is switched off.
+func newConsole(c config.Config) (http.Handler, error) {
+	if !c.Console {
+		return nil, nil
+	}
+	return console.New(console.Config{SupabaseURL: c.SupabaseURL, PublishableKey: c.PublishableKey, DemoURL: c.DemoURL})
 }
 
 // server is one HTTP server on a listener that is open already, so that a taken port is found at once.

@@ -44,7 +44,11 @@ type Config struct {
 	RequestTimeout time.Duration // zero means 30 s; sockets have none
 	RatePerSecond  int           // requests a second from one address; zero means 50
 	ProxyTo        *url.URL      // nil: Supabase is not proxied
+	Console        http.Handler  // serves ConsolePath, where / leads to; nil: there is none
 }
+
+// ConsolePath is where Console is mounted.
+const ConsolePath = "/console/"
 
 // ProxiedPrefixes are the paths passed on to Supabase when ProxyTo is set.
 var ProxiedPrefixes = []string{"/auth/v1/", "/rest/v1/", "/storage/v1/", "/functions/v1/"}
@@ -67,6 +71,12 @@ func New(c Config) http.Handler {
 	mux.Handle("GET /v1/me", g.bounded(g.subject(http.HandlerFunc(g.me))))
 	for _, prefix := range []string{"/realtime/v1/", "/socket/"} {
 		mux.Handle(prefix, c.Socket)
+	}
+	if c.Console != nil {
+		mux.Handle("GET "+ConsolePath, c.Console)
+		for _, from := range []string{"GET /{$}", "GET " + strings.TrimSuffix(ConsolePath, "/")} {
+			mux.Handle(from, http.RedirectHandler(ConsolePath, http.StatusFound))
+		}
 	}
 	if c.ProxyTo != nil {
 		proxy := g.proxy()

@@ -129,6 +129,29 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+func TestTheConsoleIsWhereTheTopLeads(t *testing.T) {
+	t.Parallel()
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "console "+r.URL.Path) })
+	f := setup(t, func(c *gateway.Config) { c.Console = page })
+	for path, want := range map[string]string{
+		"/": "console /console/", "/console": "console /console/", "/console/": "console /console/", "/console/assets/a.js": "console /console/assets/a.js",
+	} {
+		if res, _, body := f.do(t, http.MethodGet, path, nil, ""); res.StatusCode != http.StatusOK || body != want {
+			t.Errorf("GET %s: %d %q, want %q", path, res.StatusCode, body, want)
+		}
+	}
+	if _, problem, _ := f.do(t, http.MethodGet, "/elsewhere", nil, ""); problem.Code != gateway.CodeNotFound {
+		t.Errorf("GET /elsewhere: %+v", problem)
+	}
+	if _, problem, _ := f.do(t, http.MethodPost, "/console/", nil, ""); problem.Code != gateway.CodeNotFound {
+		t.Errorf("POST /console/: %+v", problem)
+	}
+	without := setup(t, nil)
+	if _, problem, _ := without.do(t, http.MethodGet, "/console/", nil, ""); problem.Code != gateway.CodeNotFound {
+		t.Errorf("without a console: %+v", problem)
+	}
+}
+
 func TestNoQueryHeaderOrPanicReachesLogsOrMetrics(t *testing.T) {
 	t.Parallel()
 	f := setup(t, nil)

@@ -1,0 +1,213 @@
+import { SessionError, TopicStatus, type ChatMessage, type ConsentRow, type DeviceRow, type Recovery, type Session, type SessionRow, type Vigil } from 'vigil-client'
+import { readNames } from '../api/people.ts'
+import { problemOf, type Problem } from '../api/problem.ts'
+import { changeMode, readParticipants, stepSession, type Participant, type SessionStep } from '../api/sessions.ts'
+import type { Supabase } from '../api/rest.ts'
+import { Store, type Undo } from '../lib/store.ts'
+import { Outgoing } from './outgoing.ts'
+
+export interface Person {
+  readonly userId: string
+  readonly name: string
+  readonly role: Participant['role']
+}
+
+/** connecting (never joined yet), connected, recovering (was joined), ended (by the server, for good). */
+export type ChannelState = 'connecting' | 'connected' | 'recovering' | 'ended'
+
+/** A session as its screen shows it. */
+export interface SessionView {
+  readonly row: SessionRow
+  /** null: the person sees the session as clinician, and does not take part. */
+  readonly myRole: Participant['role'] | null
+  readonly people: readonly Person[]
+  readonly messages: readonly ChatMessage[]
+  /** From which message on they came while one looked: those are announced. -1 while the history is read. */
+  readonly liveFrom: number
+  readonly channel: ChannelState
+  /** What the last re-join made good, or could not. */
+  readonly recovery: Recovery | null
+  readonly present: readonly string[]
+  readonly consents: readonly ConsentRow[]
+  /** Who can read what is sent now. */
+  readonly readers: readonly DeviceRow[]
+  /** Devices to check before anything is sent. */
+  readonly strangers: readonly string[]
+  /** What went wrong in the background. */
+  readonly trouble: Problem | null
+}
+
+export type SessionLoad =
+  | { readonly phase: 'loading' }
+  | { readonly phase: 'failed'; readonly problem: Problem }
+  | { readonly phase: 'ready'; readonly session: Session; readonly view: Store<SessionView> }
+
+/** How long after the join what arrives still counts as history. */
+const SettleMs = 1500
+/** How often what the session knows without saying (devices that appeared) is looked at. */
+const LookMs = 3000
+
+/**
+ * One session in one place: its history and its live channel (both vigil-client's, verified and in order), the names of its
+ * people, and what is being sent from here. Everything it begins ends with close().
+ */
+export class SessionStore {
+  readonly load = new Store<SessionLoad>({ phase: 'loading' })
+  readonly outgoing: Outgoing
+  readonly #supabase: Supabase
+  readonly #vigil: () => Promise<Vigil>
+  readonly #id: string
+  readonly #userId: string
+  readonly #undo: Undo[] = []
+  #closed = false
+  #incoming: ChatMessage[] = []
+
+  constructor(deps: { readonly supabase: Supabase; readonly vigil: () => Promise<Vigil>; readonly id: string; readonly userId: string }) {
+    this.#supabase = deps.supabase
+    this.#vigil = deps.vigil
+    this.#id = deps.id
+    this.#userId = deps.userId
+    this.outgoing = new Outgoing((text) => this.#session().send(text))
+  }
+
+  /** Reads and joins; the store says how it went. Can be called again after it failed. */
+  async open(): Promise<void> {
+    this.load.set({ phase: 'loading' })
+    try {
+      const session = await (await this.#vigil()).session(this.#id)
+      if (this.#closed) {
+        await session.close()
+        return
+      }
+      this.#undo.push(() => void session.close())
+      const participants = await readParticipants(this.#supabase, [this.#id])
+      const people = await this.#named(participants)
+      if (this.#isClosed()) return
+      const view = new Store(firstView(session, people, this.#roleIn(participants)))
+      this.#follow(session, view)
+      this.load.set({ phase: 'ready', session, view })
+    } catch (thrown) {
+      this.#end()
+      if (!this.#isClosed()) this.load.set({ phase: 'failed', problem: problemOf(thrown, 'open the session') })
+    }
+  }
+
+  /** Leaves the session; what was not stored yet is lost, as the screen has said. */
+  close(): void {
+    this.#closed = true
+    this.#end()
+  }
+
+  /** As a method, for it may change between two awaits. */
+  #isClosed(): boolean {
+    return this.#closed
+  }
+
+  #end(): void {
+    for (const undo of this.#undo.splice(0).reverse()) undo()
+    this.outgoing.close()
+  }
+
+  async step(step: SessionStep): Promise<void> {
+    await stepSession(this.#supabase, step, this.#id)
+  }
+
+  async setMode(mode: SessionRow['mode']): Promise<void> {
+    await changeMode(this.#supabase, this.#id, mode)
+  }
+
+  #session(): Session {
+    const load = this.load.get()
+    if (load.phase !== 'ready') throw new SessionError('closed', 'the session is not open')
+    return load.session
+  }
+
+  async #named(participants: readonly Participant[]): Promise<readonly Person[]> {
+    const live = participants.filter((one) => one.endedAt === null)
+    const names = await readNames(this.#supabase, live.map((one) => one.userId))
+    return live.map((one) => ({ userId: one.userId, role: one.role, name: names.get(one.userId) ?? `A ${one.role}` }))
+  }
+
+  #roleIn(participants: readonly Participant[]): Participant['role'] | null {
+    return participants.find((one) => one.userId === this.#userId && one.endedAt === null)?.role ?? null
+  }
+
+  #follow(session: Session, view: Store<SessionView>): void {
+    const look = (): void => {
+      view.update((old) => sameLook(old, session) ?? { ...old, row: session.row, readers: session.readers, consents: session.consent.list() })
+    }
+    const timer = setInterval(look, LookMs)
+    this.#undo.push(
+      () => { clearInterval(timer) },
+      session.on('session', look),
+      session.on('consent', look),
+      session.on('message', (message) => { this.#hear(view, message) }),
+      session.on('status', (status) => {
+        look()
+        this.#turn(view, status)
+      }),
+      session.on('recovery', (recovery) => { view.update((old) => ({ ...old, recovery })) }),
+      session.on('presence', (present) => { view.update((old) => ({ ...old, present })) }),
+      session.on('devices', (strangers) => { view.update((old) => ({ ...old, strangers })) }),
+      session.on('error', (error) => { view.update((old) => ({ ...old, trouble: problemOf(error, 'follow the session') })) }),
+    )
+  }
+
+  #turn(view: Store<SessionView>, status: TopicStatus): void {
+    view.update((old) => ({ ...old, channel: channelAfter(old.channel, status) }))
+    if (status !== TopicStatus.joined) return
+    view.update((old) => ({ ...old, trouble: null }))
+    const timer = setTimeout(() => {
+      view.update((old) => (old.liveFrom >= 0 ? old : { ...old, liveFrom: old.messages.length }))
+    }, SettleMs)
+    this.#undo.push(() => { clearTimeout(timer) })
+  }
+
+  /** Messages of one turn of the loop are shown at once: a history of hundreds is one rendering. */
+  #hear(view: Store<SessionView>, message: ChatMessage): void {
+    this.#incoming.push(message)
+    if (this.#incoming.length > 1) return
+    queueMicrotask(() => {
+      const arrived = this.#incoming
+      this.#incoming = []
+      for (const one of arrived) if (one.from.me) this.outgoing.arrived(one)
+      view.update((old) => ({ ...old, messages: [...old.messages, ...arrived] }))
+    })
+  }
+
+  /** Trusts a device: the person compared its number, or did not care to. */
+  async acknowledge(deviceId: string): Promise<void> {
+    const load = this.load.get()
+    if (load.phase !== 'ready') return
+    await load.session.acknowledge(deviceId)
+    load.view.update((old) => ({ ...old, strangers: old.strangers.filter((one) => one !== deviceId) }))
+  }
+}
+
+function firstView(session: Session, people: readonly Person[], myRole: Participant['role'] | null): SessionView {
+  return {
+    row: session.row, myRole, people,
+    messages: [], liveFrom: -1,
+    channel: 'connecting', recovery: null, present: [],
+    consents: session.consent.list(), readers: session.readers,
+    strangers: [], trouble: null,
+  }
+}
+
+/** The old view, if nothing that is looked at has changed. */
+function sameLook(old: SessionView, session: Session): SessionView | undefined {
+  const key = (readers: readonly DeviceRow[]): string => readers.map((one) => one.id).join()
+  const same = old.row === session.row && key(old.readers) === key(session.readers) && old.consents === session.consent.list()
+  return same ? old : undefined
+}
+
+export function channelAfter(before: ChannelState, status: TopicStatus): ChannelState {
+  switch (status) {
+    case TopicStatus.joined:
+      return 'connected'
+    case TopicStatus.ended:
+      return 'ended'
+    case TopicStatus.waiting:
+      return before === 'connecting' ? 'connecting' : 'recovering'
+  }
+}

@@ -1,0 +1,109 @@
+/** Words for codes. What a colour says, a word says too. */
+import type { Alert, Assessment } from '../api/rows.ts'
+
+export type Tone = 'red' | 'amber' | 'gray'
+
+const levels = [
+  'No sign of self-harm',
+  'Wish to be dead',
+  'Thoughts of suicide',
+  'Thoughts with a method',
+  'Some intent to act',
+  'Plan and intent',
+  'Suicidal behaviour',
+] as const
+
+/** A level of the Columbia scale in words; null is unknown, which is not 0. */
+export function levelWords(level: number | null): string {
+  if (level === null) return 'Level unknown'
+  return levels[level] ?? `Level ${level}`
+}
+
+/** How grave a level looks. What pages somebody is decided by the practice, not here. */
+export function levelTone(level: number | null): Tone {
+  if (level === null) return 'amber'
+  if (level >= 4) return 'red'
+  return level >= 1 ? 'amber' : 'gray'
+}
+
+const topics: Readonly<Record<string, string>> = {
+  sleep: 'Sleep', work: 'Work', family: 'Family', relationship: 'Relationship', grief: 'Grief', anxiety: 'Anxiety', depression: 'Low mood',
+  substance_use: 'Alcohol or drugs', school: 'School', money: 'Money', trauma: 'Trauma', health: 'Health',
+}
+
+export function topicWords(topic: string): string {
+  return topics[topic] ?? topic.replaceAll('_', ' ')
+}
+
+/** Sentiment in words: the number alone says little. */
+export function sentimentWords(sentiment: number | null): string {
+  if (sentiment === null) return 'Tone unknown'
+  if (sentiment <= -0.5) return 'Very negative'
+  if (sentiment < -0.1) return 'Rather negative'
+  if (sentiment <= 0.1) return 'Neutral'
+  return sentiment < 0.5 ? 'Rather positive' : 'Very positive'
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  unopenable: 'it could not be opened',
+  content: 'what is inside is no text',
+  detector: 'the detector failed on it',
+  unrecordable: 'the result could not be stored',
+  gave_up: 'a fault lasted too long',
+  format: 'its envelope is damaged',
+  suite: 'its envelope is of an unknown kind',
+  roster: 'its list of readers does not agree',
+  signature: 'its signature does not verify',
+  pin: 'a known device has other keys',
+  consent: 'no valid consent stands behind it',
+  wrap: 'no key for the detector is with it',
+  commitment: 'its key is not the announced one',
+  epoch: 'its key generation is unknown',
+  body: 'its content does not verify',
+}
+
+export function notAssessedWords(reason: string | null): string {
+  return reasons[reason ?? ''] ?? (reason === null ? 'no reason is recorded' : reason.replaceAll('_', ' '))
+}
+
+/** Why a message cannot be read here. */
+export function unreadableWords(refusal: string): string {
+  if (refusal === 'wrap') return 'This device holds no key for it: it was sealed before the device was known, or for others.'
+  return `Not shown, because ${reasons[refusal] ?? 'it did not verify'}.`
+}
+
+/** What else was found, beside the level. */
+export function findings(assessment: Assessment): readonly string[] {
+  const found: string[] = []
+  if (assessment.harmOthers) found.push('Harm to others')
+  if (assessment.abuse) found.push('Disclosure of abuse')
+  if (assessment.distress) found.push('Acute distress')
+  return found
+}
+
+export function alertWords(alert: Pick<Alert, 'level' | 'source'>): string {
+  if (alert.source === 'not_assessed' || alert.level === null) return 'A message nobody could assess'
+  return levelWords(alert.level)
+}
+
+const notMade: Readonly<Record<string, string>> = {
+  off: 'Suggestions are off in this practice.',
+  strict: 'In an unwatched session nothing is drafted.',
+  no_consent: 'The client’s consent does not allow it.',
+  no_device: 'There is no device to seal it to.',
+  not_opened: 'The messages could not be opened.',
+  busy: 'Too much was going on; detection goes first. Ask again.',
+  model_failed: 'The model did not answer. Ask again.',
+  nothing_fits: 'Nothing in the bank fits what was said.',
+}
+
+export function notMadeWords(reason: string | null): string {
+  return notMade[reason ?? ''] ?? 'It could not be drafted.'
+}
+
+export function roleWords(role: string): string {
+  const words: Readonly<Record<string, string>> = {
+    client: 'client', therapist: 'therapist', supervisor: 'supervisor', admin: 'administrator', on_call: 'on call', analysis: 'Vigil’s detector',
+  }
+  return words[role] ?? role
+}
