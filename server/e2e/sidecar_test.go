@@ -53,6 +53,19 @@ func (o *output) tail() string {
 	return s[max(0, len(s)-4000):]
 }
 
+// errors gives every line of level error with the two before it: what all the runs of a killed process complained of.
+func (o *output) errors() string {
+	const shown = 100
+	lines := strings.Split(o.String(), "\n")
+	var found []string
+	for i, line := range lines {
+		if strings.Contains(line, `"level":"ERROR"`) && len(found) < shown {
+			found = append(found, strings.Join(lines[max(0, i-2):i+1], "\n"))
+		}
+	}
+	return strings.Join(found, "\n…\n")
+}
+
 var built struct {
 	once sync.Once
 	path string

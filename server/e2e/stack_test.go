@@ -150,7 +150,7 @@ func (s *stack) prepareSidecar(t testing.TB) {
 			s.sidecar.kill()
 		}
 		if t.Failed() {
-			t.Logf("the sidecar's last lines:\n%s", s.sidecar.out.tail())
+			t.Logf("the sidecar's errors:\n%s\nits last lines:\n%s", s.sidecar.out.errors(), s.sidecar.out.tail())
 		}
 	})
 }
