@@ -68,6 +68,16 @@ export class PhoenixServer {
     this.#send(topic, false, 'broadcast', { type: 'broadcast', event, payload })
   }
 
+  /** What follows a re-join. */
+  system(topic: string, payload: unknown): void {
+    this.#send(topic, false, 'system', payload)
+  }
+
+  /** Who is there, by key. */
+  presence(topic: string, keys: readonly string[]): void {
+    this.#send(topic, false, 'presence_state', Object.fromEntries(keys.map((key) => [key, { metas: [{ phx_ref: key }] }])))
+  }
+
   /** Ends a channel for good, as a revocation does. */
   end(topic: string): void {
     this.#send(topic, true, 'phx_close', {})

@@ -324,4 +324,60 @@ describe('session', () => {
       expect(alerts).toEqual([4])
     })
   })
+
+  test('a message names who can read it, and the sidecar only where it can', async () => {
+    const bench = await setup()
+    const { client, therapist, analysis } = bench
+    await client.session.consent.give({ text: 'I agree' })
+    await client.session.send('a')
+    relay(bench)
+    await vi.waitFor(() => {
+      expect(texts(therapist)).toEqual(['a'])
+    })
+    const readers = [...(therapist.heard[0]?.readers ?? [])].sort((a, b) => a.role.localeCompare(b.role))
+    expect(readers).toEqual([
+      { deviceId: analysis.kid, role: 'analysis', userId: null },
+      { deviceId: client.device.kid, role: 'client', userId: client.userId },
+      { deviceId: therapist.device.kid, role: 'therapist', userId: therapist.userId },
+    ])
+  })
+
+  test('what a join made good is told, with how much was sent again; a first join claims nothing', async () => {
+    const { client, server, tables } = await setup()
+    const topic = `session:${tables.session.id}`
+    const recoveries: unknown[] = []
+    client.session.on('recovery', (recovery) => recoveries.push(recovery))
+    const recovery = { extension: 'recovery', status: 'ok', channel: topic, from: 1, to: 2, cursor: 'c' }
+    server.system(topic, { ...recovery, recovered: false, missed: null, code: 'CursorMissing' })
+    server.broadcast(topic, 'participant', { session_id: tables.session.id }, 'c1', { replayed: true })
+    server.broadcast(topic, 'participant', { session_id: tables.session.id }, 'c2', { seq: 2, prev: 1, replayed: true })
+    server.system(topic, { ...recovery, recovered: true, missed: 0 })
+    server.system(topic, { ...recovery, recovered: false, missed: null, code: 'LogEpochChanged' })
+    await vi.waitFor(() => {
+      expect(recoveries).toEqual([
+        { recovered: true, replayed: 2, missed: 0 },
+        { recovered: false, replayed: 0, missed: null },
+      ])
+    })
+  })
+
+  test('who is there is told, also after the channel was away, and nobody while it is', async () => {
+    const { client, therapist, server, tables } = await setup()
+    const topic = `session:${tables.session.id}`
+    const seen: (readonly string[])[] = []
+    client.session.on('presence', (present) => seen.push(present))
+    const join = await server.joinedTimes(topic, 1)
+    expect(join['config']).toMatchObject({ presence: { key: client.userId, enabled: true } })
+    server.presence(topic, [client.userId, therapist.userId])
+    await vi.waitFor(() => {
+      expect(seen.at(-1)).toEqual([client.userId, therapist.userId])
+    })
+    server.broadcast(topic, 'participant', { session_id: tables.session.id }, 'c9')
+    server.drop()
+    await vi.waitFor(() => {
+      expect(seen.at(-1)).toEqual([])
+    })
+    const again = await server.joinedTimes(topic, 3)
+    expect(again['config']).toMatchObject({ presence: { enabled: true } })
+  })
 })
