@@ -21,12 +21,12 @@ export class NoAnswer extends Error {
 const MOST_BYTES = 256 * 1024
 
 export interface Caller {
-  (url: string, init: RequestInit, timeoutMs: number): Promise<Answer>
+  (url: string, init: RequestInit): Promise<Answer>
 }
 
-/** Makes a caller whose requests all end when `until` does. */
-export function caller(fetching: typeof fetch, until: AbortSignal): Caller {
-  return async (url, init, timeoutMs) => {
+/** Makes a caller whose requests may take `timeoutMs` each, and all end when `until` does. */
+export function caller(fetching: typeof fetch, until: AbortSignal, timeoutMs: number): Caller {
+  return async (url, init) => {
     const signal = AbortSignal.any([until, AbortSignal.timeout(timeoutMs)])
     try {
       const response = await fetching(url, { ...init, redirect: 'manual', signal })

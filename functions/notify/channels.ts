@@ -13,9 +13,6 @@ export type Outcome = { readonly ok: true } | {
   readonly retryAfter: number | null
 }
 
-const SEND_MS = 8_000
-const LOOKUP_MS = 4_000
-
 const failed = (code: string, again: boolean, retryAfter: number | null = null): Outcome => ({ ok: false, code, again, retryAfter })
 
 async function trying(work: () => Promise<Outcome>): Promise<Outcome> {
@@ -56,11 +53,11 @@ export function pagerBody(page: Page, consoleUrl: string | null): string {
   })
 }
 
-export async function sendWebhook(call: Caller, pager: Pager, page: Page, consoleUrl: string | null, nowMs: number): Promise<Outcome> {
+export async function sendWebhook(send: Caller, pager: Pager, page: Page, consoleUrl: string | null, nowMs: number): Promise<Outcome> {
   const body = pagerBody(page, consoleUrl)
   const signature = await headersOf(pager.secrets, idOf(page), nowMs, body)
   const headers = { ...signature, 'content-type': 'application/json', 'user-agent': 'vigil-notify' }
-  return await trying(async () => judge(await call(pager.url, { method: 'POST', headers, body }, SEND_MS)))
+  return await trying(async () => judge(await send(pager.url, { method: 'POST', headers, body })))
 }
 
 /** An e-mail's words. Without the level: a mailbox is outside, and its owner's clients may be few. */
@@ -77,7 +74,7 @@ export function mailText(page: Page, consoleUrl: string): { readonly subject: st
 }
 
 export async function sendMail(
-  call: Caller,
+  call: { readonly ask: Caller; readonly send: Caller },
   mail: Mail,
   project: Project,
   page: Page,
@@ -85,7 +82,7 @@ export async function sendMail(
   consoleUrl: string,
 ): Promise<Outcome> {
   return await trying(async () => {
-    const address = await addressOf(call, project, recipient)
+    const address = await addressOf(call.ask, project, recipient)
     if (typeof address !== 'string') return address
     const body = JSON.stringify({ from: mail.from, to: [address], ...mailText(page, consoleUrl) })
     const headers = {
@@ -94,7 +91,7 @@ export async function sendMail(
       'idempotency-key': `${idOf(page)}.${recipient}.${await digest(body)}`,
       'user-agent': 'vigil-notify', // Resend refuses requests without one
     }
-    return judge(await call(mail.url, { method: 'POST', headers, body }, SEND_MS))
+    return judge(await call.send(mail.url, { method: 'POST', headers, body }))
   })
 }
 
@@ -105,8 +102,8 @@ async function digest(text: string): Promise<string> {
 }
 
 /** A user's address, if they have shown that it is theirs. */
-async function addressOf(call: Caller, project: Project, user: string): Promise<string | Outcome> {
-  const answer = await call(`${project.url}/auth/v1/admin/users/${user}`, { method: 'GET', headers: headersFor(project) }, LOOKUP_MS)
+async function addressOf(ask: Caller, project: Project, user: string): Promise<string | Outcome> {
+  const answer = await ask(`${project.url}/auth/v1/admin/users/${user}`, { method: 'GET', headers: headersFor(project) })
   if (answer.status === 404) return failed('no_address', false)
   if (answer.status !== 200) {
     return failed(answer.status >= 500 || answer.status === 429 ? 'auth_unavailable' : 'auth_refused', true, answer.retryAfter)

@@ -12,8 +12,6 @@ import type { Page } from './page.ts'
 /** How long a claim holds. Longer than a whole request may take, or a slow one would be doubled. */
 export const CLAIM_MS = 30_000
 
-const TIMEOUT_MS = 4_000
-
 export const CHANNELS = { webhook: 'webhook', email: 'email' } as const
 export type Channel = (typeof CHANNELS)[keyof typeof CHANNELS]
 
@@ -134,7 +132,7 @@ export class Deliveries {
     if (body !== undefined) init.body = JSON.stringify(body)
     let answer
     try {
-      answer = await this.call(`${this.project.url}/rest/v1/alert_page_deliveries${query}`, init, TIMEOUT_MS)
+      answer = await this.call(`${this.project.url}/rest/v1/alert_page_deliveries${query}`, init)
     } catch (cause) {
       if (cause instanceof NoAnswer) throw new TableError('unavailable', { cause })
       throw cause

@@ -22,10 +22,19 @@ export interface Deps {
   readonly fetch: typeof fetch
   readonly now: () => number
   readonly log: (line: Readonly<Record<string, string | number>>) => void
+  /** LIMITS, but in tests. */
+  readonly limits?: Limits
 }
 
-/** How long one request may take in all: less than CLAIM_MS, or its claims could be taken while it still sends. */
-const WHOLE_MS = 18_000
+/** How long things may take: one request in all (less than CLAIM_MS, or its claims could be taken while it still sends), one
+ * delivery, one question to the project. */
+export interface Limits {
+  readonly wholeMs: number
+  readonly sendMs: number
+  readonly askMs: number
+}
+
+export const LIMITS: Limits = { wholeMs: 18_000, sendMs: 8_000, askMs: 4_000 }
 
 const MOST_BODY_BYTES = 16 * 1024
 
@@ -79,8 +88,11 @@ async function handle(deps: Deps, request: Request): Promise<Response> {
 }
 
 async function deliver(deps: Deps, config: Config, page: Page): Promise<Response> {
-  const call = caller(deps.fetch, AbortSignal.timeout(WHOLE_MS))
-  const deliveries = new Deliveries(config.project, call, page, deps.now)
+  const limits = deps.limits ?? LIMITS
+  const until = AbortSignal.timeout(limits.wholeMs)
+  const ask = caller(deps.fetch, until, limits.askMs)
+  const send = caller(deps.fetch, until, limits.sendMs)
+  const deliveries = new Deliveries(config.project, ask, page, deps.now)
   const targets = targetsOf(config, page)
   const results: Result[] = []
   try {
@@ -99,10 +111,10 @@ async function deliver(deps: Deps, config: Config, page: Page): Promise<Response
 
   async function attempt(claim: Claim): Promise<Outcome> {
     const outcome = claim.channel === CHANNELS.webhook
-      ? config.pager === null ? NOT_SET : await sendWebhook(call, config.pager, page, config.consoleUrl, deps.now())
+      ? config.pager === null ? NOT_SET : await sendWebhook(send, config.pager, page, config.consoleUrl, deps.now())
       : config.mail === null || config.consoleUrl === null
       ? NOT_SET
-      : await sendMail(call, config.mail, config.project, page, claim.recipient, config.consoleUrl)
+      : await sendMail({ ask, send }, config.mail, config.project, page, claim.recipient, config.consoleUrl)
     return await record(deliveries, claim, outcome)
   }
 }

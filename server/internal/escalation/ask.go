@@ -153,5 +153,5 @@ func (v verdict) result(attempt int32) triage.PageResult {
 func backoff(attempt int32) time.Duration {
 	const mostDoublings = 16
 	wait := min(firstWait<<min(max(attempt-1, 0), mostDoublings), longestWait)
-	return wait/2 + rand.N(wait/2+1)
+	return wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter is no secret
 }
