@@ -33,6 +33,7 @@ func TestSQL(t *testing.T) {
 				"positions are dense under concurrent senders":       sqlDensePositions,
 				"no message passes a revocation":                     sqlRevocations,
 				"no epoch passes a device's revocation":              sqlDeviceRevocations,
+				"no suggestion passes what no longer allows it":      sqlSuggestions,
 				"a deleted row says on which topics it was":          sqlDeletes,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
 				"schema changes are announced where they may be":     sqlSchemaChanges,
@@ -48,7 +49,10 @@ func TestSQL(t *testing.T) {
 func sqlPeople(t *testing.T, c *pgtest.Cluster) (*pgtest.Database, *pgxpool.Pool) {
 	t.Helper()
 	d := c.Database(t)
-	scripts := []pgtest.Script{sqlScript(t, "sql/tests/fixtures/people.sql"), sqlScript(t, "sql/tests/fixtures/alert.sql")}
+	var scripts []pgtest.Script
+	for _, name := range []string{"people", "alert", "suggestion"} {
+		scripts = append(scripts, sqlScript(t, "sql/tests/fixtures/"+name+".sql"))
+	}
 	if err := c.Run(t.Context(), pgtest.RoleSuperuser, d.Name, scripts); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +163,7 @@ func sqlSeedTwice(t *testing.T, c *pgtest.Cluster) {
 	}
 }
 
-// The twenty statements of the README are those that pgTAP runs, word for word.
+// The statements of the README are those that pgTAP runs, word for word.
 func TestTheREADMEsStatementsAreTheTestedOnes(t *testing.T) {
 	t.Parallel()
 	var shown, tested []string
@@ -169,8 +173,8 @@ func TestTheREADMEsStatementsAreTheTestedOnes(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?s)\$admin\$\n(.*?)\$admin\$`).FindAllStringSubmatch(sqlScript(t, "sql/tests/admin_statements.sql").SQL, -1) {
 		tested = append(tested, m[1])
 	}
-	if len(shown) != 20 || len(tested) != 20 {
-		t.Fatalf("the README shows %d statements and pgTAP runs %d, not twenty", len(shown), len(tested))
+	if len(shown) != 25 || len(tested) != 25 {
+		t.Fatalf("the README shows %d statements and pgTAP runs %d, not twenty-five", len(shown), len(tested))
 	}
 	for i := range shown {
 		if strings.TrimRight(shown[i], "\n ") != strings.TrimRight(tested[i], "\n ") {
@@ -392,6 +396,12 @@ func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
 		{"update public.oncall_shifts set flagged_at = null", "update public.crisis_policies set page_at_level = 5 - page_at_level + 2"},
 		{"select tests.act('clio', tests.message_command('clio', " + session + ", (random() * 1e9)::bigint))",
 			"select tests.act('clio', tests.epoch_command('clio', " + session + ", md5('consent assisted')::uuid))"},
+		{"select tests.act('theo', format('select public.request_suggestion(%L)', " + session + "))",
+			"select tests.act('theo', format('select public.decide_suggestion(%L, ''rejected'', %s)', id, version)) from public.suggestions where status = 'offered'",
+			"delete from public.messages where id in (select message_id from public.suggestions where status = 'rejected' order by created_at limit 1)"},
+		{"select tests.act('vigil', tests.record_command(id, message_id, jsonb_build_array(tests.seal(tests.device('theo'))))) from public.suggestions where status = 'requested'",
+			"select tests.act('vigil', tests.record_command(gen_random_uuid(), (select id from public.messages where session_id = " + session + " order by position desc limit 1), jsonb_build_array(tests.seal(tests.device('theo')))))"},
+		{"update public.organizations set suggestions = 'off'", "update public.organizations set suggestions = 'elevated'"},
 	}
 	var group errgroup.Group
 	for _, statements := range workers {

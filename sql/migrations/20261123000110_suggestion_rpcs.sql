@@ -169,6 +169,9 @@ begin
     if given.reason is not null then
       given.status := 'not_made';
       given.source := null;
+      given.move := null;
+      given.bank_version := null;
+      given.model := null;
     end if;
   end if;
 

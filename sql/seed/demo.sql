@@ -26,8 +26,8 @@ from auth.users u
 where u.email like '%@demo.test'
 on conflict do nothing;
 
-insert into public.organizations (id, name, require_aal2)
-values ('d0000000-0000-4000-8000-0000000000aa', 'Demo practice (invented)', false)
+insert into public.organizations (id, name, suggestions, require_aal2)
+values ('d0000000-0000-4000-8000-0000000000aa', 'Demo practice (invented)', 'elevated', false)
 on conflict do nothing;
 
 insert into public.memberships (organization_id, user_id, role)

@@ -1,4 +1,4 @@
--- The twenty statements of sql/README.md, word for word (server/e2e/sql_test.go compares), as an operator runs them: role postgres.
+-- The twenty-five statements of sql/README.md, word for word (server/e2e/sql_test.go compares), as an operator runs them: role postgres.
 -- Each is executed, and its effect looked at.
 begin;
 \ir fixtures/people.sql
@@ -7,7 +7,7 @@ insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at)
 values (tests.organization('alder'), tests.id('theo'), '2020-01-01', '2100-01-01');
 select tests.act('theo', format('select public.acknowledge_alert(%L, 1)', tests.alert('assisted')));
 grant execute on all functions in schema extensions to postgres;
-select plan(40);
+select plan(50);
 set local role postgres;
 
 select lives_ok($admin$
@@ -162,6 +162,43 @@ from public.organizations o
 order by o.name;
 $admin$, '20. Check that nobody has rewritten the audit log');
 select is((select count(private.first_broken_audit(id)) from public.organizations)::text, '0', '20. what it did');
+
+select lives_ok($admin$
+update public.organizations set suggestions = 'elevated'
+where name = 'Alder practice';
+$admin$, '21. Let suggestions come unasked, too, from the crisis policy''s review_at_level up');
+select is((select suggestions from public.organizations where name = 'Alder practice'), 'elevated', '21. what it did');
+
+select lives_ok($admin$
+insert into public.model_routes (organization_id, task, provider, model)
+select id, 'suggest', 'openai', 'small-model' from public.organizations where name = 'Alder practice'
+on conflict (organization_id, task) do update set model = excluded.model, enabled = true;
+$admin$, '22. Name the model that may be asked for suggestions, where the client has consented to external_models');
+select is((select model || ' ' || enabled from public.model_routes)::text, 'small-model true', '22. what it did');
+
+select lives_ok($admin$
+select o.name, p.alert_id, p.step, p.level, p.status, p.attempts, p.last_error, p.next_attempt_at
+from public.alert_pages p
+join public.organizations o on o.id = p.organization_id
+where p.status <> 'sent'
+order by p.level desc, p.created_at;
+$admin$, '23. See which pages were not sent, the gravest and oldest first');
+select is((select count(*) from public.alert_pages where status <> 'sent')::text, '1', '23. what it did');
+
+update public.alert_pages set status = 'failed', last_error = 'http_400';
+select lives_ok($admin$
+update public.alert_pages set status = 'pending', next_attempt_at = now()
+where status = 'failed';
+$admin$, '24. Try the pages again that were given up');
+select is((select string_agg(status || ' ' || last_error, ',') from public.alert_pages), 'pending http_400', '24. what it did');
+
+insert into public.suggestions (organization_id, session_id, message_id, requested_by, status)
+values (tests.organization('alder'), tests.session('strict'), tests.message('clio', tests.session('strict'), 0), tests.id('theo'), 'requested');
+select lives_ok($admin$
+update public.organizations set suggestions = 'off'
+where name = 'Alder practice';
+$admin$, '25. Turn suggestions off');
+select is((select string_agg(status, ',') from public.suggestions), 'withdrawn', '25. what it did');
 
 reset role;
 select * from finish();

@@ -2,6 +2,8 @@
 begin;
 \ir fixtures/people.sql
 \ir fixtures/alert.sql
+\ir fixtures/suggestion.sql
+insert into public.alert_page_deliveries (alert_id, step, channel) values (tests.alert('assisted'), 1, 'webhook');
 select no_plan();
 
 -- As on a hosted project, where Realtime has a publication of its own beside ours.
@@ -27,6 +29,10 @@ select is(count(*), 0::bigint, 'its assessment too') from public.assessments whe
 select is(count(*), 0::bigint, 'its alert too') from public.alerts where session_id = tests.session('assisted');
 select is(count(*), 0::bigint, 'the alert''s events too') from public.alert_events where session_id = tests.session('assisted');
 select is(count(*), 0::bigint, 'the alert''s recipients too') from public.alert_recipients where session_id = tests.session('assisted');
+select is(count(*), 0::bigint, 'the alert''s pages too') from public.alert_pages where session_id = tests.session('assisted');
+select is(count(*), 0::bigint, 'and what they were sent by') from public.alert_page_deliveries;
+select is(count(*), 0::bigint, 'its suggestions too') from public.suggestions where session_id = tests.session('assisted');
+select is(count(*), 0::bigint, 'and their sealed text') from public.suggestion_seals where session_id = tests.session('assisted');
 select results_eq(
   $$select action, subject_id, actor_kind, details ->> 'position' from public.audit_log where subject_table = 'messages'$$,
   format($$values ('delete', %L, 'service', '1')$$, tests.message('clio', tests.session('assisted'), 0)), 'the audit log keeps a tombstone'

@@ -2,6 +2,7 @@
 begin;
 \ir fixtures/people.sql
 \ir fixtures/alert.sql
+\ir fixtures/suggestion.sql
 select no_plan();
 
 -- The grant as four letters: broadcast receive and send, presence receive and send; `-` where not.
@@ -104,7 +105,9 @@ insert into tests.routes values
   ('alert_recipients', 'inbox', 'user_id', false),
   ('alert_recipients', 'care', 'session_id', false),
   ('memberships', 'org', 'organization_id', false),
-  ('oncall_shifts', 'org', 'organization_id', false);
+  ('oncall_shifts', 'org', 'organization_id', false),
+  ('suggestions', 'care', 'session_id', true),
+  ('suggestion_seals', 'care', 'session_id', true);
 insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at) values
   (tests.organization('alder'), tests.id('olive'), '2020-01-01', '2100-01-01'),
   (tests.organization('birch'), tests.id('bella'), '2020-01-01', '2100-01-01');
