@@ -95,7 +95,7 @@ select set_eq(
   $$select f.name from our_functions f where has_function_privilege('vigil', f.oid, 'execute')$$,
   array[
     'private.live_logins(uuid[])', 'private.login_is_live()', 'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',
-    'private.register_analysis_device(uuid,text,text)'
+    'private.register_analysis_device(uuid,text,text)', 'private.transactions_are_visible(bigint[])'
   ],
   'the sidecar may call these, and no other'
 );

@@ -17,17 +17,10 @@ import (
 const (
 	beginSQL  = "begin read only"
 	personSQL = `select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true), set_config('relay.topic', $2, true)`
-	// A transaction id of the log has 32 bits: it is widened towards the side of the snapshot's bound that is nearer.
-	grantSQL = `
-		with now as (
-		  select pg_catalog.pg_current_snapshot() as snapshot, pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::numeric as xmax
-		), wide as (
-		  select now.snapshot, x.id + 4294967296 * round((now.xmax - x.id) / 4294967296) as xid
-		  from now, pg_catalog.unnest($1::bigint[]) as x (id)
-		)
+	grantSQL  = `
 		select
 		  pg_catalog.array_to_string(array(select p.extension || '.' || p.action from relay.permissions p), ','),
-		  coalesce((select bool_and(case when w.xid < 3 then true else pg_catalog.pg_visible_in_snapshot(w.xid::text::xid8, w.snapshot) end) from wide w), true)`
+		  private.transactions_are_visible($1)`
 	commitSQL = "commit"
 )
 

@@ -67,16 +67,7 @@ func classify(err error) error {
 // Visible says whether every one of the transactions, as the log names them, is visible to a new snapshot here. Those that
 // are older than half the range of transaction ids count as visible.
 func (s *Store) Visible(ctx context.Context, xids []uint32) (bool, error) {
-	// A 32-bit id is widened by the epoch of the snapshot's own upper bound, towards whichever side is nearer.
-	const query = `
-		with now as (
-		  select pg_current_snapshot() as snapshot, pg_snapshot_xmax(pg_current_snapshot())::text::numeric as xmax
-		), wide as (
-		  select now.snapshot, now.xmax, x.id + 4294967296 * round((now.xmax - x.id) / 4294967296) as xid
-		  from now, unnest($1::bigint[]) as x (id)
-		)
-		select coalesce(bool_and(case when wide.xid < 3 then true else pg_visible_in_snapshot(wide.xid::text::xid8, wide.snapshot) end), true)
-		from wide`
+	const query = "select private.transactions_are_visible($1)"
 	ids := make([]int64, len(xids))
 	for i, xid := range xids {
 		ids[i] = int64(xid)
