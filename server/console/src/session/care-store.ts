@@ -1,4 +1,4 @@
-import { SuggestionStatus, TopicStatus, type Session } from 'vigil-client'
+import { SuggestionDecision, SuggestionStatus, TopicStatus, type Session, type Suggestion } from 'vigil-client'
 import { AlertStep, readAlertEvents, readAssessments, readSessionAlerts, stepAlert } from '../api/care.ts'
 import { readNames, readOrganizations } from '../api/people.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
@@ -7,7 +7,6 @@ import { parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, t
 import { withAlerts, withEvents, type AlertEvents, type Alerts } from '../alerts/book.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
-import type { Suggestion } from './suggestion.ts'
 
 /** What only clinicians see of a session. */
 export interface CareView {
@@ -45,8 +44,6 @@ export class CareStore {
   readonly #organizationId: string
   readonly #undo: Undo[] = []
   #closed = false
-  #listing: Promise<void> | undefined
-  #listAgain = false
 
   constructor(deps: { readonly supabase: Supabase; readonly session: Session }) {
     this.#supabase = deps.supabase
@@ -67,8 +64,9 @@ export class CareStore {
           void this.#name([event.actorId])
         })
       }),
-      session.on('suggestion', () => { void this.#list() }),
-      session.on('suggestion_seal', () => { void this.#list() }),
+      session.on('suggestion', (suggestion) => {
+        this.view.update((old) => ({ ...old, suggestions: withSuggestion(old.suggestions, suggestion) }))
+      }),
       session.on('status', (status) => { if (status === TopicStatus.joined) void this.read() }),
       whileLookedAt(() => { void this.#readSetting() }),
     )
@@ -91,7 +89,7 @@ export class CareStore {
       this.view.update((old) => ({
         ...old, phase: 'ready', problem: null, alerts: withAlerts(old.alerts, alerts), events: withEvents(old.events, events),
       }))
-      await Promise.all([this.#list(), this.#name(events.map((one) => one.actorId))])
+      await this.#name(events.map((one) => one.actorId))
     } catch (thrown) {
       this.#fail(thrown)
     }
@@ -115,47 +113,22 @@ export class CareStore {
   }
 
   async reject(suggestion: Suggestion): Promise<StepOutcome> {
-    return this.#suggest(() => this.#session.suggestions.decide(suggestion.id, 'rejected', suggestion.version), 'reject the suggestion')
+    return this.#suggest(() => this.#session.suggestions.decide(suggestion.id, SuggestionDecision.rejected, suggestion.version), 'reject the suggestion')
   }
 
   /** Says that a suggestion went out as a message of the clinician's own, as it was or changed. */
   async sent(suggestion: Suggestion, text: string, messageId: string): Promise<StepOutcome> {
-    const decision = text === suggestion.text ? 'accepted' : 'edited'
+    const decision = text === suggestion.text?.trim() ? SuggestionDecision.accepted : SuggestionDecision.edited
     return this.#suggest(() => this.#session.suggestions.decide(suggestion.id, decision, suggestion.version, messageId), 'note what became of the suggestion')
   }
 
   async #suggest(ask: () => Promise<unknown>, attempt: string): Promise<StepOutcome> {
     try {
-      await ask()
-      await this.#list()
+      await ask() // what came of it is told by the session's own event
       return { done: true }
     } catch (thrown) {
-      await this.#list()
+      if (conflictOf(thrown) !== undefined) await this.#session.suggestions.list().catch(() => undefined)
       return { done: false, problem: problemOf(thrown, attempt) }
-    }
-  }
-
-  /** Reads the suggestions anew; callers who come meanwhile share the reading after. */
-  #list(): Promise<void> {
-    if (this.#listing !== undefined) {
-      this.#listAgain = true
-      return this.#listing
-    }
-    this.#listing = this.#listNow().finally(() => {
-      this.#listing = undefined
-      if (!this.#listAgain || this.#closed) return
-      this.#listAgain = false
-      void this.#list()
-    })
-    return this.#listing
-  }
-
-  async #listNow(): Promise<void> {
-    try {
-      const suggestions = await this.#session.suggestions.list()
-      if (!this.#closed) this.view.update((old) => ({ ...old, suggestions: [...suggestions].sort(newestFirst) }))
-    } catch (thrown) {
-      this.#fail(thrown)
     }
   }
 
@@ -218,8 +191,10 @@ export function withAssessments(known: ReadonlyMap<string, Assessment>, more: re
   return next
 }
 
-function newestFirst(a: Suggestion, b: Suggestion): number {
-  return b.createdAt.getTime() - a.createdAt.getTime()
+/** The newest first; each once. */
+export function withSuggestion(known: readonly Suggestion[], one: Suggestion): readonly Suggestion[] {
+  const others = known.filter((old) => old.id !== one.id)
+  return [...others, one].sort((a, b) => b.at.getTime() - a.at.getTime() || b.id.localeCompare(a.id))
 }
 
 /** Those that wait for a clinician, or are on their way. */

@@ -1,0 +1,127 @@
+import type { Vigil } from 'vigil-client'
+import { AlertStep, readAlertEvents, readOpenAlerts, readResolvedAlerts, stepAlert } from '../api/care.ts'
+import { readNames } from '../api/people.ts'
+import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
+import type { Supabase } from '../api/rest.ts'
+import { readParticipants } from '../api/sessions.ts'
+import type { Alert } from '../api/rows.ts'
+import { whileLookedAt } from '../lib/again.ts'
+import { Store, type Undo } from '../lib/store.ts'
+import type { ChannelState } from '../session/session-store.ts'
+import type { StepOutcome } from '../session/care-store.ts'
+import { withAlerts, withEvents, type AlertEvents, type Alerts } from './book.ts'
+
+export interface AlertsView {
+  readonly phase: 'loading' | 'ready' | 'failed'
+  readonly problem: Problem | null
+  readonly channel: ChannelState
+  readonly alerts: Alerts
+  readonly events: AlertEvents
+  readonly names: ReadonlyMap<string, string>
+  /** The client of each session, by session id. */
+  readonly clients: ReadonlyMap<string, string>
+  readonly raised: readonly string[]
+}
+
+/** How many that are over are read. */
+const ResolvedShown = 10
+
+/** The alerts of a supervisor's organisations, kept fresh by the topics org:<id>. */
+export class AlertsStore {
+  readonly view = new Store<AlertsView>({
+    phase: 'loading', problem: null, channel: 'connecting', alerts: new Map(), events: new Map(), names: new Map(), clients: new Map(), raised: [],
+  })
+  readonly #supabase: Supabase
+  readonly #organizationIds: readonly string[]
+  readonly #undo: Undo[] = []
+  #closed = false
+  #reading = false
+  #again = false
+
+  constructor(deps: { readonly supabase: Supabase; readonly organizationIds: readonly string[] }) {
+    this.#supabase = deps.supabase
+    this.#organizationIds = deps.organizationIds
+  }
+
+  open(vigil: () => Promise<Vigil>): void {
+    this.#undo.push(whileLookedAt(() => { void this.read() }))
+    void this.read()
+    this.#follow(vigil).catch((thrown: unknown) => {
+      this.view.update((old) => ({ ...old, problem: problemOf(thrown, 'follow the practice') }))
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const undo of this.#undo.splice(0)) undo()
+  }
+
+  /** Reads the tables; a reading that is asked for during another follows it. */
+  async read(): Promise<void> {
+    if (this.#reading) {
+      this.#again = true
+      return
+    }
+    this.#reading = true
+    try {
+      await this.#read()
+    } catch (thrown) {
+      const problem = problemOf(thrown, 'read the alerts')
+      this.view.update((old) => ({ ...old, phase: old.phase === 'ready' ? 'ready' : 'failed', problem }))
+    } finally {
+      this.#reading = false
+      if (this.#again && !this.#closed) {
+        this.#again = false
+        void this.read()
+      }
+    }
+  }
+
+  async step(step: AlertStep, alert: Alert): Promise<StepOutcome> {
+    try {
+      const after = await stepAlert(this.#supabase, step, alert)
+      this.view.update((old) => ({ ...old, alerts: withAlerts(old.alerts, [after]) }))
+      void this.read()
+      return { done: true }
+    } catch (thrown) {
+      if (conflictOf(thrown) !== undefined) await this.read()
+      return { done: false, problem: problemOf(thrown, step === AlertStep.acknowledge ? 'acknowledge the alert' : 'resolve the alert') }
+    }
+  }
+
+  async #read(): Promise<void> {
+    const [open, resolved] = await Promise.all([readOpenAlerts(this.#supabase), readResolvedAlerts(this.#supabase, ResolvedShown)])
+    const alerts = [...open, ...resolved]
+    const [events, participants] = await Promise.all([
+      readAlertEvents(this.#supabase, alerts.map((one) => one.id)),
+      readParticipants(this.#supabase, alerts.map((one) => one.sessionId)),
+    ])
+    const actors = events.flatMap((one) => (one.actorId === null ? [] : [one.actorId]))
+    const names = await readNames(this.#supabase, [...participants.map((one) => one.userId), ...actors])
+    if (this.#closed) return
+    const clients = new Map(participants.filter((one) => one.role === 'client').map((one) => [one.sessionId, names.get(one.userId) ?? 'a client']))
+    this.view.update((old) => {
+      const known = withAlerts(new Map([...old.alerts].filter(([id]) => alerts.some((one) => one.id === id))), alerts)
+      const fresh = old.phase === 'ready' ? open.filter((one) => !old.alerts.has(one.id)).map((one) => one.id) : []
+      return { ...old, phase: 'ready', problem: null, alerts: known, events: withEvents(old.events, events), names, clients, raised: [...old.raised, ...fresh] }
+    })
+  }
+
+  async #follow(vigil: () => Promise<Vigil>): Promise<void> {
+    const v = await vigil()
+    await v.realtime.setAuth()
+    if (this.#closed) return
+    for (const id of this.#organizationIds) {
+      const channel = v.realtime.channel(`org:${id}`, { config: { private: true } })
+      this.#undo.push(() => void v.realtime.removeChannel(channel))
+      const look = (): void => { void this.read() }
+      channel.on('broadcast', { event: 'alert' }, look).on('broadcast', { event: 'alert_event' }, look)
+      channel.subscribe((status) => {
+        if (this.#closed) return
+        const joined = status === 'SUBSCRIBED'
+        this.view.update((old) => ({ ...old, channel: joined ? 'connected' : old.channel === 'connecting' ? 'connecting' : 'recovering' }))
+        if (joined) void this.read() // what it told before is not repeated
+      })
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import type { ReactNode } from 'react'
+import { AlertsScreen } from '../alerts/alerts-screen.tsx'
+import { MemberRole } from '../api/rows.ts'
+import { hasRole } from '../login/login.ts'
+import { useDesk } from '../lib/use.ts'
+import { PracticeScreen } from '../settings/practice-screen.tsx'
+import { SessionScreen } from '../session/session-screen.tsx'
+import { SessionsScreen } from '../sessions/sessions-screen.tsx'
+import type { Route } from './route.ts'
+import { Shell, type Place } from './shell.tsx'
+
+/** The screens behind the sign-in. What somebody's role does not have leads to their sessions. */
+export function Screens(props: { readonly route: Route }): ReactNode {
+  const { me } = useDesk()
+  const { route } = props
+  const supervisor = hasRole(me, MemberRole.supervisor)
+  const admin = hasRole(me, MemberRole.admin)
+  const onlyAdmin = admin && me.memberships.every((one) => one.role === MemberRole.admin)
+  const places: Place[] = []
+  if (!onlyAdmin) places.push({ at: 'sessions', label: 'Sessions' })
+  if (supervisor) places.push({ at: 'alerts', label: 'Alerts' })
+  if (admin) places.push({ at: 'practice', label: 'Practice' })
+
+  const screen = (): ReactNode => {
+    if (route.at === 'session' && !onlyAdmin) return <SessionScreen key={route.id} id={route.id} />
+    if (route.at === 'alerts' && supervisor) return <AlertsScreen />
+    if (onlyAdmin || (route.at === 'practice' && admin)) return <PracticeScreen />
+    return <SessionsScreen />
+  }
+  return <Shell places={places} route={route} wide={route.at === 'session'}>{screen()}</Shell>
+}

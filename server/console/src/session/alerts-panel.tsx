@@ -1,0 +1,97 @@
+import { BellIcon } from '@radix-ui/react-icons'
+import { Badge, Button } from '@radix-ui/themes'
+import { useState, type ReactNode } from 'react'
+import { AlertStep } from '../api/care.ts'
+import type { Problem } from '../api/problem.ts'
+import { AlertStatus, type Alert, type AlertEvent } from '../api/rows.ts'
+import { inOrder, lastStep, unresolved } from '../alerts/book.ts'
+import { useDesk } from '../lib/use.ts'
+import { LevelBadge } from '../ui/badges.tsx'
+import { Empty, ProblemNote } from '../ui/parts.tsx'
+import { ago, shortTime } from '../ui/time.ts'
+import { useNow } from '../ui/use-now.ts'
+import type { CareStore, CareView, StepOutcome } from './care-store.ts'
+import type { SessionView } from './session-store.ts'
+import { plainName } from './session-head.tsx'
+import { alertWords } from './words.ts'
+
+export function AlertsPanel(props: { readonly care: CareStore; readonly found: CareView; readonly view: SessionView; readonly show: (messageId: string) => void }): ReactNode {
+  const { care, found, view } = props
+  const alerts = inOrder(found.alerts)
+  const open = unresolved(alerts)
+  return (
+    <section className="panel" aria-labelledby="alerts-title">
+      <h2 id="alerts-title">Alerts {open === 0 ? null : <Badge color="red" variant="solid">{open} open</Badge>}</h2>
+      {alerts.length === 0 ? <Empty icon={<BellIcon />} title="No alerts">When a message pages you, it shows here at once.</Empty> : null}
+      <ul className="cards">
+        {alerts.map((alert) => (
+          <li key={alert.id}>
+            <AlertCard
+              alert={alert} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
+              step={(step) => care.step(step, alert)} show={() => { props.show(alert.messageId) }}
+            />
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+const statusWords = { open: 'nobody has it yet', acknowledged: 'acknowledged', resolved: 'resolved' } as const
+
+export function AlertCard(props: {
+  readonly alert: Alert
+  readonly events: readonly AlertEvent[] | undefined
+  readonly names: ReadonlyMap<string, string>
+  /** What was written, where this device can read it. */
+  readonly text: string | null
+  readonly step: (step: AlertStep) => Promise<StepOutcome>
+  readonly show?: () => void
+  readonly link?: ReactNode
+}): ReactNode {
+  const { alert } = props
+  const now = useNow()
+  const [busy, setBusy] = useState<AlertStep | null>(null)
+  const [problem, setProblem] = useState<Problem | null>(null)
+  const last = lastStep(props.events)
+  const take = async (step: AlertStep): Promise<void> => {
+    setBusy(step)
+    const outcome = await props.step(step)
+    setProblem(outcome.done ? null : outcome.problem)
+    setBusy(null)
+  }
+  return (
+    <article className="card alert-card" data-status={alert.status} aria-label={`Alert: ${alertWords(alert)}, ${statusWords[alert.status]}`}>
+      <div className="row spread">
+        {alert.source === 'not_assessed' ? <Badge color="amber">Nobody could assess it</Badge> : <LevelBadge level={alert.level} />}
+        <time className="quiet" dateTime={alert.raisedAt.toISOString()} title={shortTime(alert.raisedAt, now)}>{ago(alert.raisedAt, now)}</time>
+      </div>
+      {props.text === null ? null : <blockquote className="quote">{props.text}</blockquote>}
+      <WhoHasIt alert={alert} last={last} names={props.names} />
+      {problem === null ? null : <ProblemNote problem={problem} />}
+      <div className="row">
+        {alert.status === AlertStatus.open ? <Button size="2" loading={busy === AlertStep.acknowledge} onClick={() => { void take(AlertStep.acknowledge) }}>Acknowledge</Button> : null}
+        {alert.status === AlertStatus.resolved ? null : (
+          <Button
+            size="2" variant={alert.status === AlertStatus.open ? 'soft' : 'solid'} color={alert.status === AlertStatus.open ? 'gray' : 'teal'}
+            loading={busy === AlertStep.resolve} onClick={() => { void take(AlertStep.resolve) }}
+          >
+            Resolve
+          </Button>
+        )}
+        {props.show === undefined ? null : <Button size="2" variant="ghost" color="gray" onClick={props.show}>Show in the conversation</Button>}
+        {props.link}
+      </div>
+    </article>
+  )
+}
+
+function WhoHasIt(props: { readonly alert: Alert; readonly last: AlertEvent | undefined; readonly names: ReadonlyMap<string, string> }): ReactNode {
+  const { me } = useDesk()
+  const { alert, last } = props
+  if (alert.status === AlertStatus.open || last === undefined) {
+    return <p className="quiet">{alert.status === AlertStatus.open ? 'Nobody has it yet.' : `It is ${statusWords[alert.status]}.`}</p>
+  }
+  const who = last.actorId === me.userId ? 'You have' : `${plainName(props.names.get(last.actorId ?? '') ?? 'A clinician')} has`
+  return <p className="quiet">{who} {statusWords[alert.status]} it, {shortTime(last.at, new Date())}.</p>
+}

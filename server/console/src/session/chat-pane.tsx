@@ -1,0 +1,42 @@
+import { useRef, useState, type ReactNode } from 'react'
+import type { Session } from 'vigil-client'
+import { ProblemNote } from '../ui/parts.tsx'
+import { Chat } from './chat.tsx'
+import { Composer, type Prepared } from './composer.tsx'
+import { ConsentStrip } from './consent-strip.tsx'
+import { Strangers } from './strangers.tsx'
+import type { SessionStore, SessionView } from './session-store.ts'
+
+/** The conversation: what both sides of a session see of it. */
+export function ChatPane(props: {
+  readonly store: SessionStore
+  readonly session: Session
+  readonly view: SessionView
+  /** What the clinician's side adds below a message. */
+  readonly below?: (messageId: string) => ReactNode
+  readonly prepared?: Prepared | null
+  readonly onSent?: (text: string, id: string, prepared: Prepared) => void
+  readonly onDropped?: () => void
+}): ReactNode {
+  const { store, session, view } = props
+  const log = useRef<HTMLDivElement>(null)
+  const [returned, setReturned] = useState<Prepared | null>(null)
+  const prepared = props.prepared ?? returned
+  return (
+    <section className="chat-pane" aria-label="Conversation">
+      {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
+      <ConsentStrip session={session} view={view} />
+      <Strangers store={store} session={session} view={view} />
+      <Chat store={store} view={view} log={log} below={props.below} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
+      <Composer
+        view={view} prepared={prepared}
+        send={async (text) => {
+          const id = await store.outgoing.send(text)
+          if (id !== null && props.prepared !== null && props.prepared !== undefined) props.onSent?.(text, id, props.prepared)
+          return id
+        }}
+        drop={() => { setReturned(null); props.onDropped?.() }}
+      />
+    </section>
+  )
+}

@@ -1,0 +1,94 @@
+import { PaperPlaneIcon } from '@radix-ui/react-icons'
+import { Button, TextArea } from '@radix-ui/themes'
+import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode, type SyntheticEvent } from 'react'
+import { SessionMode, SessionStatus } from 'vigil-client'
+import { Note } from '../ui/parts.tsx'
+import type { SessionView } from './session-store.ts'
+
+/** A text that was put into the composer from elsewhere: a suggestion, or what was not sent. */
+export interface Prepared {
+  readonly key: string
+  readonly text: string
+  /** Where it comes from, if that is to be said. */
+  readonly from?: string
+}
+
+/** The longest text: sealed, it stays within what the table takes. */
+const MaxText = 8000
+
+/** Why nothing can be written now; null when it can. */
+export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'consents' | 'strangers'>): string | null {
+  if (view.myRole === null) return 'You see this session as clinician; only its participants write in it.'
+  if (view.row.status === SessionStatus.scheduled) {
+    return view.myRole === 'client' ? 'Your therapist starts the session; then you can write.' : 'Start the session to write in it.'
+  }
+  if (view.row.status === SessionStatus.paused) return 'The session is paused.'
+  if (view.row.status === SessionStatus.ended) return 'The session has ended.'
+  if (view.strangers.length > 0) return 'Check the new device above before anything is sent to it.'
+  const consented = view.consents.some((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
+  if (view.row.mode === SessionMode.assisted && !consented) {
+    return view.myRole === 'client' ? 'Agree above, and you can write. Or ask your therapist to go on unwatched.' : 'Nothing can be sent until the client agrees to be watched. You can also go on unwatched.'
+  }
+  return null
+}
+
+/** Where a message is written. Enter sends, Shift and Enter begins a new line; on a touch screen Enter is a new line. */
+export function Composer(props: {
+  readonly view: SessionView
+  readonly prepared: Prepared | null
+  readonly send: (text: string) => Promise<string | null>
+  readonly drop: () => void
+}): ReactNode {
+  const { view, prepared } = props
+  const [text, setText] = useState('')
+  const [taken, setTaken] = useState<string | null>(null)
+  const input = useRef<HTMLTextAreaElement>(null)
+  const hint = useId()
+  if (prepared !== null && prepared.key !== taken) {
+    setTaken(prepared.key)
+    setText(prepared.text)
+  }
+  const preparedKey = prepared?.key
+  useEffect(() => {
+    if (preparedKey !== undefined) input.current?.focus()
+  }, [preparedKey])
+
+  const closed = closedWords(view)
+  if (closed !== null) return <div className="composer closed"><Note>{closed}</Note></div>
+  const send = (): void => {
+    const body = text.trim()
+    if (body === '') return
+    setText('')
+    void props.send(body)
+    if (prepared !== null) props.drop()
+    input.current?.focus()
+  }
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault()
+    send()
+  }
+  const key = (event: KeyboardEvent): void => {
+    const touch = window.matchMedia('(pointer: coarse)').matches
+    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing || touch) return
+    event.preventDefault()
+    send()
+  }
+  return (
+    <form className="composer" onSubmit={submit} aria-label="Write a message">
+      {prepared?.from === undefined ? null : (
+        <div className="composer-from">
+          <span>{prepared.from} {text === prepared.text ? 'as drafted' : 'edited'}. It is sent only when you send it.</span>
+          <Button type="button" size="1" variant="ghost" color="gray" onClick={() => { setText(''); props.drop() }}>Discard</Button>
+        </div>
+      )}
+      <div className="composer-row">
+        <TextArea
+          ref={input} className="composer-input" size="2" rows={2} maxLength={MaxText} placeholder="Write a message" aria-label="Message" aria-describedby={hint}
+          value={text} onChange={(event) => { setText(event.target.value) }} onKeyDown={key}
+        />
+        <Button type="submit" size="3" disabled={text.trim() === ''}><PaperPlaneIcon /> Send</Button>
+      </div>
+      <p className="composer-hint" id={hint}>Sealed on this device{view.row.mode === SessionMode.assisted ? ' for you two and Vigil’s detector' : ' for you two alone'}. Enter sends, Shift+Enter begins a line.</p>
+    </form>
+  )
+}

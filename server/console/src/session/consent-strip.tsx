@@ -1,0 +1,54 @@
+import { CheckCircledIcon, EyeOpenIcon } from '@radix-ui/react-icons'
+import { Button } from '@radix-ui/themes'
+import { useState, type ReactNode } from 'react'
+import { SessionMode, SessionStatus, type Session } from 'vigil-client'
+import { problemOf, type Problem } from '../api/problem.ts'
+import { Note, ProblemNote } from '../ui/parts.tsx'
+import type { SessionView } from './session-store.ts'
+
+/** What a client agrees to, word for word: its hash is signed by their device. */
+export const ConsentText =
+  'I agree that Vigil’s detector reads my messages in this session as they are sent, so that a clinician of my practice is told ' +
+  'when I may be in danger, and so that my therapist is offered drafts. It keeps what it found, never my words. I can withdraw this at any time; ' +
+  'what I send afterwards is not read.'
+
+/** Giving and withdrawing take one press each, at the same place. Only the client of a watched session has it. */
+export function ConsentStrip(props: { readonly session: Session; readonly view: SessionView }): ReactNode {
+  const { session, view } = props
+  const [busy, setBusy] = useState(false)
+  const [problem, setProblem] = useState<Problem | null>(null)
+  if (view.myRole !== 'client' || view.row.mode !== SessionMode.assisted || view.row.status === SessionStatus.ended) return null
+  const given = view.consents.findLast((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
+  const act = async (work: () => Promise<unknown>, attempt: string): Promise<void> => {
+    setBusy(true)
+    setProblem(null)
+    try {
+      await work()
+    } catch (thrown) {
+      setProblem(problemOf(thrown, attempt))
+    } finally {
+      setBusy(false)
+    }
+  }
+  const give = (): void => { void act(() => session.consent.give({ text: ConsentText }), 'give your consent') }
+  const withdraw = (): void => {
+    if (given !== undefined) void act(() => session.consent.withdraw(given.id), 'withdraw your consent')
+  }
+  return (
+    <section className="consent" aria-label="Consent">
+      {problem === null ? null : <ProblemNote problem={problem} />}
+      {given === undefined ? (
+        <Note tone="amber" icon={<EyeOpenIcon />} actions={<Button size="2" loading={busy} onClick={give}>I agree</Button>}>
+          <strong>Do you agree to be watched over?</strong> <q>{ConsentText}</q>
+        </Note>
+      ) : (
+        <Note tone="teal" icon={<CheckCircledIcon />} actions={<Button size="1" variant="soft" color="gray" loading={busy} onClick={withdraw}>Withdraw consent</Button>}>
+          <details>
+            <summary>You agreed to be watched over</summary>
+            <q>{ConsentText}</q>
+          </details>
+        </Note>
+      )}
+    </section>
+  )
+}

@@ -1,0 +1,35 @@
+import { Button } from '@radix-ui/themes'
+import { useEffect, useId, useRef, type ReactNode } from 'react'
+
+/**
+ * Asks before something that cannot be taken back. The browser's own <dialog>: it holds the focus, gives it back, and ends with
+ * Escape, without a style of its own that the page's policy would stop.
+ */
+export function Confirm(props: {
+  readonly title: string
+  readonly children: ReactNode
+  readonly action: string
+  readonly grave?: boolean
+  readonly onConfirm: () => void
+  readonly onCancel: () => void
+}): ReactNode {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const title = useId()
+  useEffect(() => {
+    const shown = dialog.current
+    if (shown !== null && !shown.open) shown.showModal()
+    return () => {
+      shown?.close()
+    }
+  }, [])
+  return (
+    <dialog ref={dialog} className="dialog" aria-labelledby={title} onCancel={(event) => { event.preventDefault(); props.onCancel() }}>
+      <h2 id={title}>{props.title}</h2>
+      <div className="stack">{props.children}</div>
+      <div className="row end">
+        <Button variant="soft" color="gray" onClick={props.onCancel}>Cancel</Button>
+        <Button color={props.grave === true ? 'red' : 'teal'} onClick={props.onConfirm}>{props.action}</Button>
+      </div>
+    </dialog>
+  )
+}
