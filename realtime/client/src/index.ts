@@ -4,6 +4,8 @@
  */
 export { vigil, type Vigil, type VigilOptions } from './vigil.ts'
 export type { Badge, ChatMessage, Reader, Session, SessionEvents } from './session.ts'
+export type { Suggestion } from './suggestions.ts'
+export { openSuggestion } from './suggestion.ts'
 export type { Undo } from './events.ts'
 export { TopicStatus, type Recovery } from './topic.ts'
 export { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'

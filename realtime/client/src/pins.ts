@@ -84,6 +84,12 @@ export class Pins {
   async isTrusted(kid: string): Promise<boolean> {
     return (await this.#load()).get(kid)?.trusted === true
   }
+
+  /** Whether the device is trusted with the very keys that the row has. */
+  async holds(row: DeviceRow): Promise<boolean> {
+    const pin = (await this.#load()).get(row.id)
+    return pin?.trusted === true && pin.fingerprint === (await rowFingerprint(row))
+  }
 }
 
 function ownerOf(row: DeviceRow): string {

@@ -9,8 +9,10 @@ import { whole, type Fields } from './parse.ts'
 import { Role, findMember, type Roster } from './roster.ts'
 import {
   ParticipantRole, SessionMode, SessionStatus, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type ParticipantRole as PersonRole, type SessionRow,
+  type SuggestionDecision,
 } from './rows.ts'
 import { State } from './state.ts'
+import { Suggestions, type Suggestion } from './suggestions.ts'
 import { Timeline } from './timeline.ts'
 import { Topic, TopicNouns, TopicStatus, type Recovery, type TopicNoun } from './topic.ts'
 import type { SessionDatabase } from './database.ts'
@@ -70,9 +72,8 @@ export interface SessionEvents {
   assessment: Fields
   alert: Fields
   alert_event: Fields
-  /** Clinicians: a row of suggestions, or of suggestion_seals (of every device), for rows.ts' parsers. */
-  suggestion: Fields
-  suggestion_seal: Fields
+  /** Clinicians: a drafted reply, verified and opened, at first and whenever something of it changed. */
+  suggestion: Suggestion
   /** What went wrong in the background. Never holds text. */
   error: Error
   /** The session was closed here; its row as last read. */
@@ -98,10 +99,12 @@ export class Session {
   readonly #state: State
   readonly #outbox: Outbox
   readonly #timeline: Timeline
+  readonly #suggestions: Suggestions
   readonly #topics: Pick<Topic<string>, 'leave'>[] = []
   readonly #shown: ChatMessage[] = []
   readonly #seqs = new Map<string, number>()
   #care: Topic<TopicNoun<'care'>> | undefined
+  #suggesting = false
   #unacknowledged: readonly string[] = []
   #present: readonly string[] = []
   #status: TopicStatus = TopicStatus.waiting
@@ -130,6 +133,18 @@ export class Session {
         this.#report(thrown)
       },
       clock: this.#clock,
+    })
+    this.#suggestions = new Suggestions({
+      id: deps.id,
+      device: deps.device,
+      database: deps.database,
+      signers: async (fresh) => {
+        if (fresh) await this.#refresh()
+        return this.#state.analysisKeys()
+      },
+      changed: (suggestion) => {
+        this.#events.emit('suggestion', suggestion)
+      },
     })
   }
 
@@ -188,6 +203,7 @@ export class Session {
    */
   on<Name extends keyof SessionEvents>(name: Name, listener: (value: SessionEvents[Name]) => void): Undo {
     const undo = this.#events.on(name, listener)
+    if (name === 'suggestion') this.#suggest()
     if (TopicNouns.care.some((noun) => noun === name)) this.#joinCare()
     this.#replay({ [name]: listener })
     return undo
@@ -199,6 +215,7 @@ export class Session {
     if (listener.session !== undefined) call(listener.session, this.#state.row)
     if (listener.status !== undefined) call(listener.status, this.#status)
     if (listener.presence !== undefined) call(listener.presence, this.#present)
+    if (listener.suggestion !== undefined) for (const suggestion of this.#suggestions.shown) call(listener.suggestion, suggestion)
     if (listener.devices !== undefined && this.#unacknowledged.length > 0) call(listener.devices, this.#unacknowledged)
   }
 
@@ -258,6 +275,20 @@ export class Session {
     },
     /** All consents of the session, as last read. */
     list: (): readonly ConsentRow[] => this.#state.consents,
+  }
+
+  /** Drafted replies, for the session's clinicians. */
+  readonly suggestions = {
+    /** Reads all there are, oldest first. */
+    list: (): Promise<readonly Suggestion[]> => this.#suggestions.list(),
+    /** Asks for one on the client's last message; it comes by 'suggestion'. Rejects with RequestError: VG019 they are off, VG020 nothing is read, VG021 no message yet. */
+    request: (): Promise<Suggestion> => this.#suggestions.request(),
+    /**
+     * Says what became of an offered one, at the version that was seen. Accepted and edited name the message that was sent with
+     * `send` before: nothing is ever sent from here. Rejects with RequestError PT409 if someone was first.
+     */
+    decide: (id: string, decision: SuggestionDecision, version: number, sentMessageId: string | null = null): Promise<Suggestion> =>
+      this.#suggestions.decide(id, decision, version, sentMessageId),
   }
 
   /** Trusts a device with the keys it has now: the people compared the safety number. */
@@ -376,13 +407,23 @@ export class Session {
     if (news) this.#events.emit('devices', waiting)
   }
 
+  /** Tells of the suggestions there are. */
+  #suggest(): void {
+    this.#suggesting = true
+    this.#suggestions.list().catch(this.#report)
+  }
+
   #joinCare(): void {
     if (this.#care !== undefined) return
     this.#care = Topic.care(this.#deps.realtime, this.id, {
       event: ({ event, row }) => {
-        this.#events.emit(event, row)
+        if (event === 'suggestion') this.#suggestions.hear(row).catch(this.#report)
+        else if (event === 'suggestion_seal') this.#suggestions.hearSeal(row).catch(this.#report)
+        else this.#events.emit(event, row)
       },
-      status: () => undefined, // the session's own topic says whether we are connected
+      status: (status) => { // the session's own topic says whether we are connected
+        if (status === TopicStatus.joined && this.#suggesting) this.#suggest()
+      },
       failed: this.#report,
     })
     this.#topics.push(this.#care)

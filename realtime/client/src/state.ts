@@ -1,11 +1,11 @@
-import { HashBytes, decodeSized, equal } from './bytes.ts'
+import { HashBytes, PointBytes, decodeSized, equal } from './bytes.ts'
 import { ConsentScope, isWithdrawn, verifyConsent } from './consent.ts'
 import { makeEpoch, openEpoch, type Epoch } from './epoch.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'
 import { fields, json, list } from './parse.ts'
 import { Role, parseRoster, rosterHash, type MemberJson, type Roster } from './roster.ts'
 import type { SessionDatabase } from './database.ts'
-import type { Device } from './device.ts'
+import { importSigPub, type Device } from './device.ts'
 import type { Pins } from './pins.ts'
 import {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
@@ -153,6 +153,16 @@ export class State {
         throw new EnvelopeError(Refusal.roster, `device ${member.kid} stands on the roster in another role`)
       }
     }
+  }
+
+  /** The signing keys of the sidecar's devices that are trusted here, revoked ones too: what they signed before still stands. */
+  async analysisKeys(): Promise<readonly CryptoKey[]> {
+    const keys: CryptoKey[] = []
+    for (const row of this.#snapshot.devices) {
+      if (row.kind !== DeviceKind.analysis || !(await this.#deps.pins.holds(row))) continue
+      keys.push(await importSigPub(decodeSized('sig_pub', row.sig_pub, PointBytes)))
+    }
+    return keys
   }
 
   /** Devices that a person must acknowledge before anything is sent. Pins, on the way, whoever is met for the first time. */

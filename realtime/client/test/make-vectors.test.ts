@@ -1,38 +1,12 @@
 /** What testdata/pe1-webcrypto.json, which Go opens, is made of. UPDATE_VECTORS=1 writes it anew. */
 import { writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { encodeText } from '../src/bytes.ts'
 import { signConsent, signWithdrawal } from '../src/consent.ts'
-import { type Device, type KeyPair } from '../src/device.ts'
 import { makeEpoch } from '../src/epoch.ts'
 import { sealMessage, textContent } from '../src/message.ts'
 import { Role, parseRoster } from '../src/roster.ts'
 import { ownTestdata, parseBundle, readJson } from './bundle.ts'
-
-interface TestDevice {
-  readonly device: Device
-  readonly json: { kid: string; role: Role; enc: string; sig: string; enc_pub: string; sig_pub: string }
-}
-
-async function raw(key: CryptoKey): Promise<string> {
-  return encodeText(new Uint8Array(await crypto.subtle.exportKey('raw', key)))
-}
-
-async function secret(pair: KeyPair): Promise<string> {
-  const jwk = await crypto.subtle.exportKey('jwk', pair.privateKey)
-  if (jwk.d === undefined) throw new Error('no private key')
-  return jwk.d
-}
-
-/** A device whose keys can be exported, as no real one's can. */
-async function testDevice(role: Role): Promise<TestDevice> {
-  const kid = crypto.randomUUID()
-  const enc = await crypto.subtle.generateKey({ name: 'ECDH', namedCurve: 'P-256' }, true, ['deriveBits'])
-  const sig = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify'])
-  const [encPub, sigPub] = [await raw(enc.publicKey), await raw(sig.publicKey)]
-  const json = { kid, role, enc: await secret(enc), sig: await secret(sig), enc_pub: encPub, sig_pub: sigPub }
-  return { device: { kid, enc, sig, encPub, sigPub }, json }
-}
+import { testDevice } from './test-device.ts'
 
 test('vectors made by WebCrypto are up to date', async () => {
   const client = await testDevice(Role.client)

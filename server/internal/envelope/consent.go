@@ -2,7 +2,6 @@ package envelope
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"slices"
 
@@ -100,26 +99,4 @@ func (c ConsentRow) Verify(roster Roster) error {
 		return fmt.Errorf("consent %s was withdrawn: %w", c.ID, ErrConsent)
 	}
 	return nil
-}
-
-// VerifyWithdrawal checks a withdrawal's signature against the same device's signing key, for the record: ErrSignature.
-func (c ConsentRow) VerifyWithdrawal(sigPub []byte) error {
-	in, err := c.signed("pe1/consent-withdrawn")
-	if err != nil {
-		return err
-	}
-	signature, err := decodeSized("withdrawal_signature", c.WithdrawalSignature, SignatureBytes)
-	if err != nil {
-		return err
-	}
-	if !verify(sigPub, in, signature) {
-		return fmt.Errorf("withdrawal of consent %s: %w", c.ID, ErrSignature)
-	}
-	return nil
-}
-
-// TextIs reports whether the consent was given to exactly this text.
-func (c ConsentRow) TextIs(text string) bool {
-	hash := sha256.Sum256([]byte(text))
-	return subtle.ConstantTimeCompare([]byte(EncodeText(hash[:])), []byte(c.TextHash)) == 1
 }
