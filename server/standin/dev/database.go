@@ -16,6 +16,9 @@ import (
 // demoPassword is everybody's in sql/seed/demo.sql.
 const demoPassword = "demo-password"
 
+// demoOrganization is the practice in it.
+const demoOrganization = "d0000000-0000-4000-8000-0000000000aa"
+
 func (s *stack) applyPlatform(ctx context.Context) (string, error) {
 	platform, err := pgtest.Platform()
 	if err != nil {

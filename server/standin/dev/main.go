@@ -1,11 +1,14 @@
 // Command dev is what `go tool task dev` runs: everything on one machine. A private Postgres with the platform's SQL, the
 // migrations and a demo practice; the stand-in for Supabase; the sidecar, built from this tree.
 //
-//	Postgres -> platform, migrations, demo -> stand-in -> sidecar -> (a command, or until Ctrl-C)
+//	Postgres -> platform, migrations, demo practice -> stand-in -> sidecar -> (a command; or the demo's page, until Ctrl-C)
 //
 // It guarantees: what it starts it stops, the sidecar first, then the stand-in, then Postgres; data are kept in .vigil
 // between runs (-throwaway: removed); only migrations that are new are run; a port that is taken is no obstacle unless it
 // was asked for by number; a fault is told in a sentence that says what to do. One run at a time on one folder.
+//
+// The demo's page starts a replay and kills the sidecar, which comes back; it is reached from this machine only, opens nothing
+// by itself, and ends with the stack. Until then .vigil/dev.env holds the variables for `vigil doctor` and `vigil replay`.
 //
 // After "--" comes a command to run against the stack, with the sidecar's variables in its environment; the stack stops
 // with it, and its exit code is passed on. The end-to-end tests are such a command.
@@ -31,6 +34,7 @@ type options struct {
 	version     int
 	standinPort int
 	sidecarPort int
+	demoPort    int
 	throwaway   bool
 	reset       bool
 	verbose     bool
@@ -92,6 +96,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.version, "postgres", 0, "15 or 17 (15 if it is there, else 17)")
 	flags.IntVar(&o.standinPort, "standin-port", 0, "the stand-in's port (54321 if it is free, else any)")
 	flags.IntVar(&o.sidecarPort, "sidecar-port", 0, "the sidecar's port (8788 if it is free, else any)")
+	flags.IntVar(&o.demoPort, "demo-port", 0, "the demo page's port (8787 if it is free, else any)")
 	flags.BoolVar(&o.throwaway, "throwaway", false, "keep nothing, and use free ports")
 	flags.BoolVar(&o.reset, "reset", false, "remove what is kept, and start nothing")
 	flags.BoolVar(&o.verbose, "verbose", false, "show the sidecar's log here")

@@ -47,6 +47,12 @@ func (s *stack) introduce(ctx context.Context) error {
 	if s.options.noSidecar {
 		b.WriteString("\nTo start the sidecar (`go run ./server serve`), set:\n\n  " + strings.Join(s.environment(), "\n  ") + "\n")
 	}
+	if s.demo != nil {
+		fmt.Fprintf(&b, "\nIn another terminal:  set -a; . %s; set +a; %s doctor   (or: replay -h)\n", s.shown(s.variables()), s.shown(s.program()))
+		b.WriteString("\nOpen:\n\n")
+		line("the demo", s.demo.url, "   (start it, then pull the plug)")
+		line("the console", s.demo.console, "")
+	}
 	fmt.Fprintf(&b, "\nDemo people; everybody's password is %s:\n\n", demoPassword)
 	for _, p := range people {
 		fmt.Fprintf(&b, "  %-18s %-11s %s\n", p.Email, p.Role, p.Name)

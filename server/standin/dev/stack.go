@@ -35,6 +35,7 @@ type stack struct {
 	cluster  *pgtest.Cluster
 	supabase *project
 	sidecar  *sidecar
+	demo     *demo // nil where a command runs, or no sidecar does
 }
 
 // exitError carries the exit code of the command that ran against the stack.
@@ -60,14 +61,21 @@ func (s *stack) run(ctx context.Context) (err error) {
 		return err
 	}
 	var sidecarEnded chan struct{} // never, where there is none
+	var demoEnded chan error
 	if s.sidecar != nil {
-		sidecarEnded = s.sidecar.ended
+		sidecarEnded = s.sidecar.died
+	}
+	if s.demo != nil {
+		demoEnded = s.demo.ended
 	}
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-sidecarEnded:
 		return fmt.Errorf("the sidecar ended by itself; the end of its log (%s):\n%s", s.sidecar.logFile, s.sidecar.tail())
+	case err := <-demoEnded:
+		s.demo.ended <- err // as below
+		return fmt.Errorf("the demo's page ended by itself: %w", err)
 	case err := <-s.supabase.ended:
 		s.supabase.ended <- err // stop reads it as well
 		return fmt.Errorf("the stand-in ended by itself: %w", err)
@@ -86,8 +94,16 @@ func (s *stack) start(ctx context.Context) error {
 		{"demo practice", s.seed},
 		{"stand-in for Supabase", s.startStandin},
 	}
+	shown := len(s.options.command) == 0 // somebody looks at it
 	if !s.options.noSidecar {
-		steps = append(steps, step{"building the sidecar", s.build}, step{"sidecar", s.startSidecar})
+		steps = append(steps, step{"building the sidecar", s.build})
+		if shown {
+			steps = append(steps, step{"demo's address", s.openDemo})
+		}
+		steps = append(steps, step{"sidecar", s.startSidecar})
+		if shown {
+			steps = append(steps, step{"demo", s.serveDemo}, step{"variables", s.writeVariables})
+		}
 	}
 	for _, step := range steps {
 		if err := s.screen.step(ctx, step.name, step.do); err != nil {
@@ -104,6 +120,9 @@ func (s *stack) stop(ctx context.Context) error {
 	}
 	var err error
 	s.screen.note("\nstopping")
+	if s.demo != nil {
+		err = errors.Join(err, s.removeVariables(), s.screen.step(ctx, "demo", func(context.Context) (string, error) { return "stopped", s.demo.stop() }))
+	}
 	if s.sidecar != nil {
 		err = errors.Join(err, s.screen.step(ctx, "sidecar", func(ctx context.Context) (string, error) { return "stopped", s.sidecar.stop(ctx, sidecarStop) }))
 	}
