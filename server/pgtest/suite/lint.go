@@ -99,5 +99,23 @@ func (s *suite) lintTypeScript(ctx context.Context) error {
 			}
 		}
 	}
+	return errors.Join(err, s.lintFunctions(ctx))
+}
+
+// lintFunctions checks the edge functions' types, style and formatting with Deno.
+func (s *suite) lintFunctions(ctx context.Context) error {
+	const folder = "functions"
+	deno, ok := s.deno()
+	if !ok {
+		s.absent("lint-ts", noDeno)
+		return nil
+	}
+	var err error
+	for _, words := range [][]string{{"check", "."}, {"lint"}, {"fmt", "--check"}} {
+		s.say("$ deno %s   (in %s)", strings.Join(words, " "), folder)
+		if callErr := s.call(ctx, folder, deno, words...); callErr != nil {
+			err = errors.Join(err, fmt.Errorf("deno %s in %s: %w", words[0], folder, callErr))
+		}
+	}
 	return err
 }

@@ -101,6 +101,14 @@ func (s *suite) countVitest(folder string, data []byte) error {
 	return nil
 }
 
+const noDeno = "Deno is missing: run `npm ci` and `node node_modules/deno/install.cjs` in server/e2e"
+
+// deno is npm's Deno, if it is there.
+func (s *suite) deno() (program string, ok bool) {
+	path := []string{"server", "e2e", "node_modules", ".bin", "deno"}
+	return filepath.Join(append([]string{s.root}, path...)...), s.exists(path...)
+}
+
 // functionTests runs every *_test.ts below functions/ with Deno, which reports in TAP.
 func (s *suite) functionTests(ctx context.Context) error {
 	const folder = "functions"
@@ -108,9 +116,9 @@ func (s *suite) functionTests(ctx context.Context) error {
 	if err != nil || len(names) == 0 {
 		return errors.Join(err, s.none(folder))
 	}
-	deno := filepath.Join(s.root, "server", "e2e", "node_modules", ".bin", "deno")
-	if !s.exists("server", "e2e", "node_modules", ".bin", "deno") {
-		s.absent(folder, "Deno is missing: run `npm ci` and `node node_modules/deno/install.cjs` in server/e2e")
+	deno, ok := s.deno()
+	if !ok {
+		s.absent(folder, noDeno)
 		return nil
 	}
 	var result tapResult
@@ -120,7 +128,7 @@ func (s *suite) functionTests(ctx context.Context) error {
 		result, err = readTAP(r)
 		return err
 	})
-	if ok := s.countTAP(folder, result); !ok {
+	if !s.countTAP(folder, result) {
 		return nil // it is in the tally
 	}
 	s.say("ok   functions %d tests", result.ran)

@@ -185,7 +185,7 @@ func readTAP(r io.Reader) (tapResult, error) {
 	}
 	switch {
 	case planned < 0:
-		result.faults = append(result.faults, "it has no plan: psql stopped, or select plan(n) is missing")
+		result.faults = append(result.faults, "it has no plan: it ended before its end, or select plan(n) is missing")
 	case planned != result.ran:
 		result.faults = append(result.faults, fmt.Sprintf("it planned %d tests and ran %d", planned, result.ran))
 	}
