@@ -1,5 +1,6 @@
 // Package standin is the slice of hosted Supabase that a laptop without Docker lacks: the platform's own roles and tables
-// (Platform), and, behind one address, Auth and the REST API as supabase-js calls them. For development and tests only.
+// (Platform), and, behind one address, Auth and the REST API as supabase-js calls them, and the project's edge functions under
+// a real Deno. For development and tests only.
 //
 // Guarantee: it is never kinder than the real one. What hosted Supabase refuses is refused here with the same status, code
 // and body, for everything that is here at all; what is not here answers 501 and names DIFFERENCES.md, which lists it.
@@ -50,17 +51,22 @@ type Config struct {
 	MaxRows int64
 	// HashCost is bcrypt's. Zero: 10. Tests that make many people lower it.
 	HashCost int
+	// Functions are the edge functions that run. Zero: none, and /functions/v1 answers 501.
+	Functions Functions
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 	Log *slog.Logger
 }
 
-// Server is an http.Handler for /auth/v1, /rest/v1 and /standin. It may be called at once by many.
+// Server is an http.Handler for /auth/v1, /rest/v1, /functions/v1 (where Config.Functions names some) and /standin. It may be called at once by many.
 type Server struct {
 	config Config
 	auth   *auth.Server
 	rest   *rest.Server
 	keys   keyring
+
+	functions *runner
+	sink      *sink
 }
 
 // New makes a server. It opens no connection; Run says whether the databases answer.
@@ -95,7 +101,10 @@ func New(c Config) (*Server, error) {
 		people.Close()
 		return nil, err
 	}
-	return &Server{config: c, auth: people, rest: tables, keys: keyring{keys: c.Keys, now: c.Now}}, nil
+	return &Server{
+		config: c, auth: people, rest: tables, keys: keyring{keys: c.Keys, now: c.Now}, functions: newRunner(c),
+		sink: &sink{pagerSecret: derived(c.Keys.Secret, "pager"), emailKey: derived(c.Keys.Secret, "email"), now: c.Now},
+	}, nil
 }
 
 // PublishableKey is the key that a browser gets.
@@ -107,10 +116,11 @@ func (s *Server) SecretKey() string { return s.config.Keys.Secret }
 // Mail returns what Auth would have mailed to an address, or to everyone, the newest first.
 func (s *Server) Mail(to string) []auth.Mail { return s.auth.Mail(to) }
 
-// Run waits until ctx ends, and then ends the database connections. It returns at once if the database does not answer.
+// Run waits until ctx ends, and then ends the functions and the database connections. It returns at once if the database does not answer.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.rest.Close()
 	defer s.auth.Close()
+	defer s.functions.close()
 	if err := s.auth.Ping(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("standin: reach the database: %w", err)
 	}
@@ -164,6 +174,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "/standin/mail":
 		writeJSON(w, http.StatusOK, s.Mail(r.URL.Query().Get("to")))
+		return
+	case path == pagerPath || path == pagesPath || path == emailPath || path == emailsPath:
+		s.sink.ServeHTTP(w, r)
+		return
+	case s.functions.serves(path):
+		s.functions.ServeHTTP(w, r)
 		return
 	case open(r):
 		http.StripPrefix("/auth/v1", s.auth).ServeHTTP(w, r)
