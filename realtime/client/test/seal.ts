@@ -10,7 +10,7 @@ export interface SealPlace {
   readonly message_id: string
 }
 
-export async function seal(by: Device, to: Device, place: SealPlace, text: string): Promise<Omit<SuggestionSealRow, 'user_id'>> {
+export async function seal(by: Device, to: Pick<Device, 'kid' | 'encPub'>, place: SealPlace, text: string): Promise<Omit<SuggestionSealRow, 'user_id'>> {
   const row = { ...place, device_id: to.kid }
   const key = await importEncPub(decodeSized('enc_pub', to.encPub, PointBytes))
   const { encapsulatedSecret, ciphertext } = await hpke.Seal(key, utf8(text), { info: suggestionInfo(row) })

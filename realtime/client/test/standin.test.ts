@@ -7,6 +7,7 @@ import { MemoryStore } from '../src/store.ts'
 import { vigil, type Vigil } from '../src/vigil.ts'
 import type { ChatMessage, Session } from '../src/session.ts'
 import { PhoenixServer } from './phoenix-server.ts'
+import { seal } from './seal.ts'
 import { Standin, checked, password, type Person, type Practice } from './standin.ts'
 
 let standin: Standin
@@ -103,6 +104,50 @@ describe('against the stand-in', () => {
     await vi.waitFor(() => {
       expect(texts(therapist)).toEqual(['before'])
     }, 5000)
+  })
+
+  test('a suggestion is asked for, offered, opened, decided; turned off, it is withdrawn; the client sees none', async () => {
+    const { practice, client, therapist } = await setup('assisted')
+    const { organization_id } = therapist.chat.row
+    const { suggestions } = therapist.chat
+    await expect(suggestions.request()).rejects.toMatchObject({ code: 'VG019', details: '{"suggestions": "off"}' })
+    await standin.suggest(organization_id, 'on_demand')
+    await expect(suggestions.request()).rejects.toMatchObject({ code: 'VG021' })
+    await client.chat.consent.give({ text: 'I agree' })
+    const messageId = await client.chat.send('I had a rough night')
+    await expect(client.chat.suggestions.request()).rejects.toMatchObject({ code: '42501', status: 403 })
+
+    const [to] = therapist.chat.readers.filter((row) => row.id === therapist.v.deviceId)
+    const offer = async (): Promise<string> => {
+      const asked = await suggestions.request()
+      expect(asked).toMatchObject({ status: 'requested', requestedBy: practice.therapist.id, messageId, version: 1, text: null })
+      expect((await suggestions.request()).id).toBe(asked.id)
+      const place = { suggestion_id: asked.id, session_id: practice.sessionId, message_id: messageId }
+      const sealed = await seal(practice.analysis, { kid: to?.id ?? '', encPub: to?.enc_pub ?? '' }, place, 'That sounds hard.')
+      const made = { id: asked.id, message_id: messageId, status: 'offered', source: 'bank', move: 'reflect.1', bank_version: '1' }
+      expect(await standin.record(made, [sealed])).toBe('offered')
+      return asked.id
+    }
+    const id = await offer()
+    expect(await suggestions.list()).toMatchObject([{ id, status: 'offered', move: 'reflect.1', version: 2, text: 'That sounds hard.', unreadable: null }])
+    expect(await client.chat.suggestions.list()).toEqual([])
+    await expect(suggestions.decide(id, 'accepted', 1, messageId)).rejects.toMatchObject({ code: 'PT409', status: 409 })
+    await expect(suggestions.decide(id, 'accepted', 2, messageId)).rejects.toMatchObject({ code: 'VG022' })
+    await expect(suggestions.decide(id, 'edited', 2)).rejects.toMatchObject({ code: 'VG022' })
+    await expect(client.chat.suggestions.decide(id, 'rejected', 2)).rejects.toMatchObject({ code: 'PT404' })
+    const sent = await therapist.chat.send('That sounds hard.')
+    expect(await suggestions.decide(id, 'accepted', 2, sent)).toMatchObject({ status: 'accepted', version: 3, sentMessageId: sent, decidedBy: practice.therapist.id })
+
+    const second = await offer()
+    await standin.suggest(organization_id, 'off')
+    expect(await suggestions.list()).toMatchObject([{ id, status: 'accepted' }, { id: second, status: 'withdrawn', version: 3, text: null }])
+    const seals = checked(await practice.therapist.supabase.from('suggestion_seals').select('suggestion_id'))
+    expect(seals).toEqual([{ suggestion_id: id }])
+    await expect(suggestions.decide(second, 'rejected', 2)).rejects.toMatchObject({ code: 'PT409', details: '{"status": "withdrawn", "version": 3}' })
+    await client.chat.close()
+    const strict = await setup('strict')
+    await standin.suggest(strict.therapist.chat.row.organization_id, 'elevated')
+    await expect(strict.therapist.chat.suggestions.request()).rejects.toMatchObject({ code: 'VG020' })
   })
 
   test('a second device of the client waits for the therapist, who then makes the next epoch', async () => {

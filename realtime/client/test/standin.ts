@@ -84,6 +84,18 @@ export class Standin {
     return { id: text(fields(made['user'], 'user'), 'id'), email, supabase }
   }
 
+  /** Sets an organisation's suggestions, as its admin does. */
+  async suggest(organizationId: string, suggestions: 'off' | 'on_demand' | 'elevated'): Promise<void> {
+    const admin = createClient(this.url, this.#secret, options)
+    checked(await admin.from('organizations').update({ suggestions }).eq('id', organizationId))
+  }
+
+  /** Records a suggestion, as the sidecar does; what stands then. */
+  async record(suggestion: object, seals: readonly object[]): Promise<unknown> {
+    const admin = createClient(this.url, this.#secret, options)
+    return checked(await admin.rpc('test_record', { suggestion, seals }))
+  }
+
   /** A practice of two people with a scheduled session. */
   async practice(mode: 'assisted' | 'strict'): Promise<Practice> {
     const [client, therapist, analysis] = [await this.person(), await this.person(), await makeDevice()]

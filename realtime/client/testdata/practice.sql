@@ -17,3 +17,12 @@ end
 $$;
 revoke all on function public.test_practice(uuid, uuid, uuid, text, text) from public, anon, authenticated;
 grant execute on function public.test_practice(uuid, uuid, uuid, text, text) to service_role;
+
+-- What the sidecar calls, for who plays it.
+create function public.test_record(suggestion jsonb, seals jsonb)
+returns text
+language sql security definer
+set search_path = ''
+as $$ select private.record_suggestion(suggestion, seals) $$;
+revoke all on function public.test_record(jsonb, jsonb) from public, anon, authenticated;
+grant execute on function public.test_record(jsonb, jsonb) to service_role;
