@@ -1,3 +1,4 @@
+import { REALTIME_SUBSCRIBE_STATES } from '@supabase/supabase-js'
 import type { Vigil } from 'vigil-client'
 import { AlertStep, readAlertEvents, readOpenAlerts, readResolvedAlerts, stepAlert } from '../api/care.ts'
 import { readNames } from '../api/people.ts'
@@ -118,7 +119,7 @@ export class AlertsStore {
       channel.on('broadcast', { event: 'alert' }, look).on('broadcast', { event: 'alert_event' }, look)
       channel.subscribe((status) => {
         if (this.#closed) return
-        const joined = status === 'SUBSCRIBED'
+        const joined = status === REALTIME_SUBSCRIBE_STATES.SUBSCRIBED
         this.view.update((old) => ({ ...old, channel: joined ? 'connected' : old.channel === 'connecting' ? 'connecting' : 'recovering' }))
         if (joined) void this.read() // what it told before is not repeated
       })

@@ -1,4 +1,4 @@
-import { createClient, type SupabaseClient } from '@supabase/supabase-js'
+import { createClient } from '@supabase/supabase-js'
 import { vigil, type Vigil } from 'vigil-client'
 import { readMemberships, readNames, readOrganizations } from '../api/people.ts'
 import { problemOf, Refused, type Problem } from '../api/problem.ts'
@@ -56,7 +56,7 @@ export function owedOrganizations(memberships: readonly Membership[], visible: r
  */
 export class Login {
   readonly state = new Store<LoginState>({ step: 'restoring' })
-  readonly supabase: SupabaseClient
+  readonly supabase: ReturnType<typeof createClient>
   readonly #config: Config
   #vigil: Promise<Vigil> | undefined
   #undo: (() => void) | undefined

@@ -1,4 +1,4 @@
-import { useRef, useState, type ReactNode } from 'react'
+import { useState, type ReactNode } from 'react'
 import type { Session } from 'vigil-client'
 import { ProblemNote } from '../ui/parts.tsx'
 import { Chat } from './chat.tsx'
@@ -19,7 +19,6 @@ export function ChatPane(props: {
   readonly onDropped?: () => void
 }): ReactNode {
   const { store, session, view } = props
-  const log = useRef<HTMLDivElement>(null)
   const [returned, setReturned] = useState<Prepared | null>(null)
   const prepared = props.prepared ?? returned
   return (
@@ -27,7 +26,7 @@ export function ChatPane(props: {
       {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
       <ConsentStrip session={session} view={view} />
       <Strangers store={store} session={session} view={view} />
-      <Chat store={store} view={view} log={log} below={props.below} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
+      <Chat store={store} view={view} below={props.below} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
       <Composer
         view={view} prepared={prepared}
         send={async (text) => {

@@ -1,6 +1,6 @@
 import { ChatBubbleIcon, DoubleArrowDownIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
-import { useEffect, useLayoutEffect, useRef, useState, type ReactNode, type RefObject } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react'
 import type { ChatMessage } from 'vigil-client'
 import { useStore } from '../lib/store.ts'
 import { useDesk } from '../lib/use.ts'
@@ -18,11 +18,11 @@ const NearPx = 120
 export function Chat(props: {
   readonly store: SessionStore
   readonly view: SessionView
-  readonly log: RefObject<HTMLDivElement | null>
   readonly below?: ((messageId: string) => ReactNode) | undefined
   readonly takeBack: (text: string) => void
 }): ReactNode {
-  const { store, view, log } = props
+  const { store, view } = props
+  const log = useRef<HTMLDivElement>(null)
   const { me } = useDesk()
   const drafts = useStore(store.outgoing.drafts)
   const [behind, setBehind] = useState(false)
@@ -30,13 +30,12 @@ export function Chat(props: {
   useSpoken(view)
 
   const toEnd = (): void => {
-    const shown = log.current
-    if (shown !== null) shown.scrollTop = shown.scrollHeight
+    log.current?.scrollTo({ top: log.current.scrollHeight })
   }
   useLayoutEffect(() => {
     if (near.current) toEnd()
     else setBehind(true)
-  }, [view.messages.length, drafts.length]) // eslint-disable-line react-hooks/exhaustive-deps -- toEnd reads a ref
+  }, [view.messages.length, drafts.length])
   const scrolled = (): void => {
     const shown = log.current
     if (shown === null) return
