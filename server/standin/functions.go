@@ -96,7 +96,11 @@ func (r *runner) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			out.Out.URL.RawPath = ""
 			out.SetXForwarded()
 		},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+		ErrorHandler: func(w http.ResponseWriter, req *http.Request, _ error) {
+			if req.Context().Err() == nil { // it is gone, or as good as gone: the next call starts another
+				_ = p.cmd.Process.Kill()
+				<-p.ended
+			}
 			writeJSON(w, http.StatusBadGateway, map[string]string{"code": "WORKER_ERROR", "message": "Function exited due to an error (please check logs)"})
 		},
 	}

@@ -82,6 +82,9 @@ func (s *Server) NotifySecret() string {
 	return derived(s.config.Keys.Secret, "notify")
 }
 
+// EmailKey is the key that the development mailbox takes, as RESEND_API_KEY.
+func (s *Server) EmailKey() string { return s.sink.emailKey }
+
 // Pages returns what the development pager took, the newest first.
 func (s *Server) Pages() []Page { return s.sink.newestPages() }
 

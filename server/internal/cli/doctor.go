@@ -128,7 +128,7 @@ func examine(ctx context.Context, p Process) *report {
 		e.now = time.Now
 	}
 	e.examineSettings(r)
-	sides := []func(context.Context, *report){e.examineDatabase, e.examineReplication, e.examineTokens, e.examineOutside, e.examineBus}
+	sides := []func(context.Context, *report){e.examineDatabase, e.examineReplication, e.examineTokens, e.examineOutside, e.examineNotify, e.examineBus}
 	reports := make([]report, len(sides))
 	var g sync.WaitGroup
 	for i, side := range sides {

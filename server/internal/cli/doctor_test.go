@@ -26,7 +26,7 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 	}
 	for _, check := range []string{
 		"configuration", "origins", "database", "clock", "role", "schema", "rls", "triggers", "ddl", "sign-out", "grants", "policies", "strangers", "key",
-		"replication", "slot", "publications", "jwks", "clock (auth)", "auth", "outsider", "bus", "ports",
+		"replication", "slot", "publications", "jwks", "clock (auth)", "auth", "outsider", "notify", "bus", "ports",
 	} {
 		if len(f.of(check, "ok")) != 1 {
 			t.Errorf("%q is not found well:\n%s", check, f.text)

@@ -2,15 +2,18 @@ package cli_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"vigil/server/internal/bus"
+	"vigil/server/internal/escalation"
 	"vigil/server/internal/telemetry"
 	"vigil/server/pgtest"
 )
@@ -83,6 +86,39 @@ func TestDoctorFindsFaultsOfTheConnections(t *testing.T) {
 		"a wrong publishable key": {
 			seed: sets("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_canary"), check: "auth", says: "does not know SUPABASE_PUBLISHABLE_KEY",
 		},
+		"nobody is paged": {
+			seed: func(d *deployment) { delete(d.env, "VIGIL_NOTIFY_SECRET"); delete(d.env, "VIGIL_NOTIFY_URL") }, check: "notify", status: "warn", says: "nobody is paged",
+		},
+		"notify's secret can be guessed": {
+			seed: sets("VIGIL_NOTIFY_SECRET", "canary"), check: "notify", says: "16 characters",
+		},
+		"notify cannot be reached": {
+			seed: func(d *deployment) { d.env["VIGIL_NOTIFY_URL"] = "http://" + freeAddress(d.T) }, check: "notify", says: "no answer",
+		},
+		"notify is not deployed": {
+			seed: answers("VIGIL_NOTIFY_URL", http.StatusNotFound, `{"code":"NOT_FOUND","message":"Requested function was not found"}`), check: "notify", says: "no edge function",
+		},
+		"notify asks for a token": {
+			seed: answers("VIGIL_NOTIFY_URL", http.StatusUnauthorized, `{"code":401,"message":"Missing authorization header"}`), check: "notify", says: "asks for a token",
+		},
+		"notify takes everything": {
+			seed: answers("VIGIL_NOTIFY_URL", http.StatusOK, `{"deliveries":[]}`), check: "notify", says: "what is not signed is taken",
+		},
+		"notify has no secret": {
+			seed: answers("VIGIL_NOTIFY_URL", http.StatusServiceUnavailable, `{"code":"not_configured"}`), check: "notify", says: "NOTIFY_SECRET is not set there",
+		},
+		"notify breaks": {
+			seed: answers("VIGIL_NOTIFY_URL", http.StatusInternalServerError, `canary`), check: "notify", says: "does not work (it answered 500)",
+		},
+		"notify has another secret": {
+			seed: sets("VIGIL_NOTIFY_SECRET", "another-secret-canary"), check: "notify", says: "is another than VIGIL_NOTIFY_SECRET",
+		},
+		"notify has no channel": {
+			seed: func(d *deployment) {
+				d.env["VIGIL_NOTIFY_URL"] = d.notify("notify-secret-canary", http.StatusServiceUnavailable,
+					`{"code":"not_configured","faults":["PAGER_WEBHOOK_URL, RESEND_API_KEY: one must be set; canary"]}`)
+			}, check: "notify", says: "PAGER_WEBHOOK_URL, RESEND_API_KEY",
+		},
 		"Supabase cannot be reached": {
 			seed:  func(d *deployment) { d.env["SUPABASE_URL"] = "http://" + freeAddress(d.T) },
 			check: "jwks", says: "no answer", also: map[string]string{"auth": "does not answer"},
@@ -104,7 +140,7 @@ func TestDoctorFindsFaultsOfTheConnections(t *testing.T) {
 		},
 		"this machine's clock": {
 			seed:  func(d *deployment) { d.now = func() time.Time { return time.Now().Add(10 * time.Minute) } },
-			check: "clock", says: "10m0s away from the database's", also: map[string]string{"clock (auth)": "away from Auth's"},
+			check: "clock", says: "10m0s away from the database's", also: map[string]string{"clock (auth)": "away from Auth's", "notify": "clock is too far"},
 			undo: func(d *deployment) { d.now = nil },
 		},
 	} {
@@ -130,6 +166,49 @@ func serves(variable, body string, date time.Time) func(*deployment) {
 		d.Cleanup(s.Close)
 		d.env[variable] = s.URL
 	}
+}
+
+// answers gives everybody the same answer at a variable's address.
+func answers(variable string, status int, body string) func(*deployment) {
+	return func(d *deployment) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}))
+		d.Cleanup(s.Close)
+		d.env[variable] = s.URL
+	}
+}
+
+// notify answers a stranger, a wrong signature and a late one as the edge function does, and the rest as it is told. That the
+// function does so is server/e2e's to prove.
+func (d *deployment) notify(secret string, status int, body string) (address string) {
+	d.Helper()
+	signer, err := escalation.NewSigner(secret)
+	d.noError(err)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, err := io.ReadAll(r.Body)
+		at, timeErr := strconv.ParseInt(r.Header.Get(escalation.HeaderTimestamp), 10, 64)
+		own := http.Header{}
+		signer.Sign(own, r.Header.Get(escalation.HeaderID), time.Unix(at, 0), sent)
+		answer := func(code string) {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = fmt.Fprintf(w, `{"code": %q}`, code)
+		}
+		switch {
+		case r.Header.Get(escalation.HeaderSignature) == "":
+			answer("signature_missing")
+		case err != nil || timeErr != nil || own.Get(escalation.HeaderSignature) != r.Header.Get(escalation.HeaderSignature):
+			answer("signature_wrong")
+		case time.Since(time.Unix(at, 0)).Abs() > 5*time.Minute:
+			answer("timestamp_refused")
+		default:
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}))
+	d.Cleanup(s.Close)
+	return s.URL
 }
 
 // TestDoctorFindsFaultsOfFiles seeds faults in what the sidecar keeps on its machine.

@@ -66,6 +66,8 @@ func setup(t *testing.T, cluster *pgtest.Cluster) *deployment {
 		"VIGIL_BUS_KEY": "bus-key-canary-1", "VIGIL_ALLOWED_ORIGINS": "https://app.example",
 		"VIGIL_SLOT": fmt.Sprintf("vigil_%d_%s", cluster.Port(), strings.SplitN(d.db.Name, "_", 2)[0]), "VIGIL_LOG_LEVEL": "error",
 	}
+	d.env["VIGIL_NOTIFY_SECRET"] = "notify-secret-canary"
+	d.env["VIGIL_NOTIFY_URL"] = d.notify("notify-secret-canary", http.StatusUnprocessableEntity, `{"code": "body_wrong"}`)
 	u, err := url.Parse(d.db.URL(pgtest.RoleSidecar))
 	if err != nil {
 		t.Fatal(err)
