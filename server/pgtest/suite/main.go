@@ -37,10 +37,12 @@ type part struct {
 func (s *suite) parts() []part {
 	return []part{
 		{"install", "install what is missing", s.install},
+		{"build", "build the console, if it has changed", s.buildConsole},
 		{"vet", "go vet", s.vet},
 		{"go", "the Go tests", s.goTests},
 		{"sql", "pgTAP on Postgres 15 and 17", s.sqlTests},
 		{"client", "the client's tests (vitest)", s.clientTests},
+		{"console", "the console's tests (vitest)", s.consoleTests},
 		{"functions", "the edge functions' tests (Deno)", s.functionTests},
 		{"e2e", "the end-to-end tests (Node)", s.endToEnd},
 	}

@@ -22,7 +22,7 @@ func (s *suite) endToEnd(ctx context.Context) error { return s.vitest(ctx, "serv
 
 // hasTests looks for *.test.ts in a package's folder, but not in node_modules.
 func (s *suite) hasTests(folder string) bool {
-	for _, pattern := range []string{"*.test.ts", "*/*.test.ts", "*/*/*.test.ts"} {
+	for _, pattern := range []string{"*.test.ts", "*/*.test.ts", "*/*/*.test.ts", "*/*.test.tsx"} {
 		names, err := filepath.Glob(filepath.Join(s.root, filepath.FromSlash(folder), pattern))
 		if err != nil {
 			return false

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+)
+
+const consoleFolder = "server/console"
+
+// consoleInputs is what a build of the console is made of, below the repository: files, and folders with all that is in them.
+var consoleInputs = []string{
+	consoleFolder + "/src", consoleFolder + "/public", consoleFolder + "/index.html", consoleFolder + "/demo.html",
+	consoleFolder + "/vite.config.ts", consoleFolder + "/tsconfig.json", consoleFolder + "/package-lock.json", "realtime/client/src",
+}
+
+// buildConsole builds the console's pages into dist/, which the sidecar embeds, unless the same inputs were built before.
+func (s *suite) buildConsole(ctx context.Context) error {
+	want, err := s.digest(consoleInputs)
+	if err != nil {
+		return err
+	}
+	mark := filepath.Join(s.root, filepath.FromSlash(consoleFolder), "node_modules", ".vigil-built")
+	have, err := os.ReadFile(mark)
+	if err == nil && string(have) == want && s.exists(filepath.FromSlash(consoleFolder), "dist", "index.html") {
+		return nil
+	}
+	builder := filepath.Join(s.root, filepath.FromSlash(consoleFolder), "node_modules", "vite", "bin", "vite.js")
+	if _, err := os.Stat(builder); err != nil || !has("node") {
+		s.absent(consoleFolder, "vite is missing: install Node 20.19 or later and run `npm ci` in "+consoleFolder)
+		return nil
+	}
+	if err := s.call(ctx, consoleFolder, "node", builder, "build", "--logLevel=warn"); err != nil {
+		return fmt.Errorf("build the console: %w", err)
+	}
+	s.say("built %s", consoleFolder)
+	return os.WriteFile(mark, []byte(want), 0o644)
+}
+
+func (s *suite) consoleTests(ctx context.Context) error { return s.vitest(ctx, consoleFolder) }
+
+// digest hashes files by name and content, in the order of their names.
+func (s *suite) digest(names []string) (string, error) {
+	h := sha256.New()
+	root := os.DirFS(s.root)
+	for _, name := range names {
+		err := fs.WalkDir(root, name, func(file string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && (d.IsDir() || path.Base(file) == ".DS_Store") {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return addFile(h, root, file)
+		})
+		if err != nil {
+			return "", fmt.Errorf("read what the console is built from: %w", err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func addFile(h hash.Hash, root fs.FS, name string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	content := sha256.New()
+	_, err = io.Copy(content, f)
+	fmt.Fprintf(h, "%s %x\n", name, content.Sum(nil))
+	return errors.Join(err, f.Close())
+}
