@@ -14,8 +14,8 @@ import (
 func sqlSuggestions(t *testing.T, c *pgtest.Cluster) {
 	t.Helper()
 	const (
-		clear = "delete from public.suggestions where session_id = tests.session('assisted')"
-		ask   = "select tests.act('theo', format('select public.request_suggestion(%L)', tests.session('assisted')))"
+		wipe = "delete from public.suggestions where session_id = tests.session('assisted')"
+		ask  = "select tests.act('theo', format('select public.request_suggestion(%L)', tests.session('assisted')))"
 		// As the sidecar says it: the answer to a request, or unasked.
 		record = `
 			select tests.read('vigil', tests.record_command(
@@ -31,19 +31,19 @@ func sqlSuggestions(t *testing.T, c *pgtest.Cluster) {
 		first, second string
 		stands        string // of the suggestion, with how many seals; "" = there is none
 	}{
-		"an answer, then they are turned off":         {[]string{clear, ask}, record, off, withdrawn},
-		"they are turned off, then an answer":         {[]string{clear, ask}, off, record, withdrawn},
-		"unasked, then they are turned off":           {[]string{clear}, record, off, withdrawn},
-		"they are turned off, then unasked":           {[]string{clear}, off, record, ""},
-		"a request, then they are turned off":         {[]string{clear}, ask, off, withdrawn},
-		"an answer, then consent is withdrawn":        {[]string{clear, ask}, record, withdraw, offered},
-		"consent is withdrawn, then an answer":        {[]string{clear, ask}, withdraw, record, noConsent},
-		"consent is withdrawn, then unasked":          {[]string{clear}, withdraw, record, noConsent},
-		"the session becomes strict, then an answer":  {[]string{clear, ask}, strict, record, isStrict},
-		"the message is erased, then an answer":       {[]string{clear, ask}, "delete from public.messages", record, ""},
-		"an answer, then the message is erased":       {[]string{clear, ask}, record, "delete from public.messages", ""},
-		"an answer, then the same by another sidecar": {[]string{clear, ask}, record, record, offered},
-		"a request, then another therapist's":         {[]string{clear}, ask, ask, "requested 0"},
+		"an answer, then they are turned off":         {[]string{wipe, ask}, record, off, withdrawn},
+		"they are turned off, then an answer":         {[]string{wipe, ask}, off, record, withdrawn},
+		"unasked, then they are turned off":           {[]string{wipe}, record, off, withdrawn},
+		"they are turned off, then unasked":           {[]string{wipe}, off, record, ""},
+		"a request, then they are turned off":         {[]string{wipe}, ask, off, withdrawn},
+		"an answer, then consent is withdrawn":        {[]string{wipe, ask}, record, withdraw, offered},
+		"consent is withdrawn, then an answer":        {[]string{wipe, ask}, withdraw, record, noConsent},
+		"consent is withdrawn, then unasked":          {[]string{wipe}, withdraw, record, noConsent},
+		"the session becomes strict, then an answer":  {[]string{wipe, ask}, strict, record, isStrict},
+		"the message is erased, then an answer":       {[]string{wipe, ask}, "delete from public.messages", record, ""},
+		"an answer, then the message is erased":       {[]string{wipe, ask}, record, "delete from public.messages", ""},
+		"an answer, then the same by another sidecar": {[]string{wipe, ask}, record, record, offered},
+		"a request, then another therapist's":         {[]string{wipe}, ask, ask, "requested 0"},
 	}
 	for name, s := range cases {
 		t.Run(name, func(t *testing.T) {
