@@ -198,7 +198,7 @@ func printReplay(w io.Writer, s replay.Summary) {
 			ids  []string
 		}{{"no alert", j.Missed}, {"an alert too many", j.Raised}} {
 			if len(one.ids) > 0 {
-				line("", "%s: %s", one.what, strings.Join(one.ids, ", "))
+				line("", "%s: %s", one.what, strings.Join(once(one.ids), ", "))
 			}
 		}
 	}
@@ -207,6 +207,23 @@ func printReplay(w io.Writer, s replay.Summary) {
 	for _, reason := range s.Reasons {
 		line("failed", "%s", reason)
 	}
+}
+
+// once names each id once, in order, and says how often it was there.
+func once(ids []string) []string {
+	times := make(map[string]int)
+	var named []string
+	for _, id := range ids {
+		if times[id]++; times[id] == 1 {
+			named = append(named, id)
+		}
+	}
+	for i, id := range named {
+		if n := times[id]; n > 1 {
+			named[i] = fmt.Sprintf("%s (%d times)", id, n)
+		}
+	}
+	return named
 }
 
 func ifSome(n int, format string) string {

@@ -52,7 +52,7 @@ func TestTheSummarySaysFirstWhetherAnythingIsMissing(t *testing.T) {
 	t.Parallel()
 	good := replay.Summary{
 		Conversations: 2, Ended: 2, Seconds: 4, Messages: replay.Counts{Planned: 8, Written: 8, Assessed: 8, Relayed: 8}, Alerts: map[string]int{"4": 1},
-		Human: replay.Judgement{Known: 2, Agreed: 1, Missed: []string{"a-quiet-one"}, Levels: 2, Exactly: 1},
+		Human: replay.Judgement{Known: 2, Agreed: 1, Missed: []string{"a-quiet-one", "another", "a-quiet-one"}, Levels: 2, Exactly: 1},
 	}
 	bad, cut, failed := good, good, good
 	bad.Messages.Missing = 1
@@ -62,7 +62,7 @@ func TestTheSummarySaysFirstWhetherAnythingIsMissing(t *testing.T) {
 		s    replay.Summary
 		want []string
 	}{
-		{good, []string{"Nothing is missing, and nothing is doubled.\n", "2 of 2 in 4.0 s", "8 of 8 (2.0 a second)", "4: 1", "1 of 2 conversations alerted as expected", "no alert: a-quiet-one"}},
+		{good, []string{"Nothing is missing, and nothing is doubled.\n", "2 of 2 in 4.0 s", "8 of 8 (2.0 a second)", "4: 1", "1 of 2 conversations alerted as expected", "no alert: a-quiet-one (2 times), another\n"}},
 		{bad, []string{"NOT ALL IS WELL", "missing                1"}},
 		{cut, []string{"It was interrupted"}},
 		{failed, []string{"Not every conversation", "1 of 2", "one: send a message: 403"}},

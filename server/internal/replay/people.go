@@ -147,6 +147,9 @@ func (r *Replay) explainAuth(err error) error {
 		return advise(refused, "Are SUPABASE_PUBLISHABLE_KEY and SUPABASE_SECRET_KEY keys of this project? The second makes people, so it must be a secret key.")
 	}
 	if errors.As(err, &refused) {
+		if refused.Status == http.StatusTooManyRequests {
+			return advise(refused, "Auth limits how many may sign in from one address: lower --concurrency, or wait for some minutes.")
+		}
 		if refused.Status == 0 || refused.Status == http.StatusNotFound {
 			return advise(refused, "Does SUPABASE_URL (or --supabase-url) name the project, and is it running?")
 		}
@@ -242,7 +245,7 @@ func (r *Replay) settle(ctx context.Context, p *person) error {
 	p.device = device
 	if err := r.as(ctx, p, call{
 		attempt: "write a name", method: http.MethodPost, path: "profiles", prefer: nothingReturned,
-		body: map[string]any{"user_id": p.id, "display_name": "Invented " + p.role + " (replay)"},
+		body: map[string]any{"user_id": p.id, "display_name": fmt.Sprintf("Invented %s %.4s (replay)", p.role, p.id)},
 	}); err != nil {
 		return err
 	}

@@ -51,13 +51,13 @@ type demo struct {
 }
 
 // openDemo takes the page's address, which the sidecar is told before it starts.
-func (s *stack) openDemo(context.Context) (string, error) {
+func (s *stack) openDemo() error {
 	listener, err := listen(s.options.demoPort, demoPort, s.options.throwaway)
 	if err != nil {
-		return "", err
+		return err
 	}
 	s.demo = &demo{url: "http://" + listener.Addr().String(), listener: listener, ended: make(chan error, 1)}
-	return s.demo.url, nil
+	return nil
 }
 
 // serveDemo begins to serve the page. stop ends it.
@@ -74,15 +74,21 @@ func (s *stack) serveDemo(ctx context.Context) (string, error) {
 	if d.counts, err = pgxpool.New(ctx, s.cluster.URL(pgtest.RoleSuperuser, database)); err != nil {
 		return "", fmt.Errorf("connect to Postgres: %w", err)
 	}
+	if err := s.writeVariables(); err != nil {
+		return "", err
+	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel = cancel
 	go func() { d.ended <- d.Run(serving) }() // stop waits for it
-	return d.url, nil
+	return d.url + ", variables in " + s.shown(s.variables()), nil
 }
 
 // stop ends the page, a replay that runs, and a sidecar's restart.
 func (d *demo) stop() error {
-	if d.cancel == nil {
+	if d.cancel == nil { // it was never served
+		if d.counts != nil {
+			d.counts.Close()
+		}
 		return d.listener.Close()
 	}
 	d.cancel()

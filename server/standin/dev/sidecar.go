@@ -94,6 +94,11 @@ func (s *stack) startSidecar(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if s.shows() {
+		if err := s.openDemo(); err != nil {
+			return "", err
+		}
+	}
 	c := &sidecar{url: "http://" + address, operator: "http://" + operator, logFile: filepath.Join(s.data, "sidecar.log"), died: make(chan struct{})}
 	if s.options.verbose {
 		c.verbose = s.screen.out

@@ -94,15 +94,10 @@ func (s *stack) start(ctx context.Context) error {
 		{"demo practice", s.seed},
 		{"stand-in for Supabase", s.startStandin},
 	}
-	shown := len(s.options.command) == 0 // somebody looks at it
 	if !s.options.noSidecar {
-		steps = append(steps, step{"building the sidecar", s.build})
-		if shown {
-			steps = append(steps, step{"demo's address", s.openDemo})
-		}
-		steps = append(steps, step{"sidecar", s.startSidecar})
-		if shown {
-			steps = append(steps, step{"demo", s.serveDemo}, step{"variables", s.writeVariables})
+		steps = append(steps, step{"building the sidecar", s.build}, step{"sidecar", s.startSidecar})
+		if s.shows() {
+			steps = append(steps, step{"demo", s.serveDemo})
 		}
 	}
 	for _, step := range steps {
@@ -113,7 +108,10 @@ func (s *stack) start(ctx context.Context) error {
 	return nil
 }
 
-// stop ends what runs: the sidecar first, for it needs the others to drain.
+// shows says whether somebody looks: a command that runs against the stack needs no page.
+func (s *stack) shows() bool { return len(s.options.command) == 0 }
+
+// stop ends what runs: the demo, which writes; then the sidecar, for it needs the others to drain.
 func (s *stack) stop(ctx context.Context) error {
 	if s.cluster == nil {
 		return nil

@@ -111,7 +111,7 @@ select
       and not exists (select from found f where f.message_id = m.id)
   ),
   (select count(*) - count(distinct f.message_id) from found f),
-  (select count(*) from public.suggestions s where s.session_id = any ($1) and s.status <> 'requested')`
+  (select count(*) from public.suggestions s where s.session_id = any ($1) and s.status not in ('requested', 'not_made'))`
 
 func (d *demo) count(ctx context.Context, sessions []uuid.UUID, c *demoCounters) error {
 	err := d.counts.QueryRow(ctx, countSQL, sessions).Scan(&c.Written, &c.Assessed, &c.NotAssessed, &c.Missing, &c.Doubled, &c.Suggestions)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,7 @@ import (
 func (s *stack) variables() string { return filepath.Join(s.data, "dev.env") }
 
 // writeVariables writes them as a shell reads them. Passwords and keys are among them: nobody else may read the file.
-func (s *stack) writeVariables(context.Context) (string, error) {
+func (s *stack) writeVariables() error {
 	var b strings.Builder
 	b.WriteString("# The development stack that runs now; removed when it stops. Use: set -a; . dev.env; set +a\n")
 	address, operator := strings.TrimPrefix(s.sidecar.url, "http://"), strings.TrimPrefix(s.sidecar.operator, "http://")
@@ -22,12 +21,12 @@ func (s *stack) writeVariables(context.Context) (string, error) {
 		fmt.Fprintf(&b, "%s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
 	if err := s.removeVariables(); err != nil { // one that stands keeps its mode
-		return "", err
+		return err
 	}
 	if err := os.WriteFile(s.variables(), []byte(b.String()), 0o600); err != nil {
-		return "", fmt.Errorf("write the variables (is the disk full?): %w", err)
+		return fmt.Errorf("write the variables (is the disk full?): %w", err)
 	}
-	return "in " + s.shown(s.variables()), nil
+	return nil
 }
 
 func (s *stack) removeVariables() error {
