@@ -42,14 +42,16 @@ type stack struct {
 	supabaseURL, vigilURL     string
 	operatorURL, dataDir      string
 	publishableKey, secretKey string
+	notifySecret              string        // "" where no notify runs
 	admin                     *pgxpool.Pool // postgres: owns the tables, is no superuser
 	people                    *pgxpool.Pool // authenticator, as PostgREST connects
 	sidecar                   *sidecar
 }
 
 type options struct {
-	version  int
-	settings map[string]string
+	version   int
+	settings  map[string]string
+	functions standin.Functions
 }
 
 const databaseName = "postgres"
@@ -75,7 +77,7 @@ func setup(t testing.TB, o options) *stack {
 		t.Fatal(err)
 	}
 	s.admin, s.people = s.pool(t, pgtest.RoleOwner), s.pool(t, pgtest.RoleAPI)
-	s.startStandin(t)
+	s.startStandin(t, o.functions)
 	s.prepareSidecar(t)
 	return s
 }
@@ -90,7 +92,7 @@ func (s *stack) pool(t testing.TB, role string) *pgxpool.Pool {
 	return p
 }
 
-func (s *stack) startStandin(t testing.TB) {
+func (s *stack) startStandin(t testing.TB, functions standin.Functions) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,12 +101,12 @@ func (s *stack) startStandin(t testing.TB) {
 	s.supabaseURL = "http://" + l.Addr().String()
 	server, err := standin.New(standin.Config{
 		URL: s.supabaseURL, AuthDatabaseURL: s.cluster.URL(pgtest.RoleAuth, databaseName), RestDatabaseURL: s.cluster.URL(pgtest.RoleAPI, databaseName),
-		Hook: "private.custom_access_token_hook", Autoconfirm: true, HashCost: 4, Log: slog.New(slog.DiscardHandler),
+		Hook: "private.custom_access_token_hook", Autoconfirm: true, HashCost: 4, Functions: functions, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.publishableKey, s.secretKey = server.PublishableKey(), server.SecretKey()
+	s.publishableKey, s.secretKey, s.notifySecret = server.PublishableKey(), server.SecretKey(), server.NotifySecret()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group
 	g.Go(func() error { return server.Serve(ctx, l) })
@@ -145,6 +147,9 @@ func (s *stack) prepareSidecar(t testing.TB) {
 		"VIGIL_RATE_PER_SECOND=10000",
 		"VIGIL_LOG_LEVEL=debug",
 	}}
+	if s.notifySecret != "" {
+		s.sidecar.env = append(s.sidecar.env, "VIGIL_NOTIFY_SECRET="+s.notifySecret)
+	}
 	t.Cleanup(func() {
 		if s.sidecar.cmd != nil && s.sidecar.running() {
 			s.sidecar.kill()

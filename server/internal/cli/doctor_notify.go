@@ -63,8 +63,8 @@ func (e *examination) examineNotify(ctx context.Context, r *report) {
 // notifyAnswer is what a probe came back with.
 type notifyAnswer struct {
 	status int
-	Code   string   `json:"code"`
-	Faults []string `json:"faults"`
+	Code   string `json:"code"`
+	Faults []any  `json:"faults"` // sentences about variables, or objects about a body's fields
 }
 
 // probeNotify posts what is no page, signed or not; ok is false when nothing answered.
@@ -127,10 +127,11 @@ func judgeOwn(a notifyAnswer) (m mend, detail string) {
 var variableName = regexp.MustCompile(`\b[A-Z][A-Z_]{3,40}\b`)
 
 // variablesOf finds the names of variables in faults; nothing else of another's words is shown.
-func variablesOf(faults []string) []string {
+func variablesOf(faults []any) []string {
 	var names []string
 	for _, fault := range faults {
-		name, _, _ := strings.Cut(fault, ":")
+		sentence, _ := fault.(string)
+		name, _, _ := strings.Cut(sentence, ":")
 		names = append(names, variableName.FindAllString(name, -1)...)
 	}
 	slices.Sort(names)

@@ -67,7 +67,7 @@ func setup(t *testing.T, cluster *pgtest.Cluster) *deployment {
 		"VIGIL_SLOT": fmt.Sprintf("vigil_%d_%s", cluster.Port(), strings.SplitN(d.db.Name, "_", 2)[0]), "VIGIL_LOG_LEVEL": "error",
 	}
 	d.env["VIGIL_NOTIFY_SECRET"] = "notify-secret-canary"
-	d.env["VIGIL_NOTIFY_URL"] = d.notify("notify-secret-canary", http.StatusUnprocessableEntity, `{"code": "body_wrong"}`)
+	d.env["VIGIL_NOTIFY_URL"] = d.notify("notify-secret-canary", http.StatusUnprocessableEntity, `{"code":"body_wrong","faults":[{"field":"step","must":"be a whole number from 1 to 32767"}]}`)
 	u, err := url.Parse(d.db.URL(pgtest.RoleSidecar))
 	if err != nil {
 		t.Fatal(err)

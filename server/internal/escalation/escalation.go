@@ -32,8 +32,8 @@ import (
 const (
 	DefaultPoll        = time.Second
 	DefaultSweep       = 5 * time.Second
-	DefaultTimeout     = 25 * time.Second // notify ends a request after 18 s
-	DefaultLease       = 40 * time.Second // more than Timeout, and time to record what came of it
+	DefaultTimeout     = 20 * time.Second // notify ends a request after 18 s
+	DefaultLease       = 26 * time.Second // more than Timeout, and time to record what came of it
 	DefaultGiveUpAfter = 24 * time.Hour
 	DefaultDrainWithin = 6 * time.Second
 	DefaultWorkers     = 4
