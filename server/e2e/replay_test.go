@@ -229,7 +229,7 @@ func TestReplaySurvivesAKilledSidecar(t *testing.T) {
 	for _, n := range []int{20, 80} {
 		s.writtenTo(t, org, n, r)
 		s.sidecar.kill()
-		s.writtenTo(t, org, n+20, r) // people write on while it is away
+		s.writtenTo(t, org, n+3, r) // people write on while it is away, until their conversation waits to be heard
 		s.sidecar.begin(t)
 		s.sidecar.mustBeReady(t)
 	}

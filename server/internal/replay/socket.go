@@ -36,7 +36,7 @@ const (
 type socket struct {
 	url        string
 	person     *person
-	reconnects func(lost error) // called for each connection that ended by itself
+	reconnects func(lost error) // called for each connection that broke
 
 	mu       sync.Mutex
 	channels map[string]*channel
@@ -130,7 +130,9 @@ func (s *socket) Run(ctx context.Context) error {
 			s.giveUp(err)
 			return err
 		}
-		s.reconnects(err)
+		if !errors.Is(err, errNotDialled) {
+			s.reconnects(err)
+		}
 		if time.Since(began) > longestWait {
 			wait = firstWait
 		}
@@ -139,8 +141,11 @@ func (s *socket) Run(ctx context.Context) error {
 	return nil
 }
 
-// errHandshake: the server refuses the handshake, and will tomorrow.
-var errHandshake = errors.New("the sidecar refused the socket")
+var (
+	// errHandshake: the server refuses the handshake, and will tomorrow.
+	errHandshake  = errors.New("the sidecar refused the socket")
+	errNotDialled = errors.New("no connection")
+)
 
 func (s *socket) connect(ctx context.Context) error {
 	dialer := websocket.Dialer{HandshakeTimeout: writeTimeout, Proxy: http.ProxyFromEnvironment}
@@ -152,7 +157,7 @@ func (s *socket) connect(ctx context.Context) error {
 				return advise(fmt.Errorf("%w with %d", errHandshake, res.StatusCode), "Does VIGIL_URL (or --vigil-url) name the sidecar, and is SUPABASE_PUBLISHABLE_KEY a key of its project?")
 			}
 		}
-		return errors.New("no connection") // the library's text has the URL, and so the key
+		return errNotDialled // the library's text has the URL, and so the key
 	}
 	conn.SetReadLimit(maxFrameBytes)
 	out := make(chan []byte, outCapacity)
