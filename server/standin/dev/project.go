@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 
 	"vigil/server/pgtest"
 	"vigil/server/standin"
@@ -31,6 +32,8 @@ type project struct {
 	cancel context.CancelFunc
 	ended  chan error
 	log    *os.File
+
+	console atomic.Pointer[string] // where pages lead to; nil until it is known
 }
 
 func (s *stack) startStandin(ctx context.Context) (string, error) {
@@ -53,6 +56,7 @@ func (s *stack) startStandin(ctx context.Context) (string, error) {
 		RestDatabaseURL: s.cluster.URL(pgtest.RoleAPI, database),
 		Keys:            keys,
 		Hook:            hook,
+		Functions:       s.functions(p, log),
 		Log:             slog.New(slog.NewJSONHandler(log, nil)),
 	})
 	if err != nil {
@@ -63,6 +67,20 @@ func (s *stack) startStandin(ctx context.Context) (string, error) {
 	go func() { p.ended <- p.server.Serve(serving, listener) }() // stop waits for it
 	s.supabase = p
 	return p.url, nil
+}
+
+// functions are the edge functions, where Deno is there to run them.
+func (s *stack) functions(p *project, log *os.File) standin.Functions {
+	deno, err := standin.FindDeno(s.root)
+	if err != nil {
+		return standin.Functions{}
+	}
+	return standin.Functions{Deno: deno, Dir: filepath.Join(s.root, "functions"), Open: []string{"notify"}, Output: log, Env: func() []string {
+		if console := p.console.Load(); console != nil {
+			return []string{"CONSOLE_URL=" + *console}
+		}
+		return nil
+	}}
 }
 
 func (p *project) stop() error {

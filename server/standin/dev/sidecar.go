@@ -78,6 +78,9 @@ func (s *stack) environment() []string {
 		"SUPABASE_PUBLISHABLE_KEY=" + s.supabase.server.PublishableKey(),
 		"SUPABASE_SECRET_KEY=" + s.supabase.server.SecretKey(),
 	}
+	if secret := s.supabase.server.NotifySecret(); secret != "" {
+		env = append(env, "VIGIL_NOTIFY_SECRET="+secret)
+	}
 	if s.sidecar != nil {
 		env = append(env, "VIGIL_URL="+s.sidecar.url, "VIGIL_OPERATOR_URL="+s.sidecar.operator)
 	}
@@ -104,6 +107,8 @@ func (s *stack) startSidecar(ctx context.Context) (string, error) {
 		c.verbose = s.screen.out
 	}
 	s.sidecar = c // environment names its addresses
+	console := c.url + "/console"
+	s.supabase.console.Store(&console)
 	environment := slices.Concat(strangersEnvironment(), s.environment(), s.settings(address, operator))
 	work := context.WithoutCancel(ctx)
 	c.command = func() *exec.Cmd {
