@@ -33,7 +33,10 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	f := &flow{resources: r, front: front, verifier: verifier, keys: keys}
+	f := &flow{resources: r, front: front, verifier: verifier, keys: keys, model: newModel(r)}
+	if f.model != nil {
+		defer f.model.Close()
+	}
 	if f.escalation, err = newEscalation(ctx, r); err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	}
 	log.InfoContext(ctx, "listening", logkey.Address, api.listener.Addr().String())
 	// Twice: the flow's own parts have the deadline each, one after the other.
-	const flowParts = 6
+	const flowParts = 7
 	parts := []part{
 		{"flow", f.run},
 		{"verifier", verifier.Run},

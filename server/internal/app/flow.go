@@ -20,6 +20,7 @@ import (
 	"vigil/server/internal/pipeline"
 	"vigil/server/internal/relay"
 	"vigil/server/internal/replication"
+	"vigil/server/internal/suggest"
 	"vigil/server/internal/telemetry"
 	"vigil/server/internal/triage"
 )
@@ -33,6 +34,7 @@ type flow struct {
 	keys     *identity.APIKeys
 	// escalation pages people; nil where VIGIL_NOTIFY_SECRET is not set.
 	escalation *escalation.Escalation
+	model      *suggest.Model // nil where VIGIL_MODEL_URL is not set
 	now        atomic.Pointer[generation]
 }
 
@@ -41,6 +43,7 @@ type generation struct {
 	continuity *continuity
 	reader     *replication.Reader
 	pipeline   *pipeline.Pipeline
+	suggest    *suggest.Drafter
 	sequencer  *relay.Sequencer
 	dispatcher *relay.Dispatcher
 	channel    *realtime.Server
@@ -145,6 +148,9 @@ func (f *flow) generation(ctx context.Context, v verdict) error {
 	f.buildChannel(g)
 	f.buildRelay(g)
 	f.buildPipeline(g)
+	if err := f.buildSuggest(g); err != nil {
+		return err
+	}
 	if err := f.buildReader(g, v); err != nil {
 		return err
 	}
@@ -153,6 +159,7 @@ func (f *flow) generation(ctx context.Context, v verdict) error {
 	return runParts(ctx, f.log, f.config.DrainTimeout, []part{
 		{"replication", g.reader.Run},
 		{"pipeline", g.pipeline.Run},
+		{"suggest", g.suggest.Run},
 		{"sequencer", g.sequencer.Run},
 		{"dispatcher", g.dispatcher.Run},
 		{"watch", func(ctx context.Context) error { return f.watch(ctx, g) }},
@@ -213,7 +220,14 @@ func (f *flow) buildPipeline(g *generation) {
 	log := f.bus.Log()
 	g.pipeline = pipeline.New(pipeline.Config{
 		Source: func(ctx context.Context, handle func(context.Context, []pipeline.Entry) error) error {
-			return f.consume(ctx, log, handle)
+			var buffer []pipeline.Entry
+			return f.consume(ctx, log, bus.Pipeline, func(ctx context.Context, batch []bus.Entry) error {
+				buffer = buffer[:0]
+				for _, e := range batch {
+					buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})
+				}
+				return handle(ctx, buffer)
+			})
 		},
 		Opener:   opener{f.ring, f.store},
 		Assessor: assess.New(),
@@ -228,32 +242,25 @@ func (f *flow) buildPipeline(g *generation) {
 	})
 }
 
-// consume hands LOG to the pipeline, and begins again at the stored position when the bus was away or full for a time.
-func (f *flow) consume(ctx context.Context, log *bus.Log, handle func(context.Context, []pipeline.Entry) error) error {
-	var buffer []pipeline.Entry
+// consume hands LOG to a durable's handler, and begins again at the stored position when the bus was away or full for a time.
+func (f *flow) consume(ctx context.Context, log *bus.Log, durable string, handle func(context.Context, []bus.Entry) error) error {
 	for {
-		err := log.ConsumeBatches(ctx, bus.Pipeline, 0, pipelineBatch, func(ctx context.Context, batch []bus.Entry) error {
-			buffer = buffer[:0]
-			for _, e := range batch {
-				buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})
-			}
-			return handle(ctx, buffer)
-		})
+		err := log.ConsumeBatches(ctx, durable, 0, consumedBatch, handle)
 		// An embedded bus has no other process: what looks taken was stored, and its acknowledgement lost.
 		away := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrFull) || errors.Is(err, context.DeadlineExceeded) ||
 			errors.Is(err, bus.ErrTaken) && f.config.NATSURL.IsZero()
 		if !away || ctx.Err() != nil {
 			return err
 		}
-		f.log.WarnContext(ctx, "pipeline reads LOG again", logkey.Error, err.Error(), logkey.Duration, retryPause)
+		f.log.WarnContext(ctx, "consumer reads LOG again", logkey.Consumer, durable, logkey.Error, err.Error(), logkey.Duration, retryPause)
 		if !pause(ctx, retryPause) {
 			return nil
 		}
 	}
 }
 
-// pipelineBatch is how many entries of LOG the pipeline takes at once when it is behind.
-const pipelineBatch = 32
+// consumedBatch is how many entries of LOG a consumer takes at once when it is behind.
+const consumedBatch = 32
 
 func (f *flow) recorded(o triage.Outcome) {
 	status := "assessed"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vigil/server/internal/bus"
+	"vigil/server/internal/suggest"
 )
 
 var (
@@ -30,6 +31,9 @@ func (f *flow) observe() {
 	f.observePipeline()
 	f.observeRelay()
 	f.observeBus()
+	for _, outcome := range suggest.CallOutcomes() {
+		f.metrics.ModelCalls.WithLabelValues(outcome) // from zero on, so that a first failure is a rise
+	}
 }
 
 func (f *flow) checkReplication(context.Context) error {
@@ -112,6 +116,7 @@ func (f *flow) observeBus() {
 	f.metrics.Gauge("vigil_bus_log_bytes", "Bytes of LOG; -1 when the bus does not answer.", read(func(s bus.Stats) float64 { return float64(s.Log.Bytes) }))
 	f.metrics.Gauge("vigil_bus_topics_bytes", "Bytes of TOPICS; -1 when the bus does not answer.", read(func(s bus.Stats) float64 { return float64(s.Topics.Bytes) }))
 	f.metrics.Gauge("vigil_bus_pipeline_lag", "Entries of LOG that the pipeline has not passed.", read(func(s bus.Stats) float64 { return float64(s.Lag[bus.Pipeline]) }))
+	f.metrics.Gauge("vigil_bus_suggest_lag", "Entries of LOG that suggestions have not passed.", read(func(s bus.Stats) float64 { return float64(s.Lag[bus.Suggest]) }))
 	f.metrics.Gauge("vigil_bus_sequencer_lag", "Entries of LOG that the sequencer has not passed.", read(func(s bus.Stats) float64 { return float64(s.Lag[bus.Sequencer]) }))
 	f.metrics.Gauge("vigil_bus_lost_stores", "Stores that were moved aside and still lie in VIGIL_DATA_DIR.", read(func(s bus.Stats) float64 { return float64(s.LostStores) }))
 	f.metrics.Counter("vigil_bus_refused_total", "Appends refused for want of disk space since the start.", read(func(s bus.Stats) float64 { return float64(s.Refused) }))

@@ -22,20 +22,27 @@ type opener struct {
 // Open verifies and opens m. What the envelope refuses is permanent under the envelope's own reason, but for a key that
 // is not here; a row that is not there yet is temporary.
 func (o opener) Open(ctx context.Context, m triage.Message) ([]byte, error) {
-	if m.Epoch < 0 || m.Seq < 0 || m.Seq > math.MaxUint32 {
-		return nil, triage.PermanentFor(triage.Reason(envelope.ErrFormat.Reason()), envelope.ErrFormat)
+	if m.Seq < 0 || m.Seq > math.MaxUint32 {
+		return nil, classified(envelope.ErrFormat)
 	}
-	number := uint32(m.Epoch)
-	e, err := o.ring.Epoch(ctx, m.SessionID, number, func(ctx context.Context) (envelope.EpochRow, *envelope.ConsentRow, error) {
-		return o.read(ctx, m.SessionID, m.Epoch)
-	})
+	e, err := o.epoch(ctx, m)
 	if err != nil {
 		return nil, classified(err)
 	}
 	plaintext, err := e.Open(envelope.Message{
-		ID: m.ID, Session: m.SessionID, Sender: m.SenderDeviceID, Epoch: number, Seq: uint32(m.Seq), Body: m.Body,
+		ID: m.ID, Session: m.SessionID, Sender: m.SenderDeviceID, Epoch: e.Number, Seq: uint32(m.Seq), Body: m.Body,
 	})
 	return plaintext, classified(err)
+}
+
+// epoch is m's, opened.
+func (o opener) epoch(ctx context.Context, m triage.Message) (*envelope.Epoch, error) {
+	if m.Epoch < 0 {
+		return nil, envelope.ErrFormat
+	}
+	return o.ring.Epoch(ctx, m.SessionID, uint32(m.Epoch), func(ctx context.Context) (envelope.EpochRow, *envelope.ConsentRow, error) {
+		return o.read(ctx, m.SessionID, m.Epoch)
+	})
 }
 
 // Forget makes the next message of a session read its epoch and consent again.

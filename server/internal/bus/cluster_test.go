@@ -46,7 +46,7 @@ func TestABusOutsideTheProcess(t *testing.T) {
 	defer stop()
 	seen, ended := make(chan bus.Entry, 256), make(chan error, 1)
 	go func() { // waited for below
-		ended <- b.Log().Consume(ctx, bus.Pipeline, func(_ context.Context, e bus.Entry) error { seen <- e; return nil })
+		ended <- oneByOne(ctx, b.Log(), bus.Pipeline, func(_ context.Context, e bus.Entry) error { seen <- e; return nil })
 	}()
 	for want := uint64(1); want <= 20; want++ {
 		if e := <-seen; e.Seq != want {

@@ -28,7 +28,7 @@ type Config struct {
 	MaxEntryBytes  int           // largest entry; 0 means 4 MiB
 	Window         int           // appends in flight on each stream; 0 means 256
 	MinFree        uint64        // appends are refused when the disk has less left; 0 means 128 MiB
-	// Durables that must have passed an entry of LOG before it is purged; nil means pipeline and sequencer.
+	// Durables that must have passed an entry of LOG before it is purged; nil means all that have a name here.
 	Durables []string
 
 	PurgeInterval   time.Duration // of LOG; 0 means 5 s
@@ -43,6 +43,7 @@ type Config struct {
 const (
 	Pipeline  = "pipeline"
 	Sequencer = "sequencer"
+	Suggest   = "suggest"
 )
 
 const (
@@ -71,7 +72,7 @@ func (c *Config) setDefaults() error {
 	fill(&c.PurgeInterval, 5*time.Second)
 	fill(&c.JanitorInterval, 10*time.Minute)
 	if c.Durables == nil {
-		c.Durables = []string{Pipeline, Sequencer}
+		c.Durables = []string{Pipeline, Sequencer, Suggest}
 	}
 	if c.Free == nil {
 		c.Free = freeBytes

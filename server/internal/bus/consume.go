@@ -25,18 +25,13 @@ type Entry struct {
 	Seq  uint64
 	Data []byte
 	At   time.Time // when LOG stored it
-	// Redelivered: it was in LOG before this Consume began, so a handler that died may have seen it.
+	// Redelivered: it was in LOG before this run began, so a handler that died may have seen it.
 	Redelivered bool
 }
 
-// Consume calls handle for each entry after the durable's position, in order, one at a time, and moves the position
-// after it returned nil. It returns handle's error, nil when ctx ends, ErrTaken when another process runs the same durable.
-func (l *Log) Consume(ctx context.Context, durable string, handle func(context.Context, Entry) error) error {
-	return l.ConsumeBatches(ctx, durable, 0, 1, func(ctx context.Context, batch []Entry) error { return handle(ctx, batch[0]) })
-}
-
-// ConsumeBatches is Consume for a handler that takes at once what is there: 1 to most entries, in order. It never waits
-// to fill a batch. from, unless 0, is the sequence to begin with instead of the one after the durable's position; the
+// ConsumeBatches calls handle for the entries after the durable's position, in order, one call at a time, and moves the
+// position after it returned nil. It hands over at once what is there, 1 to most entries, and never waits to fill a batch. It
+// returns handle's error, nil when ctx ends, ErrTaken when another process runs the same durable. from, unless 0, is the sequence to begin with instead of the one after the durable's position; the
 // position is then set to the entry before it. The handler must not keep the slice.
 func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, most int, handle func(context.Context, []Entry) error) error {
 	if !slices.Contains(l.durables, durable) {

@@ -31,7 +31,7 @@ func writeUntilKilled(dir string) error {
 	failed := make(chan error, 3)
 	go func() { failed <- b.Run(ctx) }() // ends with the process
 	go func() {
-		failed <- b.Log().Consume(ctx, bus.Pipeline, func(context.Context, bus.Entry) error { return nil })
+		failed <- oneByOne(ctx, b.Log(), bus.Pipeline, func(context.Context, bus.Entry) error { return nil })
 	}() // likewise
 	acked := make(chan *bus.Pending, 1024)
 	go func() { // likewise

@@ -292,7 +292,7 @@ func TestAHandlerThatFailsSeesItsEntryAgain(t *testing.T) {
 	b := open(t, c)
 	fill(t, b, 1, 50)
 	boom := errors.New("boom")
-	err := b.Log().Consume(t.Context(), bus.Pipeline, func(_ context.Context, e bus.Entry) error {
+	err := oneByOne(t.Context(), b.Log(), bus.Pipeline, func(_ context.Context, e bus.Entry) error {
 		if e.Seq == 20 {
 			return boom
 		}
@@ -341,7 +341,7 @@ func TestASecondProcessTakesTheDurable(t *testing.T) {
 	b := open(t, config(t))
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
 	go func() { // waited for by the receive below
-		ended <- b.Log().Consume(t.Context(), bus.Pipeline, func(context.Context, bus.Entry) error {
+		ended <- oneByOne(t.Context(), b.Log(), bus.Pipeline, func(context.Context, bus.Entry) error {
 			select {
 			case began <- struct{}{}:
 			default:
@@ -355,7 +355,7 @@ func TestASecondProcessTakesTheDurable(t *testing.T) {
 	defer stop()
 	other := make(chan error, 1)
 	go func() { // waited for by the receive below
-		other <- b.Log().Consume(ctx, bus.Pipeline, func(context.Context, bus.Entry) error { return nil })
+		other <- oneByOne(ctx, b.Log(), bus.Pipeline, func(context.Context, bus.Entry) error { return nil })
 	}()
 	var err error
 	for i := 2; err == nil; i++ {
@@ -377,7 +377,7 @@ func TestASecondProcessTakesTheDurable(t *testing.T) {
 func TestAnUnknownDurableIsRefused(t *testing.T) {
 	t.Parallel()
 	b := open(t, config(t))
-	if err := b.Log().Consume(t.Context(), "stranger", nil); err == nil {
+	if err := oneByOne(t.Context(), b.Log(), "stranger", nil); err == nil {
 		t.Fatal("LOG is not kept for a stranger")
 	}
 }

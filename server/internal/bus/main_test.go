@@ -30,7 +30,13 @@ func TestMain(m *testing.M) {
 // config is a small bus below a directory of the test.
 func config(tb testing.TB) bus.Config {
 	tb.Helper()
-	return bus.Config{Dir: tb.TempDir(), Key: "a key of the test", Log: slog.New(slog.DiscardHandler), LogKeep: time.Nanosecond, MinFree: 1}
+	return bus.Config{Dir: tb.TempDir(), Key: "a key of the test", Log: slog.New(slog.DiscardHandler), LogKeep: time.Nanosecond, MinFree: 1,
+		Durables: []string{bus.Pipeline, bus.Sequencer}}
+}
+
+// oneByOne consumes LOG an entry at a time.
+func oneByOne(ctx context.Context, l *bus.Log, durable string, handle func(context.Context, bus.Entry) error) error {
+	return l.ConsumeBatches(ctx, durable, 0, 1, func(ctx context.Context, batch []bus.Entry) error { return handle(ctx, batch[0]) })
 }
 
 // open opens a bus that is closed when the test ends.

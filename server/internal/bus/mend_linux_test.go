@@ -109,7 +109,7 @@ func TestAFailedWriteIsMended(t *testing.T) {
 	seen := make(chan uint64, 4096)
 	go func() { ended <- b.Run(ctx) }() // both are waited for below
 	go func() {
-		ended <- b.Log().Consume(ctx, bus.Pipeline, func(_ context.Context, e bus.Entry) error { seen <- e.Seq; return nil })
+		ended <- oneByOne(ctx, b.Log(), bus.Pipeline, func(_ context.Context, e bus.Entry) error { seen <- e.Seq; return nil })
 	}()
 	acked, err := appendUntilRefused(t, b)
 	if !errors.Is(err, bus.ErrUnavailable) {

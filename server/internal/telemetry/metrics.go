@@ -24,6 +24,10 @@ type Metrics struct {
 	Continuity     *prometheus.CounterVec   // continuity not proven, by cause
 	Pages          *prometheus.CounterVec   // attempts to page somebody, by outcome
 	PageSeconds    prometheus.Histogram     // commit of a page to its first attempt
+
+	Suggestions       *prometheus.CounterVec   // by outcome and source
+	SuggestionSeconds *prometheus.HistogramVec // asked or assessed to offered, by source
+	ModelCalls        *prometheus.CounterVec   // by outcome
 }
 
 // NewMetrics returns a registry with the process, Go and Vigil's own collectors.
@@ -38,9 +42,13 @@ func NewMetrics() *Metrics {
 		Continuity:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_continuity_not_proven_total", Help: "Times the log could not be proven unbroken, by cause."}, []string{"cause"}),
 		Pages:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_pages_total", Help: "Attempts to page somebody, by outcome: sent, retried, refused (mend the set-up), failed (nobody was paged), answered (before it was sent)."}, []string{"outcome"}),
 		PageSeconds:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vigil_page_seconds", Help: "Time from the commit of an alert's page to its first attempt.", Buckets: LatencyBuckets}),
+
+		Suggestions:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_suggestions_total", Help: "Suggestions by outcome (offered, withdrawn, forgone, shed, failed, or why none was made) and source (bank, model)."}, []string{"outcome", "source"}),
+		SuggestionSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vigil_suggestion_seconds", Help: "Time from a request, or an assessment, to the suggestion offered, by source.", Buckets: LatencyBuckets}, []string{"source"}),
+		ModelCalls:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_model_calls_total", Help: "Calls to the model by outcome; paused and busy ones were not made."}, []string{"outcome"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity, m.Pages, m.PageSeconds)
+		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity, m.Pages, m.PageSeconds, m.Suggestions, m.SuggestionSeconds, m.ModelCalls)
 	return m
 }
 
