@@ -347,6 +347,7 @@ describe('session', () => {
     const topic = `session:${tables.session.id}`
     const recoveries: unknown[] = []
     client.session.on('recovery', (recovery) => recoveries.push(recovery))
+    await server.joinedTimes(topic, 2)
     const recovery = { extension: 'recovery', status: 'ok', channel: topic, from: 1, to: 2, cursor: 'c' }
     server.system(topic, { ...recovery, recovered: false, missed: null, code: 'CursorMissing' })
     server.broadcast(topic, 'participant', { session_id: tables.session.id }, 'c1', { replayed: true })
