@@ -39,7 +39,7 @@ export function Shell(props: { readonly places: readonly Place[]; readonly route
         {config.demo === null ? null : <Badge color="amber" className="demo-badge">demo, invented people</Badge>}
         <span className="who"><span className="who-name">{me.name.replace(/ \(demo.*\)$/, '')}</span> <span className="who-role">{roles.map(roleWords).join(', ')}</span></span>
         <AppearanceSwitch />
-        <Button size="1" variant="soft" color="gray" loading={leaving} onClick={leave}><ExitIcon /> <span className="sign-out">Sign out</span></Button>
+        <Button size="1" variant="soft" color="gray" aria-label="Sign out" loading={leaving} onClick={leave}><ExitIcon /> <span className="sign-out">Sign out</span></Button>
       </header>
       <main id="main" tabIndex={-1} className="shell-body">{props.children}</main>
       {client ? <CrisisLine /> : null}

@@ -21,7 +21,7 @@ export function AlertsPanel(props: { readonly care: CareStore; readonly found: C
   const open = unresolved(alerts)
   return (
     <section className="panel" aria-labelledby="alerts-title">
-      <h2 id="alerts-title">Alerts {open === 0 ? null : <Badge color="red" variant="solid">{open} open</Badge>}</h2>
+      <h2 id="alerts-title">Alerts {open === 0 ? null : <Badge color="red" variant="solid">{open} unresolved</Badge>}</h2>
       {alerts.length === 0 ? <Empty icon={<BellIcon />} title="No alerts">When a message pages you, it shows here at once.</Empty> : null}
       <ul className="cards">
         {alerts.map((alert) => (

@@ -36,6 +36,13 @@ export function Chat(props: {
     if (near.current) toEnd()
     else setBehind(true)
   }, [view.messages.length, drafts.length])
+  useEffect(() => {
+    const shown = log.current
+    if (shown === null) return undefined
+    const keep = new ResizeObserver(() => { if (near.current) shown.scrollTo({ top: shown.scrollHeight }) })
+    keep.observe(shown)
+    return () => { keep.disconnect() }
+  }, [])
   const scrolled = (): void => {
     const shown = log.current
     if (shown === null) return

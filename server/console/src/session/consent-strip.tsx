@@ -38,7 +38,7 @@ export function ConsentStrip(props: { readonly session: Session; readonly view: 
     <section className="consent" aria-label="Consent">
       {problem === null ? null : <ProblemNote problem={problem} />}
       {given === undefined ? (
-        <Note tone="amber" icon={<EyeOpenIcon />} actions={<Button size="2" loading={busy} onClick={give}>I agree</Button>}>
+        <Note tone="amber" icon={<EyeOpenIcon />} actions={<Button size="2" color="teal" loading={busy} onClick={give}>I agree</Button>}>
           <strong>Do you agree to be watched over?</strong> <q>{ConsentText}</q>
         </Note>
       ) : (

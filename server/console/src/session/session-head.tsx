@@ -55,6 +55,7 @@ function Presence(props: { readonly person: Person; readonly here: boolean; read
 /** Whether the detector reads along with what is sent now, and why or why not. Never left out. */
 function Watched(props: { readonly view: SessionView }): ReactNode {
   const { view } = props
+  const client = view.myRole === 'client'
   const consented = view.consents.some((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
   if (view.row.mode === SessionMode.strict) {
     return (
@@ -66,13 +67,13 @@ function Watched(props: { readonly view: SessionView }): ReactNode {
   if (!consented) {
     return (
       <p className="watched not">
-        <EyeClosedIcon aria-hidden /> <span><strong>Not watched yet.</strong> Vigil’s detector reads along once the client agrees; until then nothing can be sent.</span>
+        <EyeClosedIcon aria-hidden /> <span><strong>Not watched yet.</strong> Vigil’s detector reads along once {client ? 'you agree' : 'the client agrees'}; until then nothing can be sent.</span>
       </p>
     )
   }
   return (
     <p className="watched">
-      <EyeOpenIcon aria-hidden /> <span><strong>Watched.</strong> Vigil’s detector reads along, with the client’s consent, so that a clinician is told of a crisis.</span>
+      <EyeOpenIcon aria-hidden /> <span><strong>Watched.</strong> Vigil’s detector reads along, with {client ? 'your' : 'the client’s'} consent, so that a clinician is told of a crisis.</span>
     </p>
   )
 }

@@ -41,7 +41,7 @@ function Stranger(props: { readonly device: DeviceRow | undefined; readonly view
   const owner = view.people.find((one) => one.userId === device?.user_id)
   const whose = owner === undefined ? 'Vigil’s detector has' : `${plainName(owner.name)} has`
   return (
-    <Note tone="amber" icon={<MobileIcon />} actions={<Button size="2" onClick={props.trust}>It is right: trust it</Button>}>
+    <Note tone="amber" icon={<MobileIcon />} actions={<Button size="2" color="teal" onClick={props.trust}>It is right: trust it</Button>}>
       <strong>{whose} a new device, or new keys.</strong> Nothing is sent to it until you have checked. By another way (a call), compare its number: <span className="digits">{digits}</span>
     </Note>
   )
