@@ -17,7 +17,7 @@ export function AlertBadge(props: { readonly alert: Alert; readonly count: numbe
   const { alert, count } = props
   return (
     <Badge color={levelTone(alert.level)} variant="solid" className="alert-badge">
-      <BellIcon aria-hidden /> {count} {count === 1 ? 'alert' : 'alerts'}<span className="alert-badge-words">: {alertWords(alert)}</span>
+      <BellIcon aria-hidden /> <span>{count} {count === 1 ? 'alert' : 'alerts'}<span className="alert-badge-words">: {alertWords(alert)}</span></span>
     </Badge>
   )
 }
