@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,7 +178,9 @@ func TestAnAlertPagesOnceAndWithoutAWordOfIt(t *testing.T) {
 	if code := s.sidecar.stop(t); code != 0 {
 		t.Errorf("vigil ended with %d", code)
 	}
-	people := append(secrets, newSecret("the therapist's address", y.therapist.email), newSecret("the secret of notify", s.notifySecret), newSecret("the secret key", s.secretKey))
+	people := slices.Concat(secrets, []secret{
+		newSecret("the therapist's address", y.therapist.email), newSecret("the secret of notify", s.notifySecret), newSecret("the secret key", s.secretKey),
+	})
 	absent(t, "the sidecar's log", []byte(s.sidecar.out.String()), people)
 	absent(t, "notify's log", []byte(functionLog.String()), people)
 }
