@@ -74,7 +74,10 @@ func (d *Drafter) answer(ctx context.Context, t triage.SuggestionTask) {
 	if s.Status == triage.SuggestionOffered {
 		if s, err = d.write(ctx, t, basis); err != nil {
 			d.failed(ctx, t, err)
-			return
+			if ctx.Err() != nil || !triage.IsPermanent(err) && time.Since(t.At) < d.config.Patience {
+				return // the sweep comes back to a request
+			}
+			s = notMade(t, triage.SuggestionNotOpened)
 		}
 	}
 	d.record(ctx, t, s)
