@@ -20,6 +20,10 @@ import (
 	"vigil/server/internal/envelope"
 )
 
+// authTimeout bounds one call of Auth, which hashes passwords slowly and limits how many may come. The library's own time-out,
+// whose error says nothing, lies behind it.
+const authTimeout = time.Minute
+
 // Tokens are refreshed this long before they end.
 const refreshBefore = 2 * time.Minute
 
@@ -56,7 +60,7 @@ func (r *Replay) auth() auth {
 // client is a gotrue-go client for one call. Without a token it is as somebody who has not signed in.
 func (a auth) client(ctx context.Context, attempt, key, token string) gotrue.Client {
 	c := gotrue.New("", key).WithCustomGoTrueURL(a.url).
-		WithClient(http.Client{Timeout: 2 * requestTimeout, Transport: exchange(ctx, attempt)})
+		WithClient(http.Client{Timeout: authTimeout + requestTimeout, Transport: exchange(ctx, attempt)})
 	if token != "" {
 		c = c.WithToken(token)
 	}
@@ -70,7 +74,7 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 // exchange ends with ctx too, waits where Auth asks for it (429) or has not begun, and turns a refusal into a RequestError.
 func exchange(ctx context.Context, attempt string) roundTripper {
 	return func(req *http.Request) (*http.Response, error) {
-		both, cancel := context.WithCancel(req.Context())
+		both, cancel := context.WithTimeout(req.Context(), authTimeout)
 		defer cancel()
 		stop := context.AfterFunc(ctx, cancel)
 		defer stop()

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -113,6 +114,21 @@ func TestTheAuthLibraryGetsOurContextPatienceAndErrors(t *testing.T) {
 	}
 	if err := r.explainAuth(errors.New("unexpected " + secret)); strings.Contains(err.Error(), secret) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAuthThatDoesNotAnswerIsSaid(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	at, _ := project(t, func(http.ResponseWriter, *http.Request) { <-hold })
+	defer close(hold)
+	for sentence, c := range map[string]*url.URL{"it listens and says nothing": at, "nobody listens": {Scheme: "http", Host: "127.0.0.1:9"}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err := (auth{url: c.String()}).client(ctx, "sign in", "p", "").SignInWithEmailPassword("x", "y")
+		cancel()
+		if err == nil || refusalOf(err).Error() != "sign in: no answer" {
+			t.Errorf("%s: %v", sentence, err)
+		}
 	}
 }
 

@@ -259,8 +259,11 @@ func TestStartThenPullThePlug(t *testing.T) {
 		}
 	}
 	c := last.Counters
-	if last.Replay.Error != nil || killed != 2 || last.Sidecar.Kills != 2 || !sawDown {
-		t.Errorf("error %v, %d kills of %d, seen down %t", last.Replay.Error, last.Sidecar.Kills, killed, sawDown)
+	if last.Replay.Error != nil {
+		t.Fatalf("the replay failed: %s", *last.Replay.Error)
+	}
+	if killed != 2 || last.Sidecar.Kills != 2 || !sawDown {
+		t.Errorf("%d kills of %d, seen down %t", last.Sidecar.Kills, killed, sawDown)
 	}
 	if c.Written == 0 || c.Written != last.Replay.Total || c.Assessed != c.Written || c.Relayed != c.Written || len(c.Alerts) == 0 || last.Latency.P50 <= 0 {
 		t.Errorf("%+v, %+v, %+v", *last.Replay, c, last.Latency)
