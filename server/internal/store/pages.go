@@ -32,10 +32,16 @@ const claimPages = `
 	  and p.step = due.step
 	returning p.alert_id, p.step, p.organization_id, p.session_id, p.level, a.raised_at, p.attempts, a.status <> 'open',
 	  (extract(epoch from clock_timestamp() - p.created_at) * 1000000)::bigint,
-	  array(select r.user_id from public.alert_recipients r where r.alert_id = p.alert_id and r.ended_at is null order by r.user_id)`
+	  array(
+    select r.user_id from public.alert_recipients r
+    where r.alert_id = p.alert_id and r.ended_at is null
+    order by array_position('{therapist,on_call,supervisor}', r.reason), r.user_id
+    limit 100
+  )`
 
 // ClaimPages takes at most limit pages that are due and younger than giveUp, the longest due first, for lease: nobody else
-// gets them before it ends. Each comes with the alert as it is now.
+// gets them before it ends. Each comes with the alert as it is now, and with the first hundred whom it reaches (notify takes no
+// more), the closest to the client first.
 func (s *Store) ClaimPages(ctx context.Context, limit int, lease, giveUp time.Duration) ([]triage.Page, error) {
 	pages, err := collect(ctx, s, func(row pgx.CollectableRow) (p triage.Page, err error) {
 		var age int64
