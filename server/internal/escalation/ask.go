@@ -100,6 +100,9 @@ func (e *Escalation) ask(ctx context.Context, p triage.Page) verdict {
 // codePattern is what alert_pages takes as a code.
 var codePattern = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
+// setUp are notify's codes for what a person must mend, there or at the pager: functions/README.md.
+var setUp = map[string]bool{"channel_refused": true, "table_refused": true, "not_configured": true}
+
 func judge(status int, retryAfter string, answer []byte) verdict {
 	var said struct {
 		Code       string             `json:"code"`
@@ -115,6 +118,8 @@ func judge(status int, retryAfter string, answer []byte) verdict {
 		return verdict{outcome: OutcomeSent}
 	case status >= 200 && status < 300:
 		v.outcome, v.code = OutcomeRefused, codeNotNotify
+	case setUp[v.code] && status >= 500:
+		v.outcome = OutcomeRefused
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		v.outcome = OutcomeRetried
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status < 400:

@@ -343,6 +343,8 @@ func TestWhatBecomesOfAPageByTheAnswer(t *testing.T) {
 		}, escalation.OutcomeRetried, "pending", "http_503", 59 * time.Minute, time.Hour, false},
 		"it breaks off":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, escalation.OutcomeRetried, "pending", "no_answer", 0, time.Second, false},
 		"the secrets differ":     {answers(401, `{"code":"signature_wrong"}`), escalation.OutcomeRefused, "pending", "signature_wrong", 0, time.Second, true},
+		"the pager refuses":      {answers(502, `{"code":"channel_refused"}`), escalation.OutcomeRefused, "pending", "channel_refused", 0, time.Second, true},
+		"it lacks a variable":    {answers(503, `{"code":"not_configured"}`), escalation.OutcomeRefused, "pending", "not_configured", 0, time.Second, true},
 		"it is not deployed":     {answers(404, `{"code":"NOT_FOUND"}`), escalation.OutcomeRefused, "pending", "http_404", 0, time.Second, true},
 		"something else answers": {answers(200, `<html>welcome</html>`), escalation.OutcomeRefused, "pending", "not_notify", 0, time.Second, true},
 		"something answers JSON": {answers(200, `{"ok":true}`), escalation.OutcomeRefused, "pending", "not_notify", 0, time.Second, true},
