@@ -105,3 +105,38 @@ func TestAFileThatAKilledServerLeftDoesNotMakeTheNextOneSick(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestABlockThatAKilledServerDidNotWriteCostsNoStream: between a block's file and its key, kill -9 leaves an empty block that
+// nobody can open; the server would give the whole stream up, and with it everything acknowledged.
+func TestABlockThatAKilledServerDidNotWriteCostsNoStream(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []string{"LOG", "TOPICS", "STATE"} {
+		t.Run(stream, func(t *testing.T) {
+			t.Parallel()
+			c := config(t)
+			b := open(t, c)
+			fill(t, b, 1, 3)
+			put(t, b, "session:1", "a")
+			if err := b.Records().Put(t.Context(), "continuity", []byte("1")); err != nil {
+				t.Fatal(err)
+			}
+			epoch := b.Topics().Epoch()
+			shut(t, b)
+			msgs := filepath.Join(c.Dir, "bus", "jetstream", "$G", "streams", "vigil_"+stream, "msgs")
+			if err := os.Remove(filepath.Join(msgs, "index.db")); err != nil { // kill -9 leaves an old one, or none
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(msgs, "2.blk"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b = open(t, c)
+			if b.Recreated() || b.Topics().Epoch() != epoch {
+				t.Fatal("the store was given up")
+			}
+			if last, data, err := b.Log().Last(t.Context()); err != nil || last != 3 || string(data) != "entry 3" {
+				t.Errorf("LOG ends with %d %q: %v", last, data, err)
+			}
+			fill(t, b, 4, 2)
+		})
+	}
+}

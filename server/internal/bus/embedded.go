@@ -71,22 +71,50 @@ func startServer(ctx context.Context, c Config, key string) (*server.Server, *se
 	return ns, log, nil
 }
 
-// removeStray removes the files with which the server tries whether it may write, where it was killed before it could: it
-// would take one for an account that cannot be recovered, and never be healthy.
+// removeStray removes what a server that was killed left behind and the next one would stumble on: the files with which it tries
+// whether it may write, which would be taken for accounts that cannot be recovered; and blocks that were made and not written
+// yet, whose key is still missing, for which the whole stream would be given up (nats-server 2.15 writes a block's key after
+// the block).
 func removeStray(c Config) error {
 	store := filepath.Join(c.Dir, storeName, server.JetStreamStoreDir)
-	for _, pattern := range []string{filepath.Join(store, "_test_*"), filepath.Join(store, "*", "streams", "*", "_test_*")} {
+	streams := filepath.Join(store, "*", "streams", "*")
+	for pattern, stray := range map[string]func(path string) bool{
+		filepath.Join(store, "_test_*"):           isAny,
+		filepath.Join(streams, "_test_*"):         isAny,
+		filepath.Join(streams, "msgs", "*"+block): isUnwritten,
+	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return fmt.Errorf("look for stray files: %w", err)
 		}
 		for _, path := range found {
+			if !stray(path) {
+				continue
+			}
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("remove a stray file: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// block is the extension of a stream's files; the key of each has the same name with blockKey.
+const (
+	block    = ".blk"
+	blockKey = ".key"
+)
+
+func isAny(string) bool { return true }
+
+// isUnwritten says whether a block is empty and has no key: nothing was ever stored in it.
+func isUnwritten(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() > 0 {
+		return false
+	}
+	_, err = os.Stat(strings.TrimSuffix(path, block) + blockKey)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // stopServer flushes and closes the streams. It gives up waiting when ctx ends.
