@@ -1,0 +1,105 @@
+package app
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"vigil/server/internal/envelope"
+	"vigil/server/internal/store"
+	"vigil/server/internal/store/storetest"
+	"vigil/server/internal/triage"
+)
+
+// consents stores a consent as the database would have it after anything: also one that no client's request could store.
+func consents(t *testing.T, p *storetest.Practice, s *storetest.Session, c envelope.ConsentRow) {
+	t.Helper()
+	if err := p.As(t.Context(), s.Client, nil, `insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature)
+		values ($1, $2, $3, $4, $5, $6)`, c.ID, s.ID, c.Device, c.Scope, c.TextHash, c.Signature); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func signed(t *testing.T, by *envelope.Device, session uuid.UUID, scope ...string) envelope.ConsentRow {
+	t.Helper()
+	c, err := envelope.SignConsent(by, uuid.New(), session, "An invented text.", scope...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestNothingLeavesForAModelWithoutASignedConsent: a row that says so is not enough.
+func TestNothingLeavesForAModelWithoutASignedConsent(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		give func(t *testing.T, p *storetest.Practice, s *storetest.Session)
+		may  bool
+	}{
+		"to analysis only": {func(*testing.T, *storetest.Practice, *storetest.Session) {}, false},
+		"to external models": {func(t *testing.T, p *storetest.Practice, s *storetest.Session) {
+			consents(t, p, s, signed(t, s.Client.Device, s.ID, envelope.ScopeAnalysis, envelope.ScopeExternalModels))
+		}, true},
+		"widened after it was signed": {func(t *testing.T, p *storetest.Practice, s *storetest.Session) {
+			c := signed(t, s.Client.Device, s.ID, envelope.ScopeAnalysis)
+			c.Scope = append(c.Scope, envelope.ScopeExternalModels)
+			consents(t, p, s, c)
+		}, false},
+		"signed by another device": {func(t *testing.T, p *storetest.Practice, s *storetest.Session) {
+			c := signed(t, p.Therapist.Device, s.ID, envelope.ScopeExternalModels)
+			c.Device = s.Client.Device.KID()
+			consents(t, p, s, c)
+		}, false},
+		"for another session": {func(t *testing.T, p *storetest.Practice, s *storetest.Session) {
+			consents(t, p, s, signed(t, s.Client.Device, uuid.New(), envelope.ScopeExternalModels))
+		}, false},
+		"withdrawn": {func(t *testing.T, p *storetest.Practice, s *storetest.Session) {
+			c := signed(t, s.Client.Device, s.ID, envelope.ScopeExternalModels)
+			consents(t, p, s, c)
+			if _, err := p.Superuser.Exec(t.Context(), `update public.session_consents set withdrawn_at = now() where id = $1`, c.ID); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := storetest.New(t, clusters.Database(t))
+			s := p.Session(t)
+			m := s.Send(t, "one")
+			c.give(t, p, s)
+			o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
+			if may, err := o.MayLeave(t.Context(), m); may != c.may || err != nil {
+				t.Errorf("may leave: %t, %v", may, err)
+			}
+		})
+	}
+}
+
+func TestADeviceThatCannotBeSealedToKeepsNobodyFromTheirs(t *testing.T) {
+	t.Parallel()
+	p := storetest.New(t, clusters.Database(t))
+	s := p.Session(t)
+	m := s.Send(t, "one")
+	o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
+	id := uuid.New()
+	good := triage.SealDevice{ID: p.Therapist.Device.KID(), EncPub: envelope.EncodeText(p.Therapist.Device.EncPub())}
+	devices := []triage.SealDevice{{ID: uuid.New(), EncPub: "!"}, good, {ID: uuid.New(), EncPub: "AAAA"}}
+	seals, err := o.Seal(t.Context(), m, id, devices, "draft")
+	if err != nil || len(seals) != 1 || seals[0].DeviceID != good.ID {
+		t.Fatalf("%d seals, %v", len(seals), err)
+	}
+	text, err := envelope.OpenSuggestion(p.Therapist.Device, p.Analysis.SigPub(), envelope.Suggestion{
+		ID: id, Session: m.SessionID, Message: m.ID, Device: good.ID, Sealed: seals[0].Sealed, Signature: seals[0].Signature,
+	})
+	if err != nil || string(text) != "draft" {
+		t.Errorf("%q %v", text, err)
+	}
+	stranger, err := envelope.NewDevice(uuid.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ring = envelope.NewRing(envelope.RingConfig{}, stranger)
+	if _, err := o.Seal(t.Context(), m, id, devices, "draft"); err == nil {
+		t.Error("sealed by a device that the session does not know")
+	}
+}
