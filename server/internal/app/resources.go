@@ -25,6 +25,9 @@ import (
 // poolConns bounds the connections of the sidecar's role: a small hosted project has 60 in all.
 const poolConns = 8
 
+// asideConns bounds those for suggestions, which have a pool of their own: detection never waits for one of theirs.
+const asideConns = 2
+
 // resources outlive a restart of the flow: what is opened once and closed last.
 type resources struct {
 	config  config.Config
@@ -35,12 +38,13 @@ type resources struct {
 
 	pool  *pgxpool.Pool
 	store *store.Store
+	aside *pgxpool.Pool // for what may never delay detection
 	bus   *bus.Bus
 	ring  *envelope.Ring
 }
 
-// openPool makes the pool of role vigil. It dials when it is first used, so that the sidecar starts while Postgres is away.
-func openPool(ctx context.Context, c config.Config) (*pgxpool.Pool, error) {
+// openPool makes a pool of role vigil. It dials when it is first used, so that the sidecar starts while Postgres is away.
+func openPool(ctx context.Context, c config.Config, conns int32) (*pgxpool.Pool, error) {
 	dsn, err := WithCA(c.DatabaseURL, c.CACertFile)
 	if err != nil {
 		return nil, err
@@ -49,7 +53,7 @@ func openPool(ctx context.Context, c config.Config) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, errors.New("DATABASE_URL: it cannot be read as a Postgres URL") // pgx's error may quote it
 	}
-	pc.MaxConns = poolConns
+	pc.MaxConns = conns
 	pc.ConnConfig.RuntimeParams["application_name"] = "vigil"
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
@@ -136,7 +140,10 @@ func openResources(ctx context.Context, c config.Config, log *slog.Logger) (_ *r
 			err = errors.Join(err, r.close(ctx))
 		}
 	}()
-	if r.pool, err = openPool(ctx, c); err != nil {
+	if r.pool, err = openPool(ctx, c, poolConns); err != nil {
+		return nil, err
+	}
+	if r.aside, err = openPool(ctx, c, asideConns); err != nil {
 		return nil, err
 	}
 	r.store = store.New(r.pool)
@@ -159,8 +166,10 @@ func (r *resources) close(ctx context.Context) error {
 	if r.bus != nil {
 		err = r.bus.Close(ctx)
 	}
-	if r.pool != nil {
-		r.pool.Close()
+	for _, pool := range []*pgxpool.Pool{r.pool, r.aside} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
 	return err
 }

@@ -65,7 +65,7 @@ func TestKeysAreMadeOnceAndNeverSilentlyAnew(t *testing.T) {
 func TestNoKeyIsMadeWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	c := config.Config{AnalysisKeyFile: filepath.Join(t.TempDir(), "key.json"), DatabaseURL: config.NewSecret("postgres://vigil:secret-password@127.0.0.1:1/postgres")}
-	pool, err := openPool(t.Context(), c)
+	pool, err := openPool(t.Context(), c, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestNoKeyIsMadeWhileTheDatabaseIsAway(t *testing.T) {
 		t.Errorf("a key was made: %v", err)
 	}
 	c.DatabaseURL = config.NewSecret("postgres://vigil:secret-password@127.0.0.1:port/postgres")
-	if _, err := openPool(t.Context(), c); err == nil || strings.Contains(err.Error(), "secret-password") {
+	if _, err := openPool(t.Context(), c, 1); err == nil || strings.Contains(err.Error(), "secret-password") {
 		t.Errorf("an address that cannot be read: %v", err)
 	}
 }

@@ -82,7 +82,7 @@ func newModel(r *resources) *suggest.Model {
 }
 
 func (f *flow) buildSuggest(g *generation) (err error) {
-	log := f.bus.Log()
+	log, tables := f.bus.Log(), store.New(f.aside)
 	g.suggest, err = suggest.New(suggest.Config{
 		Source: func(ctx context.Context, handle func(context.Context, []suggest.Entry) error) error {
 			var buffer []suggest.Entry
@@ -94,7 +94,7 @@ func (f *flow) buildSuggest(g *generation) (err error) {
 				return handle(ctx, buffer)
 			})
 		},
-		Envelope: sealing{opener{f.ring, f.store}}, Book: f.store, Backlog: f.store, Model: f.model, Log: f.log,
+		Envelope: sealing{opener{f.ring, tables}}, Book: tables, Backlog: tables, Model: f.model, Log: f.log,
 		At:      faultsAt("suggest"),
 		Counted: func(outcome, source string) { f.metrics.Suggestions.WithLabelValues(outcome, source).Inc() },
 		Took: func(source string, since time.Duration) {
