@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isLevel, parseDemoState, parseEvent, tell, type DemoState } from '../src/demo/state.ts'
+import { isLevel, parseDemoState, parseEvent, tell, withChapters, type Chapter, type DemoState } from '../src/demo/state.ts'
 
 const said = {
   sidecar: { state: 'up', since: '2026-11-23T05:00:00Z', kills: 0 },
@@ -34,10 +34,17 @@ describe('the demo', () => {
     const killed = state({ sidecar: { ...said.sidecar, state: 'down', kills: 1 } })
     const back = state({ sidecar: { ...said.sidecar, kills: 1 } })
     const level = state({ sidecar: { ...said.sidecar, kills: 1 }, ...counters({ assessed: 39, relayed: 40 }) })
-    expect(tell(null, begun)[0]).toContain('The demo began')
+    expect(tell(null, begun)[0]?.text).toContain('The demo began')
     expect(tell(begun, begun)).toEqual([])
-    expect(tell(begun, killed)[0]).toContain('after 40 messages')
-    expect(tell(killed, back)[0]).toContain('1 messages behind')
-    expect(tell(back, level)[0]).toContain('Caught up: 40')
+    expect(tell(begun, killed)[0]?.text).toContain('after 40 messages')
+    expect(tell(killed, back)[0]?.text).toContain('1 message behind')
+    expect(tell(back, level)[0]?.text).toContain('Caught up: 40')
+  })
+
+  test('being level again is told once for each kill', () => {
+    const chapter = (kind: Chapter['kind'], text: string = kind): Chapter => ({ kind, text })
+    const story = [chapter('begun'), chapter('killed'), chapter('level', '1'), chapter('level', '2'), chapter('killed'), chapter('back'), chapter('level', '3')]
+      .reduce<readonly Chapter[]>((told, one) => withChapters(told, [one]), [])
+    expect(story.map((one) => one.text)).toEqual(['3', 'back', 'killed', '1', 'killed', 'begun'])
   })
 })

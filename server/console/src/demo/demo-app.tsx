@@ -97,9 +97,9 @@ function Counters(props: { readonly state: DemoState }): ReactNode {
     <section className="demo-counters" aria-label="Counters">
       <dl className="demo-equation">
         <Counter name="written" value={counters.written} />
-        <span className="demo-equals" aria-hidden="true">=</span>
+        <Equals left={counters.written} right={counters.assessed + counters.notAssessed} />
         <Counter name="assessed" value={counters.assessed + counters.notAssessed} note={counters.notAssessed > 0 ? `${counters.notAssessed} as not assessed` : undefined} />
-        <span className="demo-equals" aria-hidden="true">=</span>
+        <Equals left={counters.assessed + counters.notAssessed} right={counters.relayed} />
         <Counter name="relayed" value={counters.relayed} />
         <Counter name="missing" value={counters.missing} zero />
         <Counter name="doubled" value={counters.doubled} zero />
@@ -107,6 +107,11 @@ function Counters(props: { readonly state: DemoState }): ReactNode {
       <p className={level ? 'demo-verdict level' : 'demo-verdict'} role="status">{level ? <CheckCircledIcon aria-hidden /> : null} {words}</p>
     </section>
   )
+}
+
+/** An equals sign only where two numbers are equal. */
+function Equals(props: { readonly left: number; readonly right: number }): ReactNode {
+  return <span className="demo-equals" aria-hidden="true">{props.left === props.right ? '=' : '→'}</span>
 }
 
 function Counter(props: { readonly name: string; readonly value: number; readonly note?: string | undefined; readonly zero?: boolean }): ReactNode {

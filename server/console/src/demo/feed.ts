@@ -1,10 +1,9 @@
 import { json } from '../api/parse.ts'
 import { Store, type Undo } from '../lib/store.ts'
-import { parseDemoState, parseEvent, tell, type DemoState } from './state.ts'
+import { parseDemoState, parseEvent, tell, withChapters, type Chapter, type DemoState } from './state.ts'
 
-export interface Told {
+export interface Told extends Chapter {
   readonly at: Date
-  readonly text: string
 }
 
 export interface FeedView {
@@ -68,8 +67,8 @@ export class Feed {
     try {
       const state = parse()
       this.view.update((old) => {
-        const told = tell(old.state, state).map((text) => ({ at: new Date(), text }))
-        return { ...old, state, heard: true, story: [...told.reverse(), ...old.story].slice(0, MaxStory) }
+        const told = tell(old.state, state).map((one) => ({ ...one, at: new Date() }))
+        return { ...old, state, heard: true, story: withChapters(old.story, told).slice(0, MaxStory) }
       })
     } catch {
       this.view.update((old) => ({ ...old, fault: 'The development server says something this page does not understand: build it anew.' }))

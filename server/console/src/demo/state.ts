@@ -66,20 +66,42 @@ export function isLevel(state: DemoState): boolean {
   return written > 0 && done(state) === written && relayed === written && missing === 0 && doubled === 0
 }
 
-/** What has happened between two states, as sentences of the story. */
-export function tell(before: DemoState | null, after: DemoState): readonly string[] {
-  const told: string[] = []
+/** A sentence of the story. Being level again is told once for each kill: counters dip and meet all the time. */
+export interface Chapter {
+  readonly kind: 'begun' | 'found' | 'killed' | 'back' | 'level' | 'over'
+  readonly text: string
+}
+
+/** What has happened between two states. */
+export function tell(before: DemoState | null, after: DemoState): readonly Chapter[] {
+  const told: Chapter[] = []
   const began = after.replay?.running === true && before?.replay?.running !== true
-  if (began) told.push('The demo began: invented clients and therapists write to each other, each on a device with keys of its own.')
+  if (began) told.push({ kind: 'begun', text: 'The demo began: invented clients and therapists write to each other, each on a device with keys of its own.' })
   if (before === null) return told
-  if (alertCount(before) === 0 && alertCount(after) > 0) told.push('The first alert: a message was grave enough that a clinician was told.')
-  if (before.counters.suggestions === 0 && after.counters.suggestions > 0) told.push('The first suggestion was drafted, sealed to the therapist’s device.')
-  if (after.sidecar.kills > before.sidecar.kills) told.push(`The plug was pulled (kill -9) after ${after.counters.written} messages. People go on writing: Supabase is up, and the log keeps what was committed.`)
+  if (alertCount(before) === 0 && alertCount(after) > 0) told.push({ kind: 'found', text: 'The first alert: a message was grave enough that a clinician was told.' })
+  if (before.counters.suggestions === 0 && after.counters.suggestions > 0) told.push({ kind: 'found', text: 'The first suggestion was drafted, sealed to the therapist’s device.' })
+  if (after.sidecar.kills > before.sidecar.kills) {
+    told.push({ kind: 'killed', text: `The plug was pulled (kill -9) after ${after.counters.written} messages. People go on writing: Supabase is up, and the log keeps what was committed.` })
+  }
   if (before.sidecar.state !== SidecarState.up && after.sidecar.state === SidecarState.up) {
     const behind = after.counters.written - done(after)
-    told.push(`The sidecar is back${behind > 0 ? `, ${behind} messages behind, and reads on where it stopped` : ''}.`)
+    told.push({ kind: 'back', text: `The sidecar is back${behind > 0 ? `, ${behind} ${behind === 1 ? 'message' : 'messages'} behind, and reads on where it stopped` : ''}.` })
   }
-  if (!isLevel(before) && isLevel(after) && after.sidecar.kills > 0) told.push(`Caught up: ${after.counters.written} written, assessed and relayed. Nothing is missing, nothing doubled.`)
-  if (before.replay?.running === true && after.replay?.running === false) told.push(after.replay.error === null ? 'Everybody has said what they had to say.' : `The conversations stopped: ${after.replay.error}.`)
+  if (!isLevel(before) && isLevel(after) && after.sidecar.kills > 0) {
+    told.push({ kind: 'level', text: `Caught up: ${after.counters.written} written, assessed and relayed. Nothing is missing, nothing doubled.` })
+  }
+  if (before.replay?.running === true && after.replay?.running === false) {
+    told.push({ kind: 'over', text: after.replay.error === null ? 'Everybody has said what they had to say.' : `The conversations stopped: ${after.replay.error}.` })
+  }
   return told
+}
+
+/** The story with what is worth adding, the newest first. */
+export function withChapters<T extends Chapter>(story: readonly T[], told: readonly T[]): readonly T[] {
+  let next = story
+  for (const one of told) {
+    const last = next.find((other) => other.kind === 'level' || other.kind === 'killed')
+    if (one.kind !== 'level' || last?.kind === 'killed') next = [one, ...next]
+  }
+  return next
 }

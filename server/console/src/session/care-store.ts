@@ -1,4 +1,4 @@
-import { SuggestionDecision, SuggestionStatus, TopicStatus, type Session, type Suggestion } from 'vigil-client'
+import { SuggestionDecision, SuggestionStatus, TopicStatus, type Suggestion } from 'vigil-client'
 import { AlertStep, readAlertEvents, readAssessments, readSessionAlerts, stepAlert } from '../api/care.ts'
 import { readNames, readOrganizations } from '../api/people.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
@@ -7,6 +7,7 @@ import { parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, t
 import { withAlerts, withEvents, type AlertEvents, type Alerts } from '../alerts/book.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
+import type { OpenSession } from './session-store.ts'
 
 /** What only clinicians see of a session. */
 export interface CareView {
@@ -40,12 +41,12 @@ export type StepOutcome = { readonly done: true } | { readonly done: false; read
 export class CareStore {
   readonly view = new Store<CareView>(nothing)
   readonly #supabase: Supabase
-  readonly #session: Session
+  readonly #session: OpenSession
   readonly #organizationId: string
   readonly #undo: Undo[] = []
   #closed = false
 
-  constructor(deps: { readonly supabase: Supabase; readonly session: Session }) {
+  constructor(deps: { readonly supabase: Supabase; readonly session: OpenSession }) {
     this.#supabase = deps.supabase
     this.#session = deps.session
     this.#organizationId = deps.session.row.organization_id

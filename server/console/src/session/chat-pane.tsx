@@ -1,16 +1,15 @@
 import { useState, type ReactNode } from 'react'
-import type { Session } from 'vigil-client'
 import { ProblemNote } from '../ui/parts.tsx'
 import { Chat } from './chat.tsx'
 import { Composer, type Prepared } from './composer.tsx'
 import { ConsentStrip } from './consent-strip.tsx'
 import { Strangers } from './strangers.tsx'
-import type { SessionStore, SessionView } from './session-store.ts'
+import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 
 /** The conversation: what both sides of a session see of it. */
 export function ChatPane(props: {
   readonly store: SessionStore
-  readonly session: Session
+  readonly session: OpenSession
   readonly view: SessionView
   /** What the clinician's side adds below a message. */
   readonly below?: (messageId: string) => ReactNode
@@ -25,7 +24,7 @@ export function ChatPane(props: {
     <section className="chat-pane" aria-label="Conversation">
       {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
       <ConsentStrip session={session} view={view} />
-      <Strangers store={store} session={session} view={view} />
+      <Strangers store={store} view={view} />
       <Chat store={store} view={view} below={props.below} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
       <Composer
         view={view} prepared={prepared}

@@ -1,6 +1,6 @@
 import { Badge } from '@radix-ui/themes'
 import { useCallback, useEffect, useRef, useState, type ReactNode } from 'react'
-import type { Session, Suggestion } from 'vigil-client'
+import type { Suggestion } from 'vigil-client'
 import { unresolved } from '../alerts/book.ts'
 import type { Problem } from '../api/problem.ts'
 import { useStore } from '../lib/store.ts'
@@ -11,7 +11,7 @@ import { AssessmentLine, AssessmentsPanel } from './assessment.tsx'
 import type { CareStore, CareView } from './care-store.ts'
 import { ChatPane } from './chat-pane.tsx'
 import type { Prepared } from './composer.tsx'
-import type { SessionStore, SessionView } from './session-store.ts'
+import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 import { SuggestionsPanel } from './suggestions-panel.tsx'
 import { alertWords } from './words.ts'
 
@@ -23,7 +23,7 @@ interface Taken {
 /** A clinician's session: the conversation, and beside it what was found in it. On a narrow screen, one of the two. */
 export function ClinicianView(props: {
   readonly store: SessionStore
-  readonly session: Session
+  readonly session: OpenSession
   readonly view: SessionView
   readonly care: CareStore
   readonly head: ReactNode
@@ -39,7 +39,7 @@ export function ClinicianView(props: {
   const take = useCallback((suggestion: Suggestion): void => {
     if (suggestion.text === null) return
     const from = suggestion.source === 'model' ? 'Suggestion drafted by a model,' : 'Suggestion from the reviewed bank,'
-    setTaken({ suggestion, prepared: { key: suggestion.id, text: suggestion.text, from } })
+    setTaken({ suggestion, prepared: { key: crypto.randomUUID(), text: suggestion.text, from } })
     setPane('chat')
   }, [])
   const sent = (text: string, id: string, prepared: Prepared): void => {

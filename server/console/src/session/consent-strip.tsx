@@ -1,10 +1,10 @@
 import { CheckCircledIcon, EyeOpenIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
 import { useState, type ReactNode } from 'react'
-import { SessionMode, SessionStatus, type Session } from 'vigil-client'
+import { SessionMode, SessionStatus } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { Note, ProblemNote } from '../ui/parts.tsx'
-import type { SessionView } from './session-store.ts'
+import type { OpenSession, SessionView } from './session-store.ts'
 
 /** What a client agrees to, word for word: its hash is signed by their device. */
 export const ConsentText =
@@ -13,7 +13,7 @@ export const ConsentText =
   'what I send afterwards is not read.'
 
 /** Giving and withdrawing take one press each, at the same place. Only the client of a watched session has it. */
-export function ConsentStrip(props: { readonly session: Session; readonly view: SessionView }): ReactNode {
+export function ConsentStrip(props: { readonly session: OpenSession; readonly view: SessionView }): ReactNode {
   const { session, view } = props
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)

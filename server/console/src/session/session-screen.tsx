@@ -1,6 +1,6 @@
 import { ArrowLeftIcon } from '@radix-ui/react-icons'
 import { useEffect, useMemo, useState, type ReactNode } from 'react'
-import { SessionStatus, type Session } from 'vigil-client'
+import { SessionStatus } from 'vigil-client'
 import { linkTo } from '../app/route.ts'
 import { useStore, type Store } from '../lib/store.ts'
 import { useDesk } from '../lib/use.ts'
@@ -9,7 +9,7 @@ import { CareStore } from './care-store.ts'
 import { ChatPane } from './chat-pane.tsx'
 import { ClinicianView } from './clinician-view.tsx'
 import { SessionHead } from './session-head.tsx'
-import { SessionStore, type SessionView } from './session-store.ts'
+import { SessionStore, type OpenSession, type SessionView } from './session-store.ts'
 import './session.css'
 
 /** Opens a session and shows it as its person may see it: a client never gets the clinician's side, not even hidden. */
@@ -56,7 +56,7 @@ function Opened(props: { readonly store: SessionStore; readonly again: () => voi
   return <Ready store={props.store} session={load.session} view={load.view} />
 }
 
-function Ready(props: { readonly store: SessionStore; readonly session: Session; readonly view: Store<SessionView> }): ReactNode {
+function Ready(props: { readonly store: SessionStore; readonly session: OpenSession; readonly view: Store<SessionView> }): ReactNode {
   const { store, session } = props
   const view = useStore(props.view)
   const head = <SessionHead store={store} view={view} />
@@ -64,7 +64,7 @@ function Ready(props: { readonly store: SessionStore; readonly session: Session;
   return <Clinician store={store} session={session} view={view} head={head} />
 }
 
-function Clinician(props: { readonly store: SessionStore; readonly session: Session; readonly view: SessionView; readonly head: ReactNode }): ReactNode {
+function Clinician(props: { readonly store: SessionStore; readonly session: OpenSession; readonly view: SessionView; readonly head: ReactNode }): ReactNode {
   const { store, session, view } = props
   const { login } = useDesk()
   const care = useMemo(() => new CareStore({ supabase: login.supabase, session }), [login, session])

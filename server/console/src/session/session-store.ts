@@ -1,10 +1,18 @@
-import { SessionError, TopicStatus, type ChatMessage, type ConsentRow, type DeviceRow, type Recovery, type Session, type SessionRow, type Vigil } from 'vigil-client'
+import { SessionError, TopicStatus, type ChatMessage, type ConsentRow, type DeviceRow, type Recovery, type Session, type SessionRow } from 'vigil-client'
 import { readNames } from '../api/people.ts'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { changeMode, readParticipants, stepSession, type Participant, type SessionStep } from '../api/sessions.ts'
 import type { Supabase } from '../api/rest.ts'
 import { Store, type Undo } from '../lib/store.ts'
 import { Outgoing } from './outgoing.ts'
+
+/** What the console uses of a session. */
+export type OpenSession = Pick<Session, 'acknowledge' | 'close' | 'consent' | 'id' | 'on' | 'readers' | 'row' | 'send' | 'suggestions'>
+
+/** What opens one: a Vigil. */
+export interface Opener {
+  readonly session: (id: string) => Promise<OpenSession>
+}
 
 export interface Person {
   readonly userId: string
@@ -40,7 +48,7 @@ export interface SessionView {
 export type SessionLoad =
   | { readonly phase: 'loading' }
   | { readonly phase: 'failed'; readonly problem: Problem }
-  | { readonly phase: 'ready'; readonly session: Session; readonly view: Store<SessionView> }
+  | { readonly phase: 'ready'; readonly session: OpenSession; readonly view: Store<SessionView> }
 
 /** How long after the join what arrives still counts as history. */
 const SettleMs = 1500
@@ -55,14 +63,14 @@ export class SessionStore {
   readonly load = new Store<SessionLoad>({ phase: 'loading' })
   readonly outgoing: Outgoing
   readonly #supabase: Supabase
-  readonly #vigil: () => Promise<Vigil>
+  readonly #vigil: () => Promise<Opener>
   readonly #id: string
   readonly #userId: string
   readonly #undo: Undo[] = []
   #closed = false
   #incoming: ChatMessage[] = []
 
-  constructor(deps: { readonly supabase: Supabase; readonly vigil: () => Promise<Vigil>; readonly id: string; readonly userId: string }) {
+  constructor(deps: { readonly supabase: Supabase; readonly vigil: () => Promise<Opener>; readonly id: string; readonly userId: string }) {
     this.#supabase = deps.supabase
     this.#vigil = deps.vigil
     this.#id = deps.id
@@ -116,7 +124,7 @@ export class SessionStore {
     await changeMode(this.#supabase, this.#id, mode)
   }
 
-  #session(): Session {
+  #session(): OpenSession {
     const load = this.load.get()
     if (load.phase !== 'ready') throw new SessionError('closed', 'the session is not open')
     return load.session
@@ -132,7 +140,7 @@ export class SessionStore {
     return participants.find((one) => one.userId === this.#userId && one.endedAt === null)?.role ?? null
   }
 
-  #follow(session: Session, view: Store<SessionView>): void {
+  #follow(session: OpenSession, view: Store<SessionView>): void {
     const look = (): void => {
       view.update((old) => sameLook(old, session) ?? { ...old, row: session.row, readers: session.readers, consents: session.consent.list() })
     }
@@ -184,7 +192,7 @@ export class SessionStore {
   }
 }
 
-function firstView(session: Session, people: readonly Person[], myRole: Participant['role'] | null): SessionView {
+function firstView(session: OpenSession, people: readonly Person[], myRole: Participant['role'] | null): SessionView {
   return {
     row: session.row, myRole, people,
     messages: [], liveFrom: -1,
@@ -195,7 +203,7 @@ function firstView(session: Session, people: readonly Person[], myRole: Particip
 }
 
 /** The old view, if nothing that is looked at has changed. */
-function sameLook(old: SessionView, session: Session): SessionView | undefined {
+function sameLook(old: SessionView, session: OpenSession): SessionView | undefined {
   const key = (readers: readonly DeviceRow[]): string => readers.map((one) => one.id).join()
   const same = old.row === session.row && key(old.readers) === key(session.readers) && old.consents === session.consent.list()
   return same ? old : undefined

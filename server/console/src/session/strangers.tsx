@@ -1,7 +1,7 @@
 import { MobileIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
 import { useEffect, useState, type ReactNode } from 'react'
-import type { DeviceRow, Session } from 'vigil-client'
+import type { DeviceRow } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { Note, ProblemNote } from '../ui/parts.tsx'
 import { plainName } from './session-head.tsx'
@@ -15,7 +15,7 @@ export async function safetyNumber(device: Pick<DeviceRow, 'enc_pub' | 'sig_pub'
 }
 
 /** Devices that appeared later, or have other keys: nothing is sent until somebody says that they are right. */
-export function Strangers(props: { readonly store: SessionStore; readonly session: Session; readonly view: SessionView }): ReactNode {
+export function Strangers(props: { readonly store: SessionStore; readonly view: SessionView }): ReactNode {
   const { view, store } = props
   const [problem, setProblem] = useState<Problem | null>(null)
   if (view.strangers.length === 0) return null

@@ -37,7 +37,8 @@ export function SuggestionsPanel(props: {
     setProblem(outcome.done ? null : outcome.problem)
     setBusy(false)
   }
-  const mayAsk = possible === null && view.myRole === 'therapist' && props.running && !open.some((one) => one.status === SuggestionStatus.requested)
+  const latest = view.messages.findLast((one) => one.from.role === 'client')
+  const mayAsk = possible === null && view.myRole === 'therapist' && props.running && latest !== undefined && !open.some((one) => one.messageId === latest.id)
   return (
     <section className="panel" aria-labelledby="suggestions-title">
       <div className="row spread">
