@@ -17,13 +17,14 @@ export interface Prepared {
 const MaxText = 8000
 
 /** Why nothing can be written now; null when it can. */
-export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'consents' | 'strangers'>): string | null {
+export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'channel' | 'consents' | 'strangers'>): string | null {
+  if (view.row.status === SessionStatus.ended) return 'The session has ended.'
+  if (view.channel === 'ended') return 'You have no access to this session any more: your membership, your part in it or your login has ended.'
   if (view.myRole === null) return 'You see this session as clinician; only its participants write in it.'
   if (view.row.status === SessionStatus.scheduled) {
     return view.myRole === 'client' ? 'Your therapist starts the session; then you can write.' : 'Start the session to write in it.'
   }
   if (view.row.status === SessionStatus.paused) return 'The session is paused.'
-  if (view.row.status === SessionStatus.ended) return 'The session has ended.'
   if (view.strangers.length > 0) return 'Check the new device above before anything is sent to it.'
   const consented = view.consents.some((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
   if (view.row.mode === SessionMode.assisted && !consented) {

@@ -1,5 +1,5 @@
 import { Button } from '@radix-ui/themes'
-import { useEffect, useId, useRef, type ReactNode } from 'react'
+import { useId, useLayoutEffect, useRef, type ReactNode } from 'react'
 
 /**
  * Asks before something that cannot be taken back. The browser's own <dialog>: it holds the focus, gives it back, and ends with
@@ -15,7 +15,7 @@ export function Confirm(props: {
 }): ReactNode {
   const dialog = useRef<HTMLDialogElement>(null)
   const title = useId()
-  useEffect(() => {
+  useLayoutEffect(() => { // closed while it is still in the page: only then does the browser give the focus back
     const shown = dialog.current
     if (shown !== null && !shown.open) shown.showModal()
     return () => {
