@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vigil/server/internal/escalation"
+	"vigil/server/internal/store"
 )
 
 // newEscalation makes what pages people; nil, and a warning, where nobody is to be paged.
@@ -15,8 +16,9 @@ func newEscalation(ctx context.Context, r *resources) (*escalation.Escalation, e
 		r.log.WarnContext(ctx, "nobody is paged: alerts show in the app only, for VIGIL_NOTIFY_SECRET is not set")
 		return nil, nil
 	}
+	book := store.New(r.pages)
 	e, err := escalation.New(escalation.Config{
-		URL: c.NotifyURL, Secret: c.NotifySecret.Reveal(), Book: r.store, Ledger: r.store, Log: r.log,
+		URL: c.NotifyURL, Secret: c.NotifySecret.Reveal(), Book: book, Ledger: book, Log: r.log,
 		DrainWithin: c.DrainTimeout - drainMargin(c.DrainTimeout),
 		Counted:     func(outcome string) { r.metrics.Pages.WithLabelValues(outcome).Inc() },
 		Called:      func(sinceCommit time.Duration) { r.metrics.PageSeconds.Observe(sinceCommit.Seconds()) },

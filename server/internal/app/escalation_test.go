@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"vigil/server/internal/config"
-	"vigil/server/internal/store"
 	"vigil/server/internal/telemetry"
 )
 
@@ -34,7 +33,7 @@ func TestNobodyIsPagedWithoutASecretAndTheLogSaysSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
-			r := &resources{config: c.config, log: telemetry.NewLogger(&log, slog.LevelInfo, "json"), metrics: telemetry.NewMetrics(), store: store.New(nil)}
+			r := &resources{config: c.config, log: telemetry.NewLogger(&log, slog.LevelInfo, "json"), metrics: telemetry.NewMetrics()}
 			e, err := newEscalation(context.Background(), r)
 			if (e != nil) != c.pages || (err != nil) != (c.fault != "") || err != nil && !strings.Contains(err.Error(), c.fault) {
 				t.Fatalf("%v, %v", e, err)

@@ -25,7 +25,8 @@ import (
 // poolConns bounds the connections of the sidecar's role: a small hosted project has 60 in all.
 const poolConns = 8
 
-// asideConns bounds those for suggestions, which have a pool of their own: detection never waits for one of theirs.
+// asideConns bounds those for suggestions, and those for pages. Each has a pool of its own: detection never waits for one of
+// theirs, and a page for none of a suggestion's.
 const asideConns = 2
 
 // resources outlive a restart of the flow: what is opened once and closed last.
@@ -39,6 +40,7 @@ type resources struct {
 	pool  *pgxpool.Pool
 	store *store.Store
 	aside *pgxpool.Pool // for what may never delay detection
+	pages *pgxpool.Pool
 	bus   *bus.Bus
 	ring  *envelope.Ring
 }
@@ -146,6 +148,9 @@ func openResources(ctx context.Context, c config.Config, log *slog.Logger) (_ *r
 	if r.aside, err = openPool(ctx, c, asideConns); err != nil {
 		return nil, err
 	}
+	if r.pages, err = openPool(ctx, c, asideConns); err != nil {
+		return nil, err
+	}
 	r.store = store.New(r.pool)
 	keys, err := r.loadKeys(ctx)
 	if err != nil {
@@ -166,7 +171,7 @@ func (r *resources) close(ctx context.Context) error {
 	if r.bus != nil {
 		err = r.bus.Close(ctx)
 	}
-	for _, pool := range []*pgxpool.Pool{r.pool, r.aside} {
+	for _, pool := range []*pgxpool.Pool{r.pool, r.aside, r.pages} {
 		if pool != nil {
 			pool.Close()
 		}

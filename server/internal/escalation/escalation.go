@@ -238,7 +238,9 @@ func (e *Escalation) sendDue(ctx, working context.Context, free chan struct{}, w
 			taken = false
 		}
 	}
-	pages, err := e.config.Book.ClaimPages(ctx, n, e.config.Lease, e.config.GiveUpAfter)
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	pages, err := e.config.Book.ClaimPages(asking, n, e.config.Lease, e.config.GiveUpAfter)
+	cancel()
 	for range n - len(pages) {
 		free <- struct{}{}
 	}
@@ -267,6 +269,8 @@ func (e *Escalation) sweepAll(ctx context.Context) {
 }
 
 func (e *Escalation) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	given, err := e.config.Ledger.ExpirePages(ctx, e.config.GiveUpAfter, codeGaveUp)
 	if err != nil {
 		return // sendAll has said so
@@ -312,6 +316,9 @@ func (e *Escalation) send(ctx context.Context, p triage.Page) {
 	e.config.Counted(v.outcome)
 	e.report(ctx, p, v, result, time.Since(began))
 }
+
+// askTimeout bounds one question to the tables: a connection that hangs must not end paging.
+const askTimeout = 10 * time.Second
 
 // settleTimeout bounds the writing down of one result.
 const settleTimeout = 3 * time.Second
