@@ -14,7 +14,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['*.js', '*.mjs', '**/*.js', '**/*.mjs', '*.config.ts'],
+    files: ['*.js', '*.mjs', '**/*.js', '**/*.mjs', '**/*.config.ts'],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', Buffer: 'readonly' } },
     rules: { 'no-restricted-exports': 'off' },

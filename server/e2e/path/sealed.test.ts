@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { parseMessage, type MessageRow } from 'vigil-client'
 import { admin, ask, keyed, person, project, tokenOf, type Client } from '../standin/project.ts'
+import { expectAbsent } from './canary.ts'
 import { checked, closeAll, crisis, sidecar, sql, therapy } from './people.ts'
 import { bare, disconnectAll, joined, named, rowOf } from './socket.ts'
 import { frames } from './wire.ts'
@@ -13,20 +14,6 @@ afterEach(async () => {
   await disconnectAll()
   await closeAll()
 })
-
-// How a word may look in what a machine wrote: as it is, in base64 at each of three places, in hexadecimal, in UTF-16.
-function spellings(word: string): string[] {
-  const base64 = [0, 1, 2].map((shift) => Buffer.from('\0'.repeat(shift) + word).toString('base64url').slice(shift === 0 ? 0 : 4, -4))
-  return [word, ...base64, Buffer.from(word).toString('hex'), Buffer.from(word, 'utf16le').toString('latin1')]
-}
-
-function expectAbsent(word: string, from: string, texts: readonly string[]): void {
-  expect(texts.length, from).toBeGreaterThan(0)
-  for (const spelling of spellings(word)) {
-    const found = texts.find((text) => text.includes(spelling))
-    if (found !== undefined) throw new Error(`${from} holds what was typed: ${found.slice(0, 300)}`)
-  }
-}
 
 // Every request that this process makes, with its body.
 function record(): string[] {

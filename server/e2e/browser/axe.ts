@@ -1,0 +1,54 @@
+// Every rule of axe on what is on the screen, in light, dark and on a telephone.
+import { createRequire } from 'node:module'
+import { readFileSync } from 'node:fs'
+import type { AxeResults } from 'axe-core'
+import { expect } from 'vitest'
+import type { Seat } from './seats.ts'
+
+const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+// The rules come with each page before its own scripts do: its policy lets in nothing later.
+export async function withAxe(seat: Seat): Promise<void> {
+  await seat.page.addInitScript({ content: source })
+  await seat.page.reload()
+}
+
+interface Found {
+  rule: string
+  impact: string
+  where: string[]
+}
+
+declare global {
+  interface Window {
+    axe: { run: (context: Document, options: object) => Promise<AxeResults> }
+  }
+}
+
+async function violations(seat: Seat): Promise<Found[]> {
+  const found = await seat.page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+  expect(found.passes.length, 'axe looked at nothing').toBeGreaterThan(0)
+  return found.violations.map((one) => ({
+    rule: `${one.id}: ${one.help}`, impact: one.impact ?? '', where: one.nodes.map((node) => `${node.html.slice(0, 200)} ${node.failureSummary ?? ''}`),
+  }))
+}
+
+const telephone = { width: 375, height: 740 }
+
+// Looks at what the seat shows in light, dark and 375 px; leaves it light and as wide as it was.
+export async function expectAccessible(seat: Seat, what: string): Promise<void> {
+  const { page } = seat
+  const wide = page.viewportSize() ?? { width: 1280, height: 720 }
+  const looks = [
+    ['in light', 'light', wide], ['in dark', 'dark', wide],
+    ['on a telephone, in dark', 'dark', telephone], ['on a telephone, in light', 'light', telephone],
+  ] as const
+  for (const [look, colorScheme, size] of looks) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    await page.setViewportSize(size)
+    expect(await violations(seat), `${what} ${look}`).toEqual([])
+    const overhang = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+    expect(overhang, `${what} ${look}: wider than the screen`).toBeLessThanOrEqual(0)
+  }
+  await page.setViewportSize(wide)
+}
