@@ -7,7 +7,7 @@ create table if not exists public.alert_pages (
   step smallint not null check (step >= 1),
   organization_id uuid not null,
   session_id uuid not null,
-  level smallint not null check (level between 0 and 6),
+  level smallint check (level between 0 and 6),
   status text not null default 'pending' check (status in ('pending', 'sent', 'failed')),
   attempts int not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
@@ -18,7 +18,8 @@ create table if not exists public.alert_pages (
   foreign key (alert_id, session_id, organization_id) references public.alerts (id, session_id, organization_id) on delete cascade,
   check (status <> 'sent' or sent_at is not null)
 );
-comment on table public.alert_pages is 'One page of an alert, per step. Inserted by trigger with the alert, from page_at_level up; its progress is written by the sidecar. Not published.';
+comment on table public.alert_pages is 'One page of an alert, per step. Inserted by trigger with the alert: from page_at_level up, for a danger to others, and once an hour per session for what could not be assessed; its progress is written by the sidecar. Not published.';
+comment on column public.alert_pages.level is 'As in alerts; null: the message could not be assessed, and a person must look.';
 comment on column public.alert_pages.last_error is 'A short code, never what the other side said.';
 create index if not exists alert_pages_session_id_idx on public.alert_pages (session_id);
 create index if not exists alert_pages_pending_idx on public.alert_pages (next_attempt_at) where status = 'pending';
@@ -49,6 +50,11 @@ begin
   insert into public.alert_pages (alert_id, step, organization_id, session_id, level)
   select new.id, 1, new.organization_id, new.session_id, new.level
   where new.level >= coalesce((select c.page_at_level from public.crisis_policies c where c.organization_id = new.organization_id), 4)
+    or exists (select from public.assessments a where a.id = new.assessment_id and a.harm_others)
+    or new.level is null and not exists (
+      select from public.alert_pages p
+      where p.session_id = new.session_id and p.level is null and p.created_at > now() - interval '1 hour'
+    )
   on conflict do nothing;
   return null;
 end

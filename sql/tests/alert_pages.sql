@@ -56,7 +56,14 @@ create function tests.paged(name text) returns text language sql stable as $$
 $$;
 select tests.act('vigil', tests.raise_command('level ' || l, l)) from unnest(array['0', '3', '4', '6', 'null']) as l;
 select is(tests.paged('level ' || l), page, format('level %s, paged at 4: %s', l, coalesce(page, 'no page')))
-from (values ('0', null), ('3', null), ('4', '1 4 pending 0 t'), ('6', '1 6 pending 0 t'), ('null', null)) as p (l, page);
+from (values ('0', null), ('3', null), ('4', '1 4 pending 0 t'), ('6', '1 6 pending 0 t'), ('null', '1 pending 0 t')) as p (l, page);
+select tests.act('vigil', tests.raise_command('unknown again', 'null'));
+select is(tests.paged('unknown again'), null, 'what could not be assessed: once an hour in a session');
+insert into public.assessments (id, organization_id, session_id, message_id, position, source, status, level, harm_others, alert)
+select md5('assessment of harm')::uuid, a.organization_id, a.session_id, a.message_id, a.position, 'harm', 'assessed', 0, true, true
+from public.assessments a where a.id = md5('assessment assisted')::uuid;
+select tests.act('vigil', replace(tests.raise_command('harm to others', '0'), md5('assessment assisted')::uuid::text, md5('assessment of harm')::uuid::text));
+select is(tests.paged('harm to others'), '1 0 pending 0 t', 'a danger to others, whatever the level');
 update public.crisis_policies set page_at_level = 2 where organization_id = tests.organization('alder');
 select tests.act('vigil', tests.raise_command('level ' || l || ' at 2', l)) from unnest(array['1', '2']) as l;
 select is(tests.paged('level 1 at 2'), null, 'a policy that pages earlier: below it, none');
