@@ -5,7 +5,7 @@ export default defineConfig({
   resolve: { alias: { 'vigil-client': fileURLToPath(new URL('../../realtime/client/src/index.ts', import.meta.url)) } },
   test: {
     include: ['**/*.test.ts'],
-    exclude: ['node_modules/**'],
+    exclude: ['node_modules/**', 'browser/**'], // the browser's have a config of their own, and a sidecar that they kill
     // The files share one project and one sidecar.
     fileParallelism: false,
     // The project that the environment names, or a stand-in; then the sidecar beside it.

@@ -1,6 +1,6 @@
 // People at their browsers: each browser a process of its own, each seat a context of its own. Whatever a page complains of (an
 // error on its console, an exception, a breach of its policy) fails the test, unless the test said that it would come.
-import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
@@ -93,7 +93,7 @@ async function evidence(test: string, seats: readonly Kept[]): Promise<void> {
       writeFileSync(join(own, 'no-screen.txt'), String(cause))
     }
   }
-  copyFileSync(sidecar.log, join(folder, 'sidecar.log'))
+  if (existsSync(sidecar.log)) copyFileSync(sidecar.log, join(folder, 'sidecar.log'))
   console.error(`what was on the screens when "${test}" failed: ${folder}`)
 }
 

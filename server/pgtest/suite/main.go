@@ -45,6 +45,8 @@ func (s *suite) parts() []part {
 		{"console", "the console's tests (vitest)", s.consoleTests},
 		{"functions", "the edge functions' tests (Deno)", s.functionTests},
 		{"e2e", "the end-to-end tests (Node)", s.endToEnd},
+		{"chromium", "install a browser if there is none", s.installChromium},
+		{"browser", "the browser tests (Chromium)", s.browserTests},
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *suite) hasTests(folder string) bool {
 }
 
 // vitest runs a package's tests, and counts them.
-func (s *suite) vitest(ctx context.Context, folder string) error {
+func (s *suite) vitest(ctx context.Context, folder string, more ...string) error {
 	if !s.hasTests(folder) {
 		return s.none(folder)
 	}
@@ -52,7 +52,8 @@ func (s *suite) vitest(ctx context.Context, folder string) error {
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
 	report := filepath.Join(temp, "report.json")
-	runErr := s.call(ctx, folder, "node", runner, "run", "--reporter=default", "--reporter=json", "--outputFile.json="+report)
+	args := append([]string{runner, "run", "--reporter=default", "--reporter=json", "--outputFile.json=" + report}, more...)
+	runErr := s.call(ctx, folder, "node", args...)
 	data, err := os.ReadFile(report)
 	if err != nil {
 		return errors.Join(runErr, fmt.Errorf("vitest in %s left no report: %w", folder, err))
