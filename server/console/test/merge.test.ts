@@ -23,9 +23,9 @@ describe('tables and broadcasts, in any order', () => {
   })
 
   test('open ones first, the gravest of them first, and unknown before all', () => {
-    const alerts = [alert('resolved', { status: 'resolved', level: 6 }), alert('four'), alert('six', { level: 6 }), alert('unknown', { level: null }), alert('had', { status: 'acknowledged', level: 6 })]
-    expect(inOrder(withAlerts(new Map(), alerts)).map((one) => one.id)).toEqual(['unknown', 'six', 'four', 'had', 'resolved'])
-    expect(unresolved(alerts)).toBe(4)
+    const alerts = [alert('resolved', { status: 'resolved', level: 6 }), alert('mild', { level: 1 }), alert('other danger', { level: 0 }), alert('six', { level: 6 }), alert('unknown', { level: null }), alert('had', { status: 'acknowledged', level: 6 })]
+    expect(inOrder(withAlerts(new Map(), alerts)).map((one) => one.id)).toEqual(['unknown', 'six', 'other danger', 'mild', 'had', 'resolved'])
+    expect(unresolved(alerts)).toBe(5)
   })
 
   test('an event counts once, and the last step is a person’s', () => {

@@ -37,7 +37,7 @@ function viewOf(store: SessionStore): SessionView {
 }
 
 beforeEach(() => {
-  vi.stubGlobal('WebSocket', class {}) // Node 20 has none, and none is opened
+  vi.stubGlobal('WebSocket', class { readonly url = '' }) // Node 20 has none, and none is opened
   vi.stubGlobal('document', { visibilityState: 'visible', addEventListener: () => undefined, removeEventListener: () => undefined })
   vi.stubGlobal('window', { addEventListener: () => undefined, removeEventListener: () => undefined })
 })

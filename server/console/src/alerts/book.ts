@@ -1,5 +1,6 @@
 /** Alerts as they stand, from tables and broadcasts in any order: what has the higher version is what stands. */
 import { AlertStatus, type Alert, type AlertEvent } from '../api/rows.ts'
+import { alertGravity } from '../session/words.ts'
 
 export type Alerts = ReadonlyMap<string, Alert>
 export type AlertEvents = ReadonlyMap<string, readonly AlertEvent[]>
@@ -27,9 +28,8 @@ const order: Readonly<Record<AlertStatus, number>> = { [AlertStatus.open]: 0, [A
 
 /** Open ones first, then the gravest; unknown counts as grave, for nobody has looked. */
 export function inOrder(alerts: Alerts): readonly Alert[] {
-  const gravity = (alert: Alert): number => alert.level ?? Number.MAX_SAFE_INTEGER
   return [...alerts.values()].sort(
-    (a, b) => order[a.status] - order[b.status] || gravity(b) - gravity(a) || b.raisedAt.getTime() - a.raisedAt.getTime(),
+    (a, b) => order[a.status] - order[b.status] || alertGravity(b) - alertGravity(a) || b.raisedAt.getTime() - a.raisedAt.getTime(),
   )
 }
 

@@ -40,7 +40,7 @@ export function App(): ReactNode {
     }
   }, [attempt])
 
-  if (boot.at === 'loading') return <Doorstep><Loading what="Vigil" /></Doorstep>
+  if (boot.at === 'loading') return <Doorstep><PageTitle hidden>Opening</PageTitle><Loading what="Vigil" /></Doorstep>
   if (boot.at === 'failed') {
     const again = (): void => {
       setBoot({ at: 'loading' })
@@ -58,7 +58,7 @@ function Entrance(props: { readonly config: Config; readonly login: Login }): Re
   const as = route.at === 'signin' ? route.as : ''
   switch (state.step) {
     case 'restoring':
-      return <Doorstep><Loading what="your login" /></Doorstep>
+      return <Doorstep><PageTitle hidden>Opening</PageTitle><Loading what="your login" /></Doorstep>
     case 'out':
       return <SignIn key={as} login={login} config={config} notice={state.notice} as={as} />
     case 'code':

@@ -1,7 +1,7 @@
 import { CheckCircledIcon, CrossCircledIcon, ExternalLinkIcon, LightningBoltIcon, PlayIcon, UpdateIcon } from '@radix-ui/react-icons'
 import { Badge, Button } from '@radix-ui/themes'
 import { useEffect, useState, type ReactNode } from 'react'
-import { alertWords, levelTone } from '../session/words.ts'
+import { alertTone, alertWords } from '../session/words.ts'
 import { useStore } from '../lib/store.ts'
 import { AppearanceSwitch } from '../ui/appearance-switch.tsx'
 import { Loading, Mark, Note } from '../ui/parts.tsx'
@@ -136,7 +136,7 @@ function Found(props: { readonly state: DemoState }): ReactNode {
           {counters.alerts.map((one) => (
             <li key={one.level ?? 'none'}>
               <span>{one.level === null ? '' : `${one.level}: `}{alertWords({ level: one.level, source: '' })}</span>
-              <meter className={levelTone(one.level)} min={0} max={most} value={one.count} aria-hidden="true" />
+              <meter className={alertTone(one)} min={0} max={most} value={one.count} aria-hidden="true" />
               <strong>{one.count}</strong>
             </li>
           ))}

@@ -93,6 +93,16 @@ export class Login {
     }
   }
 
+  /** Looks again whether somebody who is in may still be: their practice may ask for a second factor by now. */
+  async recheck(): Promise<void> {
+    try {
+      const next = await this.#next()
+      if (next.step !== 'in' && this.state.get().step === 'in') this.state.set(next)
+    } catch {
+      // whatever is asked next says what is wrong
+    }
+  }
+
   async #next(): Promise<LoginState> {
     const { auth } = this.supabase
     const { data } = await auth.getSession()

@@ -3,7 +3,7 @@ import { Badge, Button } from '@radix-ui/themes'
 import { useState, type ReactNode } from 'react'
 import { AlertStep } from '../api/care.ts'
 import type { Problem } from '../api/problem.ts'
-import { AlertStatus, type Alert, type AlertEvent } from '../api/rows.ts'
+import { AlertStatus, type Alert, type AlertEvent, type Assessment } from '../api/rows.ts'
 import { inOrder, lastStep, unresolved } from '../alerts/book.ts'
 import { useDesk } from '../lib/use.ts'
 import { LevelBadge } from '../ui/badges.tsx'
@@ -13,7 +13,7 @@ import { useNow } from '../ui/use-now.ts'
 import type { CareStore, CareView, StepOutcome } from './care-store.ts'
 import type { SessionView } from './session-store.ts'
 import { plainName } from './session-head.tsx'
-import { alertWords } from './words.ts'
+import { alertTone, alertWords, findings } from './words.ts'
 
 export function AlertsPanel(props: { readonly care: CareStore; readonly found: CareView; readonly view: SessionView; readonly show: (messageId: string) => void }): ReactNode {
   const { care, found, view } = props
@@ -27,7 +27,7 @@ export function AlertsPanel(props: { readonly care: CareStore; readonly found: C
         {alerts.map((alert) => (
           <li key={alert.id}>
             <AlertCard
-              alert={alert} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
+              alert={alert} found={foundIn(found.assessments.get(alert.messageId))} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
               step={(step) => care.step(step, alert)} show={() => { props.show(alert.messageId) }}
             />
           </li>
@@ -35,6 +35,10 @@ export function AlertsPanel(props: { readonly care: CareStore; readonly found: C
       </ul>
     </section>
   )
+}
+
+function foundIn(assessment: Assessment | undefined): readonly string[] {
+  return assessment === undefined ? [] : findings(assessment)
 }
 
 const statusWords = { open: 'nobody has it yet', acknowledged: 'acknowledged', resolved: 'resolved' } as const
@@ -46,6 +50,8 @@ export function AlertCard(props: {
   /** What was written, where this device can read it. */
   readonly text: string | null
   readonly step: (step: AlertStep) => Promise<StepOutcome>
+  /** What else was found in the message, where that is known. */
+  readonly found?: readonly string[]
   readonly show?: () => void
   readonly link?: ReactNode
 }): ReactNode {
@@ -63,7 +69,7 @@ export function AlertCard(props: {
   return (
     <article className="card alert-card" data-status={alert.status} aria-label={`Alert: ${alertWords(alert)}, ${statusWords[alert.status]}`}>
       <div className="row spread">
-        {alert.source === 'not_assessed' ? <Badge color="amber">Nobody could assess it</Badge> : <LevelBadge level={alert.level} />}
+        <span className="row tight"><What alert={alert} />{(props.found ?? []).map((one) => <Badge key={one} color="red">{one}</Badge>)}</span>
         <time className="quiet" dateTime={alert.raisedAt.toISOString()} title={shortTime(alert.raisedAt, now)}>{ago(alert.raisedAt, now)}</time>
       </div>
       {props.text === null ? null : <blockquote className="quote">{props.text}</blockquote>}
@@ -84,6 +90,12 @@ export function AlertCard(props: {
       </div>
     </article>
   )
+}
+
+function What(props: { readonly alert: Alert }): ReactNode {
+  const { alert } = props
+  if (alert.source === 'not_assessed' || alert.level === null) return <Badge color="amber">Nobody could assess it</Badge>
+  return alert.level === 0 ? <Badge color={alertTone(alert)}>{alertWords(alert)}</Badge> : <LevelBadge level={alert.level} />
 }
 
 function WhoHasIt(props: { readonly alert: Alert; readonly last: AlertEvent | undefined; readonly names: ReadonlyMap<string, string> }): ReactNode {

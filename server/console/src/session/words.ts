@@ -83,7 +83,18 @@ export function findings(assessment: Assessment): readonly string[] {
 
 export function alertWords(alert: Pick<Alert, 'level' | 'source'>): string {
   if (alert.source === 'not_assessed' || alert.level === null) return 'A message nobody could assess'
-  return levelWords(alert.level)
+  return alert.level === 0 ? 'Danger other than self-harm' : levelWords(alert.level)
+}
+
+/** How grave an alert looks: one of level 0 was raised for a danger that the scale does not measure. */
+export function alertTone(alert: Pick<Alert, 'level'>): Tone {
+  return alert.level === 0 ? 'red' : levelTone(alert.level)
+}
+
+/** For sorting: unknown before all, for nobody has looked; a danger beside the scale as what pages by default. */
+export function alertGravity(alert: Pick<Alert, 'level'>): number {
+  if (alert.level === null) return 7
+  return alert.level === 0 ? 4 : alert.level
 }
 
 const notMade: Readonly<Record<string, string>> = {

@@ -27,6 +27,10 @@ export function SessionsScreen(): ReactNode {
       store.close()
     }
   }, [store, login])
+  const empty = view.phase === 'ready' && view.lines.length === 0
+  useEffect(() => {
+    if (empty) void login.recheck() // nothing shows to a login that owes the second factor, either
+  }, [empty, login])
   const mayMake = hasRole(me, MemberRole.therapist)
 
   return (

@@ -7,6 +7,7 @@ import type { Alert } from '../api/rows.ts'
 import { PageSessions, readParticipants, readSessions, type Participant, type SessionSummary } from '../api/sessions.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
+import { alertGravity } from '../session/words.ts'
 
 export interface SessionLine {
   readonly id: string
@@ -95,8 +96,6 @@ export class SessionsStore {
   }
 }
 
-const gravity = (alert: Alert): number => alert.level ?? Number.MAX_SAFE_INTEGER
-
 /** Sessions with an unresolved alert first; then those that run, wait, and are over. */
 const rank: Readonly<Record<SessionStatus, number>> = { active: 1, paused: 2, scheduled: 3, ended: 4 }
 
@@ -116,7 +115,7 @@ export function linesOf(
       at: session.endedAt ?? session.startedAt ?? session.scheduledFor ?? session.createdAt,
       with: people.filter((one) => one.userId !== me).map((one) => names.get(one.userId) ?? `a ${one.role}`),
       myRole: people.find((one) => one.userId === me)?.role ?? null,
-      alerts: alerts.filter((one) => one.sessionId === session.id).sort((a, b) => gravity(b) - gravity(a)),
+      alerts: alerts.filter((one) => one.sessionId === session.id).sort((a, b) => alertGravity(b) - alertGravity(a)),
     }
   })
   const place = (line: SessionLine): number => (line.alerts.length > 0 ? 0 : rank[line.status])

@@ -1,3 +1,4 @@
+import { GearIcon } from '@radix-ui/react-icons'
 import { Card, RadioGroup, Switch, Text } from '@radix-ui/themes'
 import { useCallback, useEffect, useId, useState, type ReactNode } from 'react'
 import { readOrganizations, readPolicy, setOrganization, setPolicy } from '../api/people.ts'
@@ -6,7 +7,7 @@ import { MemberRole, Suggesting, type CrisisPolicy, type Organization } from '..
 import { useDesk } from '../lib/use.ts'
 import { levelWords } from '../session/words.ts'
 import { useAnnouncer } from '../ui/live.tsx'
-import { Loading, Note, PageTitle, ProblemNote } from '../ui/parts.tsx'
+import { Empty, Loading, Note, PageTitle, ProblemNote } from '../ui/parts.tsx'
 
 interface Practice {
   readonly organization: Organization
@@ -44,6 +45,7 @@ export function PracticeScreen(): ReactNode {
       <Note>As an administrator you steer; you see no session, no message and no alert. Each change holds at once, and is written to the audit log.</Note>
       {load.phase === 'loading' ? <Loading what="the practice" lines={3} tall /> : null}
       {load.phase === 'failed' ? <ProblemNote problem={load.problem} again={() => { void read().then(setLoad) }} /> : null}
+      {load.phase === 'ready' && load.practices.length === 0 ? <Empty icon={<GearIcon />} title="No practice to steer">It may ask for more than this login has shown. Sign out, and in again.</Empty> : null}
       {load.phase === 'ready' ? load.practices.map((one) => <PracticeCard key={one.organization.id} practice={one} refresh={() => { void read().then(setLoad) }} />) : null}
     </div>
   )
@@ -72,6 +74,7 @@ function PracticeCard(props: { readonly practice: Practice; readonly refresh: ()
       setProblem(problemOf(thrown, 'change the practice'))
     } finally {
       setBusy(false)
+      await login.recheck() // asking staff for a second factor asks oneself too
       props.refresh()
     }
   }
@@ -102,7 +105,7 @@ function PracticeCard(props: { readonly practice: Practice; readonly refresh: ()
             checked={organization.requireAal2} disabled={busy}
             onCheckedChange={(require_aal2) => { void change(() => setOrganization(login.supabase, organization.id, { require_aal2 }), 'Second factor changed') }}
           />
-          Staff need a second factor to see anything
+          Staff need a second factor to see anything; so do you, at once
         </Text>
       </section>
     </Card>

@@ -3,7 +3,7 @@ import { Badge } from '@radix-ui/themes'
 import type { ReactNode } from 'react'
 import { SessionStatus } from 'vigil-client'
 import type { Alert } from '../api/rows.ts'
-import { alertWords, levelTone, levelWords } from '../session/words.ts'
+import { alertTone, alertWords, levelTone, levelWords } from '../session/words.ts'
 
 const statusWords = { scheduled: 'not started', active: 'running', paused: 'paused', ended: 'ended' } as const
 const statusColor = { scheduled: 'gray', active: 'teal', paused: 'amber', ended: 'gray' } as const
@@ -16,7 +16,7 @@ export function StatusBadge(props: { readonly status: SessionStatus }): ReactNod
 export function AlertBadge(props: { readonly alert: Alert; readonly count: number }): ReactNode {
   const { alert, count } = props
   return (
-    <Badge color={levelTone(alert.level)} variant="solid" className="alert-badge">
+    <Badge color={alertTone(alert)} variant="solid" className="alert-badge">
       <BellIcon aria-hidden /> <span>{count} {count === 1 ? 'alert' : 'alerts'}<span className="alert-badge-words">: {alertWords(alert)}</span></span>
     </Badge>
   )
