@@ -129,7 +129,7 @@ var Variables = []Variable{
 	{Name: "VIGIL_ANALYSIS_KEY", Secret: true, Help: "The same as the file's content, from the environment; wins over the file."},
 	{Name: "VIGIL_CONSOLE", Default: "true", Help: "true: serve the console (a page for clients and clinicians) at /console/ of VIGIL_ADDR."},
 	{Name: "VIGIL_DEMO_URL", Help: "Development only: where the demo's page is; the console then offers the invented people at sign-in."},
-	{Name: "VIGIL_MODEL_URL", Help: "An OpenAI-compatible API, such as https://api.openai.com/v1, for suggestions. It is asked only under a model route of the organisation and a consent that names external models."},
+	{Name: "VIGIL_MODEL_URL", Help: "An OpenAI-compatible API, such as https://api.openai.com/v1, for suggestions; https unless it is on this machine. It is asked only under a model route of the organisation and a consent that names external models."},
 	{Name: "VIGIL_MODEL_KEY", Secret: true, Help: "The key of VIGIL_MODEL_URL."},
 	{Name: "VIGIL_MODEL_TIMEOUT", Default: "20s", Help: "How long a model may take before the bundled bank answers in its place."},
 	{Name: "VIGIL_NOTIFY_SECRET", Secret: true, Help: "Signs what the sidecar tells the edge function notify, which pages clinicians; the function holds the same as NOTIFY_SECRET. Nobody is paged when unset."},
@@ -173,10 +173,10 @@ func Parse(getenv func(string) string) (Config, error) {
 		AnalysisKey:       p.secret("VIGIL_ANALYSIS_KEY"),
 		Console:           p.boolean("VIGIL_CONSOLE"),
 		DemoURL:           p.http("VIGIL_DEMO_URL"),
-		ModelURL:          p.http("VIGIL_MODEL_URL"),
+		ModelURL:          p.private("VIGIL_MODEL_URL"),
 		ModelKey:          p.secret("VIGIL_MODEL_KEY"),
 		ModelTimeout:      p.duration("VIGIL_MODEL_TIMEOUT"),
-		NotifyURL:         p.http("VIGIL_NOTIFY_URL"),
+		NotifyURL:         p.private("VIGIL_NOTIFY_URL"),
 		NotifySecret:      p.secret("VIGIL_NOTIFY_SECRET"),
 		HeartbeatInterval: p.duration("VIGIL_HEARTBEAT_INTERVAL"),
 		ReconcileInterval: p.duration("VIGIL_RECONCILE_INTERVAL"),
@@ -250,6 +250,18 @@ func (p *parser) http(name string) *url.URL {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		p.fault(name, "must be an http or https URL")
 		return nil
+	}
+	return u
+}
+
+// private is http for what must not be overheard: https, but on this machine itself.
+func (p *parser) private(name string) *url.URL {
+	u := p.http(name)
+	if u == nil || u.Scheme == "https" || u.Hostname() == "localhost" {
+		return u
+	}
+	if ip := net.ParseIP(u.Hostname()); ip == nil || !ip.IsLoopback() {
+		p.fault(name, "must be https, unless it is on this machine: what is sent there must not be overheard")
 	}
 	return u
 }

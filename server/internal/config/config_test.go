@@ -111,3 +111,33 @@ func FuzzParse(f *testing.F) {
 		_, _ = config.Parse(env(map[string]string{"DATABASE_URL": db, "SUPABASE_URL": sb, "VIGIL_ALLOWED_ORIGINS": origins, "VIGIL_DRAIN_TIMEOUT": d, "VIGIL_SLOT": slot}))
 	})
 }
+
+// TestWhatIsNotToBeOverheardGoesByHTTPS: a model's prompt and a page leave this machine encrypted, or not at all.
+func TestWhatIsNotToBeOverheardGoesByHTTPS(t *testing.T) {
+	t.Parallel()
+	for url, allowed := range map[string]bool{
+		"https://models.example/v1": true, "http://127.0.0.1:11434/v1": true, "http://[::1]:9/": true, "http://localhost:9": true,
+		"http://models.example/v1": false, "http://10.0.0.5/v1": false, "http://localhost.example": false,
+	} {
+		for _, name := range []string{"VIGIL_MODEL_URL", "VIGIL_NOTIFY_URL"} {
+			_, err := config.Parse(env(map[string]string{name: url, "VIGIL_NOTIFY_SECRET": "secret-n"}))
+			if (err == nil) != allowed {
+				t.Errorf("%s=%s: %v", name, url, err)
+			}
+		}
+	}
+}
+
+func TestNotifyIsAskedOnlyWithASecret(t *testing.T) {
+	t.Parallel()
+	if c, err := config.Parse(env(nil)); err != nil || c.NotifyURL != nil {
+		t.Errorf("without a secret: %v %v", c.NotifyURL, err)
+	}
+	c, err := config.Parse(env(map[string]string{"VIGIL_NOTIFY_SECRET": "secret-n"}))
+	if err != nil || c.NotifyURL == nil || c.NotifyURL.String() != "https://abc.example/functions/v1/notify" {
+		t.Errorf("with one: %v %v", c.NotifyURL, err)
+	}
+	if _, err := config.Parse(env(map[string]string{"VIGIL_NOTIFY_URL": "https://n.example"})); err == nil {
+		t.Error("an URL without a secret is taken")
+	}
+}
