@@ -210,12 +210,12 @@ func (d *Drafter) add(ctx context.Context, t triage.SuggestionTask) {
 		return
 	default:
 	}
-	d.config.Log.WarnContext(ctx, "too many suggestions are asked for: this one is shed", logkey.Message, t.MessageID)
 	if t.Request == uuid.Nil {
 		d.config.Counted(OutcomeShed, "")
 		d.done(t)
 		return
 	}
+	d.config.Log.WarnContext(ctx, "too many suggestions are asked for: this one is turned away", logkey.Message, t.MessageID)
 	select {
 	case d.turned <- t:
 	default:
