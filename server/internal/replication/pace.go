@@ -21,6 +21,7 @@ type pace struct {
 const (
 	lowWater  = 64 << 10
 	paceWait  = 500 * time.Microsecond
+	paceFlush = 2 * time.Millisecond
 	paceGap   = 250 * time.Microsecond // reads closer than this follow closely
 	paceScore = 24                     // from here on it is load: a small transaction makes three reads
 	paceEmpty = 4                      // waits that gave nothing end it

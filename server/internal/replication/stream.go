@@ -40,6 +40,8 @@ type stream struct {
 
 	settled uint64 // appends that are done
 	wrote   bool   // one of them was stored
+
+	flushedAt time.Time // when an entry was handed to the log
 }
 
 // appended is an entry on its way to the log.
@@ -130,10 +132,13 @@ func (s *stream) arm(ticked bool) error {
 
 // advance takes what is stored off the list, hands on what is complete, and confirms. What comes while an append is in
 // flight shares the next one. A transaction whose rest is on its way is waited for, but not past a tick: those before it
-// in the entry are complete.
+// in the entry are complete. Under load entries are at least paceFlush apart: each costs the log a sync.
 func (s *stream) advance(ctx context.Context, ticked bool) error {
 	if err := s.settle(); err != nil {
 		return err
+	}
+	if s.pace.busy && !ticked && time.Since(s.flushedAt) < paceFlush {
+		return s.confirm(false)
 	}
 	if s.asm.ended > 0 && len(s.inFlight) == 0 && (!s.asm.in || ticked) {
 		if err := s.flush(ctx); err != nil {
@@ -221,6 +226,7 @@ func (s *stream) flush(ctx context.Context) error {
 		return fmt.Errorf("append an entry: %w", err)
 	}
 	s.inFlight = append(s.inFlight, appended{stored: stored, end: s.asm.complete, data: data})
+	s.flushedAt = time.Now()
 	s.c.At("after_append")
 	s.state.appended(rows, len(data))
 	return nil
