@@ -88,7 +88,6 @@ async function takeDemo() {
   await page.getByRole('list', { name: 'Alerts by level' }).waitFor()
   await page.getByRole('button', { name: 'Pull the plug' }).click()
   await page.getByRole('log', { name: 'Story' }).getByText('The sidecar is back').first().waitFor()
-  await shot(page, 'demo-running')
   await page.getByRole('region', { name: 'Counters' }).getByText('all level').waitFor({ timeout: 300_000 })
   await shot(page, 'demo')
 }

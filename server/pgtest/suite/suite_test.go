@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -140,4 +142,40 @@ func TestAnUnknownPartIsRefusedWithTheList(t *testing.T) {
 	if code := run(context.Background(), []string{"nonsense"}, &out); code != 2 || !strings.Contains(out.String(), "lint-sql") {
 		t.Errorf("code %d, %q", code, &out)
 	}
+}
+
+func TestTheConsoleIsBuiltAnewWhenWhatItIsMadeOfChanged(t *testing.T) {
+	t.Parallel()
+	s, _ := newSuite(false)
+	s.root = t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(s.root, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inputs := []string{"src", "index.html"}
+	seen := map[string]string{}
+	step := func(name string, isNew bool) {
+		t.Helper()
+		sum, err := s.digest(inputs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, known := seen[sum]; known == isNew {
+			t.Errorf("%s: the digest is that of %q: %v", name, before, known)
+		}
+		seen[sum] = name
+	}
+	step("nothing", true)
+	write("src/main.ts", "a")
+	step("a file", true)
+	write("src/main.ts", "b")
+	step("other content", true)
+	write("src/ui/main.ts", "b")
+	step("another file of that content", true)
+	write("elsewhere.ts", "b")
+	step("a file that is no input", false)
+	write("index.html", "<p>")
+	step("the page", true)
 }
