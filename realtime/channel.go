@@ -153,11 +153,7 @@ func (c *channel) replyOK() {
 
 // admit verifies a token and authorises its identity.
 func (c *channel) admit(ctx context.Context, token string) {
-	var id Identity
-	err := c.socket.server.decide(ctx, func(ctx context.Context) (err error) {
-		id, err = c.socket.server.config.Authenticate(ctx, token)
-		return err
-	})
+	id, err := c.socket.verify(ctx, token)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.refuse(ctx, tokenFault(err))

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -341,5 +342,50 @@ func TestLoginsAreListedOnce(t *testing.T) {
 	b.connect(phoenix.V2).joined("session:1", "bot/") // of no login
 	if got := b.server.Logins(); !slices.Equal(got, []string{"l1"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestOneTokenIsVerifiedOnceForASocket: its channels share it, but not past its end, and no other socket or token does.
+func TestOneTokenIsVerifiedOnceForASocket(t *testing.T) {
+	t.Parallel()
+	var verified atomic.Int64
+	b := setup(t, func(c *realtime.Config) {
+		authenticate := c.Authenticate
+		c.Authenticate = func(ctx context.Context, token string) (realtime.Identity, error) {
+			verified.Add(1)
+			id, err := authenticate(ctx, token)
+			if token == "ada/1" {
+				id.ExpiresAt = time.Now().Add(time.Hour)
+			}
+			return id, err
+		}
+	})
+	for _, topic := range []string{"session:a", "session:b", "session:c"} {
+		b.people.allow("ada", topic, realtime.Grant{BroadcastReceive: true})
+	}
+	first := b.connect(phoenix.V2)
+	for i, step := range []struct {
+		client *client
+		topic  string
+		token  string
+		want   int64
+	}{
+		{first, "session:a", "ada/1", 1},
+		{first, "session:b", "ada/1", 1},
+		{first, "session:c", "ada/1/another", 2},
+		{b.connect(phoenix.V2), "session:a", "ada/1", 3},
+	} {
+		step.client.joined(step.topic, step.token)
+		if got := verified.Load(); got != step.want {
+			t.Errorf("step %d: %d tokens were verified, want %d", i, got, step.want)
+		}
+	}
+	second := b.connect(phoenix.V2)
+	for _, topic := range []string{"session:a", "session:b"} { // a token without an end in sight is not kept
+		before := verified.Load()
+		second.joined(topic, "ada/2")
+		if verified.Load() != before+1 {
+			t.Error("a token that does not say when it ends was kept")
+		}
 	}
 }

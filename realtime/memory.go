@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"context"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -180,6 +181,29 @@ func (s *socket) recall(wire string) *cursor {
 	at := m.resume
 	m.resume = nil
 	return at
+}
+
+// verified is the token that a socket showed last, and whom it speaks for.
+type verified struct {
+	token    string
+	identity Identity
+}
+
+// verify says whom a token speaks for. A socket shows one token for all its channels: it is verified at the first, and stands
+// for the others until it expires, as it does for a channel that has joined.
+func (s *socket) verify(ctx context.Context, token string) (Identity, error) {
+	if v := s.verified.Load(); v != nil && v.token == token && time.Now().Before(v.identity.ExpiresAt) {
+		return v.identity, nil
+	}
+	var id Identity
+	err := s.server.decide(ctx, func(ctx context.Context) (err error) {
+		id, err = s.server.config.Authenticate(ctx, token)
+		return err
+	})
+	if err == nil {
+		s.verified.Store(&verified{token, id})
+	}
+	return id, err
 }
 
 func (s *socket) forget(wire string) {

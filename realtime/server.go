@@ -103,7 +103,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave()
-	up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, HandshakeTimeout: s.timing.Write}
+	up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, HandshakeTimeout: s.timing.Write,
+		ReadBufferSize: readBytes, WriteBufferPool: &unused}
 	conn, err := up.Upgrade(hijacker{w}, r, nil)
 	if err != nil { // Upgrade has answered
 		s.log.DebugContext(r.Context(), "handshake refused", logError, err)
@@ -115,6 +116,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.add(k)
 	k.serve(r.Context())
 }
+
+// readBytes is what a socket's reader holds; what is larger is read past it. Without a size of its own it would keep the two
+// buffers of net/http, 4 KiB each, for as long as it lives.
+const readBytes = 1 << 10
+
+// unused is where gorilla would borrow its buffer for writing. Sockets write frames of their own.
+var unused sync.Pool
 
 // hijacker finds the http.Hijacker below wrapped ResponseWriters.
 type hijacker struct{ http.ResponseWriter }

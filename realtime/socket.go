@@ -29,6 +29,8 @@ type socket struct {
 	ending  atomic.Bool // our close frame is on its way; the read deadline is not moved any more
 	slow    atomic.Bool // its channels are being dropped
 
+	verified atomic.Pointer[verified] // nil: no token was verified yet
+
 	workMu sync.Mutex
 	work   sync.WaitGroup
 	gone   bool // nothing more is started
