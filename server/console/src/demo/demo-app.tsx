@@ -157,9 +157,11 @@ function Story(props: { readonly story: readonly Told[] }): ReactNode {
   if (props.story.length === 0) return <p className="quiet">Press “Start the demo”. What happens is told here.</p>
   const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
   return (
-    <ol className="demo-story" role="log" aria-label="Story" tabIndex={0}>
-      {props.story.map((one) => <li key={`${one.at.getTime()} ${one.text}`}><time className="quiet">{clock.format(one.at)}</time> {one.text}</li>)}
-    </ol>
+    <div className="demo-story" role="log" aria-label="Story" tabIndex={0}>
+      <ol>
+        {props.story.map((one) => <li key={`${one.at.getTime()} ${one.text}`}><time className="quiet">{clock.format(one.at)}</time> {one.text}</li>)}
+      </ol>
+    </div>
   )
 }
 
