@@ -1,10 +1,18 @@
 import { useState, type ReactNode } from 'react'
+import type { Problem } from '../api/problem.ts'
 import { ProblemNote } from '../ui/parts.tsx'
 import { Chat } from './chat.tsx'
 import { Composer, type Prepared } from './composer.tsx'
 import { ConsentStrip } from './consent-strip.tsx'
 import { Strangers } from './strangers.tsx'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
+
+/** The server ends a channel for good only when its person may no longer hear it. */
+const cut: Problem = {
+  title: 'The server has closed this session to you',
+  next: 'Your access to it, or your login, has ended; nothing new reaches this page. If that is not right, ask an administrator.',
+  code: 'channel_closed',
+}
 
 /** The conversation: what both sides of a session see of it. */
 export function ChatPane(props: {
@@ -22,6 +30,7 @@ export function ChatPane(props: {
   const prepared = props.prepared ?? returned
   return (
     <section className="chat-pane" aria-label="Conversation">
+      {view.channel === 'ended' ? <div className="pad"><ProblemNote problem={cut} again={() => { window.location.reload() }} /></div> : null}
       {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
       <ConsentStrip session={session} view={view} />
       <Strangers store={store} view={view} />
