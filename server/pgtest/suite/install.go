@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"vigil/server/pgtest"
 )
 
@@ -141,10 +143,12 @@ func (s *suite) nodePackages(ctx context.Context) error {
 	if err := nodeVersion(ctx); err != nil {
 		return err
 	}
+	var g errgroup.Group // npm waits for the network most of the time
 	for _, folder := range []string{"server/e2e", "realtime/client", "server/console"} {
-		if err := s.npmCI(ctx, folder); err != nil {
-			return err
-		}
+		g.Go(func() error { return s.npmCI(ctx, folder) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	// npm may be told not to run the scripts of packages. Deno's draws its program; pgtest does Postgres' part itself.
 	if s.exists("server", "e2e", "node_modules", "deno", "install.cjs") && !s.exists("server", "e2e", "node_modules", ".vigil-deno") {
