@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -67,7 +68,7 @@ func New(config Config) *Server {
 	}
 }
 
-// ServeHTTP upgrades a request for …/websocket and serves the socket until it ends. A refusal is JSON with the keys error
+// ServeHTTP upgrades a request for …/websocket and returns; the socket is served until it ends or Run does. A refusal is JSON with the keys error
 // and code. The ResponseWriter, or one that it unwraps to, must be a http.Hijacker.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, pathSuffix) {
@@ -102,19 +103,32 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseHandshake(w, status, *f)
 		return
 	}
-	defer s.leave()
 	up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, HandshakeTimeout: s.timing.Write,
 		ReadBufferSize: readBytes, WriteBufferPool: &unused}
 	conn, err := up.Upgrade(hijacker{w}, r, nil)
 	if err != nil { // Upgrade has answered
+		s.leave()
 		s.log.DebugContext(r.Context(), "handshake refused", logError, err)
 		return
 	}
 	k := &socket{server: s, conn: conn, version: version, queue: newQueue(s.limits), channels: map[string]*channel{},
 		memory: map[string]*memory{}, owed: map[*channel]struct{}{}, buckets: newBuckets(s.limits)}
+	go s.hold(context.WithoutCancel(r.Context()), k) // Run waits for it
+}
+
+// hold serves a socket until it ends. It does not run on the request's goroutine, whose stack, buffers and headers net/http
+// would keep for as long: more than half of what an idle socket took.
+func (s *Server) hold(ctx context.Context, k *socket) {
+	defer s.leave()
+	defer func() {
+		if v := recover(); v != nil { // its value may hold what was being handled
+			s.log.ErrorContext(ctx, "socket panicked", logReason, fmt.Sprintf("%T", v))
+			k.cut()
+		}
+	}()
 	defer s.remove(k)
 	s.add(k)
-	k.serve(r.Context())
+	k.serve(ctx)
 }
 
 // readBytes is what a socket's reader holds; what is larger is read past it. Without a size of its own it would keep the two
