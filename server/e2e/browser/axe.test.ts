@@ -187,7 +187,6 @@ it('what goes wrong: a new device, a message that was not sent, the channel away
   await openSession(second, id)
   await say(second, 'This is my other device.')
   await visible(clinician.page.getByText('sealed, from a device nobody has checked'))
-  await say(clinician, 'Who is it?')
   await visible(clinician.page.getByRole('region', { name: 'New devices' }))
   await expectAccessible(clinician, 'a device that nobody has checked')
   await expectAccessible(second, 'a history that this device cannot read')

@@ -41,7 +41,7 @@ async function settled(seat: Seat, colorScheme: 'light' | 'dark'): Promise<void>
   await seat.page.waitForFunction((scheme) => document.querySelector('.radix-themes')?.classList.contains(scheme), colorScheme)
   await seat.page.evaluate(async () => {
     await new Promise<void>((painted) => { requestAnimationFrame(() => { requestAnimationFrame(() => { painted() }) }) })
-    await Promise.allSettled(document.getAnimations().map((one) => one.finished))
+    await Promise.allSettled(document.getAnimations().flatMap((one) => (one instanceof CSSTransition ? [one.finished] : [])))
   })
 }
 
