@@ -33,7 +33,7 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	f := &flow{resources: r, front: front, verifier: verifier, keys: keys, model: newModel(ctx, r)}
+	f := &flow{resources: r, front: front, verifier: verifier, keys: keys, model: newModel(r)}
 	if f.model != nil {
 		defer f.model.Close()
 	}

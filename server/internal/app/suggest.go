@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -74,13 +73,10 @@ func (s sealing) MayLeave(ctx context.Context, m triage.Message) (bool, error) {
 const modelCalls = suggest.DefaultWorkers / 2
 
 // newModel makes the client of the configured model; nil without one.
-func newModel(ctx context.Context, r *resources) *suggest.Model {
+func newModel(r *resources) *suggest.Model {
 	c := r.config
 	if c.ModelURL == nil {
 		return nil
-	}
-	if host := c.ModelURL.Hostname(); c.ModelURL.Scheme != "https" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
-		r.log.WarnContext(ctx, "the model is asked without encryption: VIGIL_MODEL_URL is no https address")
 	}
 	return suggest.NewModel(suggest.ModelConfig{URL: c.ModelURL, Key: c.ModelKey.Reveal(), Timeout: c.ModelTimeout, Calls: modelCalls})
 }
