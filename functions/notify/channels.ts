@@ -24,13 +24,13 @@ async function trying(work: () => Promise<Outcome>): Promise<Outcome> {
   }
 }
 
-function judge(answer: Answer): Outcome {
+function judge(answer: Answer, forGood: readonly number[] = []): Outcome {
   if (answer.status >= 200 && answer.status < 300) return { ok: true }
   const away = answer.status >= 500 || answer.status === 429 || answer.status === 408 || answer.status === 409 || answer.status === 425
-  return failed(`${away ? 'unavailable' : 'refused'}_${answer.status}`, true, answer.retryAfter)
+  return failed(`${away ? 'unavailable' : 'refused'}_${answer.status}`, !forGood.includes(answer.status), answer.retryAfter)
 }
 
-/** Where the console shows an alert. What follows the # stays in the browser. */
+/** Where the console shows the alerts. What follows the # stays in the browser. */
 export function linkTo(consoleUrl: string, page: Page): string {
   return `${consoleUrl}/#/alerts/${page.alertId}`
 }
@@ -59,6 +59,9 @@ export async function sendWebhook(send: Caller, pager: Pager, page: Page, consol
   const headers = { ...signature, 'content-type': 'application/json', 'user-agent': 'vigil-notify' }
   return await trying(async () => judge(await send(pager.url, { method: 'POST', headers, body })))
 }
+
+/** What a mail provider answers to an address that it will not write to. */
+const ADDRESS_REFUSED: readonly number[] = [400, 422]
 
 /** An e-mail's words. Without the level: a mailbox is outside, and its owner's clients may be few. */
 export function mailText(page: Page, consoleUrl: string): { readonly subject: string; readonly text: string } {
@@ -91,7 +94,7 @@ export async function sendMail(
       'idempotency-key': `${idOf(page)}.${recipient}.${await digest(body)}`,
       'user-agent': 'vigil-notify', // Resend refuses requests without one
     }
-    return judge(await call.send(mail.url, { method: 'POST', headers, body }))
+    return judge(await call.send(mail.url, { method: 'POST', headers, body }), ADDRESS_REFUSED)
   })
 }
 

@@ -41,8 +41,8 @@ export function readSetup(env: (name: string) => string | undefined): Setup {
   const r = new Reader(env)
   const secrets = r.secrets('NOTIFY_SECRET')
   const sound = r.faults.length === 0
-  const project = { url: r.url('SUPABASE_URL', false) ?? '', key: r.secretKey() }
-  const consoleUrl = r.url('CONSOLE_URL')
+  const project = { url: r.base('SUPABASE_URL', false) ?? '', key: r.secretKey() }
+  const consoleUrl = r.base('CONSOLE_URL')
   const pagerUrl = r.url('PAGER_WEBHOOK_URL')
   const pager = pagerUrl === null ? null : { url: pagerUrl, secrets: r.secrets('PAGER_WEBHOOK_SECRET') }
   const mail = r.mail()
@@ -82,7 +82,12 @@ class Reader {
     return secrets
   }
 
-  /** A URL without a slash at its end; null when it is unset or wrong. What leaves the platform goes by https, but on this machine. */
+  /** A URL that paths are put behind: without a slash at its end. */
+  base(name: string, guarded = true): string | null {
+    return this.url(name, guarded)?.replace(/\/+$/, '') ?? null
+  }
+
+  /** A URL as it is; null when it is unset or wrong. What leaves the platform goes by https, but on this machine. */
   url(name: string, guarded = true): string | null {
     const text = this.text(name)
     if (text === '') return null
@@ -92,7 +97,7 @@ class Reader {
       this.fault(name, 'must be an https URL without a user name (http only to this machine)')
       return null
     }
-    return text.replace(/\/+$/, '')
+    return text
   }
 
   mail(): Mail | null {

@@ -5,8 +5,8 @@
  *     401        503        422         (PostgREST)           (all at once)                 200, 410, 422, 502, 503
  *
  * Guarantees: nothing happens for who does not hold NOTIFY_SECRET; a delivery that was sent is not sent again for the same alert
- * and step, but after a crash between sending and recording, and then under the same ids; 200 only when nothing is left that a
- * later try could send; no text of a session, name, address, key or token in what is sent, answered or logged.
+ * and step, but after a crash between sending and recording, and then under the same ids; 200 only when somebody was
+ * reached and nothing is left that a later try could send; no text of a session, name, address, key or token in what is sent, answered or logged.
  */
 import { caller, read } from '../_shared/call.ts'
 import { json, problem } from '../_shared/problem.ts'
@@ -158,16 +158,17 @@ function shown({ target, outcome }: Result): Readonly<Record<string, string>> {
 function conclude(deps: Deps, page: Page, results: readonly Result[]): Response {
   const deliveries = results.map(shown)
   const sent = results.filter((r) => r.outcome.ok).length
-  const open = results.filter((r) => !r.outcome.ok && r.outcome.again)
+  const open = results.filter(({ outcome }) => !outcome.ok && (outcome.again || sent === 0 && outcome.code.startsWith('refused')))
   const codes = [...new Set(results.flatMap((r) => r.outcome.ok ? [] : [r.outcome.code]))].sort().join(' ')
   deps.log({ event: 'page', alert: page.alertId, step: page.step, sent, failed: results.length - sent, codes })
   if (open.length > 0) {
-    const wait = Math.max(...open.map((r) => r.outcome.ok ? 0 : r.outcome.retryAfter ?? 0))
+    // One mailbox's wish must not keep the pager waiting.
+    const wait = Math.min(...open.map((r) => r.outcome.ok ? 0 : r.outcome.retryAfter ?? 0))
     const refused = open.every((r) => !r.outcome.ok && r.outcome.code.includes('refused'))
     return problem({
       status: refused ? 502 : 503,
       code: refused ? 'channel_refused' : 'channel_unavailable',
-      detail: 'Not everything was sent. Send the same again: only what is listed in retry is tried.',
+      detail: 'Not everything was sent. Send the same again: what was sent is not sent twice.',
       ...(wait > 0 ? { retryAfter: wait } : {}), // else the caller knows best
       more: {
         deliveries,

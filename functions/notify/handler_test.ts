@@ -199,6 +199,47 @@ test('a mailbox that is refused is tried again, and the pager is not', async (w)
   assert.deepEqual(w.mailer.sent.map((m) => m.to[0]).sort(), ['ann@practice.invalid', 'ben@practice.invalid'])
 })
 
+for (const status of [400, 422]) {
+  test(`a mailbox that is refused for good (${status}) does not undo what the pager took`, async (w) => {
+    w.mailer.intercept = (r) => r.headers.get('idempotency-key')?.includes(BEN) ? new Response('{}', { status }) : undefined
+    const reply = await w.send()
+    assert.equal(reply.status, 200)
+    assert.deepEqual(delivered(reply.body), [
+      { channel: 'webhook', status: 'sent' },
+      { channel: 'email', recipient: ANN, status: 'sent' },
+      { channel: 'email', recipient: BEN, status: 'failed', code: `refused_${status}` },
+    ])
+    w.pager.intercept = () => new Response('down', { status: 503 })
+    const next = await w.send({ ...page(), step: 2 }, `${page()['alert_id']}.2`)
+    assert.deepEqual([next.status, next.body['retry']], [503, [{ channel: 'webhook' }]], 'only the pager is worth another try')
+  })
+}
+
+test('while nobody at all was reached, a refusal is tried again: NOTIFY_FROM may be mended', async (w) => {
+  w.only('mail').mailer.intercept = () => new Response('{"name":"invalid_from_address"}', { status: 422 })
+  const reply = await w.send()
+  assert.deepEqual([reply.status, reply.body['code']], [502, 'channel_refused'])
+  w.mailer.intercept = () => undefined
+  assert.equal((await w.send()).status, 200)
+})
+
+for (const [pager, want] of [[null, null], ['7', '7'], ['7200', '3600']] as const) {
+  test(`a mailbox that asks for an hour, and a pager for ${pager ?? 'nothing'}`, async (w) => {
+    w.mailer.intercept = () => new Response('{}', { status: 429, headers: { 'retry-after': '3600' } })
+    w.pager.intercept = () => new Response('down', { status: 503, headers: pager === null ? {} : { 'retry-after': pager } })
+    assert.equal((await w.send()).headers.get('retry-after'), want)
+  })
+}
+
+test("a slash at the end of the pager's URL is the pager's own", async (w) => {
+  w.only('pager').env['PAGER_WEBHOOK_URL'] += '/'
+  w.env['SUPABASE_URL'] += '/'
+  const paths: string[] = []
+  w.pager.intercept = (r) => void paths.push(new URL(r.url).pathname)
+  assert.equal((await w.send()).status, 200)
+  assert.deepEqual(paths, ['/pager-path-canary/'])
+})
+
 for (
   const [status, want, code] of [[401, 502, 'channel_refused'], [410, 502, 'channel_refused'], [500, 503, 'channel_unavailable'], [
     409,
