@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ const statusAssessed = "assessed"
 type entry struct {
 	body     string
 	sent     time.Time // the first attempt
-	stored   bool      // PostgREST has said so
+	stored   bool      // PostgREST has said so, or it was seen
 	heard    [audiences]map[string]bool
 	reread   [audiences]bool // found in the table, after the relay had said that it could not recover
 	judged   map[uuid.UUID]bool
@@ -125,14 +126,15 @@ func (l *ledger) sending(session, id uuid.UUID, body string) {
 	b.order = append(b.order, id)
 }
 
-// sent notes how storing it went. One that was refused is ours no more, unless it was seen.
+// sent notes how storing it went. One that was refused is ours no more, unless it was seen. One whose answer was lost may be
+// stored or not: it is waited for and counted only once it is seen.
 func (l *ledger) sent(session, id uuid.UUID, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.books[session]
 	e := b.messages[id]
-	if err == nil || len(e.heard[byClinician])+len(e.heard[byClient])+len(e.judged) > 0 {
-		e.stored = true
+	var refused *RequestError
+	if e.stored = e.stored || err == nil; e.stored || !errors.As(err, &refused) || refused.temporary() {
 		return
 	}
 	delete(b.messages, id)
@@ -203,6 +205,7 @@ func (l *ledger) message(k *book, by audience, row messageRow, id string) {
 		l.unknown++
 		return
 	}
+	e.stored = true
 	if id == "" {
 		e.reread[by] = true
 	} else {
@@ -218,6 +221,7 @@ func (l *ledger) judge(k *book, row assessmentRow, at time.Time) {
 		l.unknown++
 		return
 	}
+	e.stored = true
 	if row.Superseded != nil || e.judged[row.ID] {
 		return
 	}
@@ -239,6 +243,7 @@ func (l *ledger) raise(k *book, row alertRow, at time.Time) {
 		l.unknown++
 		return
 	}
+	e.stored = true
 	if _, known := k.alerts[row.ID]; known {
 		return // it was acknowledged, say
 	}

@@ -1,8 +1,9 @@
 package replay
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -234,10 +235,29 @@ func TestARefusedMessageIsNotWritten(t *testing.T) {
 		s.sending(s.session, id, "body")
 	}
 	s.hear(t, byClient, eventMessage, messageRow{ID: seen, Body: "body"})
-	s.sent(s.session, gone, errors.New("refused"))
-	s.sent(s.session, seen, errors.New("no answer"))
+	s.sent(s.session, gone, &RequestError{Status: http.StatusForbidden})
+	s.sent(s.session, seen, &RequestError{})
 	if c := s.counts(true); c.Written != 1 || c.Missing != 1 {
 		t.Errorf("the one that was seen is written, whatever the answer, and must arrive everywhere: %+v", c)
+	}
+}
+
+func TestAMessageWhoseAnswerWasLostIsOursWhenItComes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 0)
+	for sentence, err := range map[string]error{"no answer": &RequestError{}, "a fault of the server": &RequestError{Status: http.StatusBadGateway}, "interrupted": context.Canceled} {
+		id := uuid.New()
+		s.sending(s.session, id, "body")
+		s.sent(s.session, id, err)
+		if c := s.counts(true); c.Missing != 0 {
+			t.Errorf("%s: nobody knows whether it is stored, and it is missing: %+v", sentence, c)
+		}
+		s.hear(t, byClient, eventMessage, messageRow{ID: id, Body: "body"})
+		if c := s.counts(true); c.Unknown != 0 || c.Missing != 1 {
+			t.Errorf("%s: it was stored, and must arrive everywhere: %+v", sentence, c)
+		}
+		s.arrive(t, id, false)
+		s.open(s.session, Conversation{ID: sentence})
 	}
 }
 

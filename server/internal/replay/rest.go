@@ -33,7 +33,9 @@ type rest struct {
 }
 
 func newREST(supabase *url.URL, publishable, secret string) *rest {
-	return &rest{base: supabase.JoinPath("rest/v1"), publishable: publishable, secret: secret, client: &http.Client{Timeout: requestTimeout}}
+	return &rest{base: supabase.JoinPath("rest/v1"), publishable: publishable, secret: secret, client: &http.Client{
+		Timeout: requestTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // keys go nowhere else
+	}}
 }
 
 // RequestError is a refusal of PostgREST or Auth. It holds codes, and no text but that of Vigil's own refusals.
@@ -223,24 +225,26 @@ type organization struct {
 // findOrganization reads the one that is named by id or name or, without a name, the only one. A practice is founded in SQL
 // (private.found_organization) and in no other way: service_role may not.
 func (r *rest) findOrganization(ctx context.Context, named string) (organization, error) {
-	const most = 100
-	var all []organization
-	err := r.do(ctx, 0, call{
-		attempt: "read organizations", method: http.MethodGet, path: "organizations", into: &all, again: true,
-		query: url.Values{"select": {"id,name,require_aal2"}, "order": {"created_at"}, "limit": {fmt.Sprint(most)}},
-	})
+	filter := url.Values{}
+	if id, err := uuid.Parse(named); err == nil {
+		filter.Set("id", "eq."+id.String())
+	} else if named != "" {
+		filter.Set("name", "eq."+named)
+	}
+	found, err := r.organizations(ctx, filter)
 	if err != nil {
 		return organization{}, r.explain(err)
 	}
-	var found []organization
-	for _, o := range all {
-		if named == "" || o.ID.String() == strings.ToLower(named) || o.Name == named {
-			found = append(found, o)
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	all := found
+	if named != "" {
+		if all, err = r.organizations(ctx, url.Values{}); err != nil {
+			return organization{}, r.explain(err)
 		}
 	}
 	switch {
-	case len(found) == 1:
-		return found[0], nil
 	case len(all) == 0:
 		return organization{}, advise(errors.New("there is no organization yet"),
 			"In the SQL editor: select private.found_organization('Your practice', 'you@example.com'); it makes the first one, of someone who has signed up.")
@@ -248,6 +252,15 @@ func (r *rest) findOrganization(ctx context.Context, named string) (organization
 		return organization{}, advise(fmt.Errorf("%d organizations have that id or name", len(found)), "Give the id of one: "+idsOf(all))
 	}
 	return organization{}, advise(fmt.Errorf("there are %d organizations", len(all)), "Say in which one with --organization: "+idsOf(all))
+}
+
+// organizations reads those that a filter lets through, the first hundred at most.
+func (r *rest) organizations(ctx context.Context, filter url.Values) (found []organization, err error) {
+	filter.Set("select", "id,name,require_aal2")
+	filter.Set("order", "created_at")
+	filter.Set("limit", "100")
+	err = r.do(ctx, 0, call{attempt: "read organizations", method: http.MethodGet, path: "organizations", query: filter, into: &found, again: true})
+	return found, err
 }
 
 func idsOf(all []organization) string {

@@ -67,6 +67,45 @@ func TestOnlyWhatDoesNoHarmTwiceIsTriedAgainBlindly(t *testing.T) {
 	}
 }
 
+func TestTheSecretKeyGoesNowhereElse(t *testing.T) {
+	t.Parallel()
+	elsewhere, followed := project(t, status(http.StatusOK, "[]"))
+	at, _ := project(t, http.RedirectHandler(elsewhere.String(), http.StatusTemporaryRedirect).ServeHTTP)
+	err := newREST(at, "p", "s").do(t.Context(), 0, call{attempt: "try", method: http.MethodGet, path: "x", again: true})
+	var refused *RequestError
+	if !errors.As(err, &refused) || refused.Status != http.StatusTemporaryRedirect || followed.Load() != 0 {
+		t.Errorf("%v, followed %d times", err, followed.Load())
+	}
+}
+
+func TestAnOrganizationIsAskedForByWhatNamesIt(t *testing.T) {
+	t.Parallel()
+	const id = "1c9a5b63-9b1f-4d2f-8e70-3a2e4c6b8da1"
+	for named, want := range map[string][2]string{"": {}, strings.ToUpper(id): {"id", "eq." + id}, "The, (hundred) \"first\"": {"name", "eq.The, (hundred) \"first\""}} {
+		at, _ := project(t, func(w http.ResponseWriter, r *http.Request) {
+			for _, column := range []string{"id", "name"} {
+				if got := r.URL.Query().Get(column); (column == want[0]) != (got == want[1] && got != "") {
+					t.Errorf("%q: %s is %q, want %v", named, column, got, want)
+				}
+			}
+			status(http.StatusOK, `[{"id":"`+id+`","name":"The, (hundred) \"first\""}]`)(w, r)
+		})
+		if o, err := newREST(at, "p", "s").findOrganization(t.Context(), named); err != nil || o.ID.String() != id {
+			t.Errorf("%q: %v, %v", named, o, err)
+		}
+	}
+	at, _ := project(t, func(w http.ResponseWriter, r *http.Request) {
+		answer := "[]"
+		if r.URL.Query().Get("name") == "" {
+			answer = `[{"id":"` + id + `","name":"The only one"}]`
+		}
+		status(http.StatusOK, answer)(w, r)
+	})
+	if _, err := newREST(at, "p", "s").findOrganization(t.Context(), "Another"); err == nil || !strings.Contains(err.Error(), "0 organizations") {
+		t.Errorf("one that is not there: %v", err)
+	}
+}
+
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	at, asked := project(t, status(http.StatusServiceUnavailable, ""))

@@ -154,7 +154,7 @@ func (r *Replay) summary() Summary {
 		k := l.books[id]
 		k.addAlerts(s.Alerts)
 		s.Suggestions += len(k.suggestions)
-		if k.finished && len(k.messages) == len(k.conversation.Turns) {
+		if k.finished && k.written() == len(k.conversation.Turns) {
 			s.Human.add(k, k.conversation.Expect)
 			s.Detector.add(k, k.conversation.Detector)
 		}
@@ -202,6 +202,16 @@ func (c *Counts) add(e *entry, arrived bool) {
 			*one.to++
 		}
 	}
+}
+
+// written is how many of its messages are known to be stored.
+func (k *book) written() (n int) {
+	for _, e := range k.messages {
+		if e.stored {
+			n++
+		}
+	}
+	return n
 }
 
 func (k *book) addAlerts(to map[string]int) {
