@@ -28,7 +28,7 @@ const (
 const (
 	firstWait         = time.Second
 	longestWait       = time.Minute // a pager that is back is used within it
-	longestRetryAfter = time.Hour
+	longestRetryAfter = 5 * time.Minute // whoever asks for more may be one mailbox of many
 )
 
 // mostAnswer bounds what is read of an answer.

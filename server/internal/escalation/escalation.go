@@ -44,7 +44,7 @@ const (
 	OutcomeSent     = "sent"
 	OutcomeRetried  = "retried"  // it will be tried again
 	OutcomeRefused  = "refused"  // it will be tried again, but a person must mend the set-up first
-	OutcomeFailed   = "failed"   // it will not be tried again: nobody was paged
+	OutcomeFailed   = "failed"   // it will not be tried again: not everybody was paged
 	OutcomeAnswered = "answered" // somebody had the alert before it was sent
 )
 
@@ -276,7 +276,7 @@ func (e *Escalation) sweep(ctx context.Context) {
 		return // sendAll has said so
 	}
 	if given > 0 {
-		e.config.Log.ErrorContext(ctx, "pages were given up: nobody was paged", logkey.Count, given, logkey.Duration, e.config.GiveUpAfter)
+		e.config.Log.ErrorContext(ctx, "pages were given up: not everybody was paged", logkey.Count, given, logkey.Duration, e.config.GiveUpAfter)
 		for range given {
 			e.config.Counted(OutcomeFailed)
 		}
@@ -335,6 +335,6 @@ func (e *Escalation) report(ctx context.Context, p triage.Page, v verdict, r tri
 	case OutcomeRefused:
 		log.ErrorContext(ctx, "page not sent: notify must be set up anew, vigil doctor says how", logkey.Code, v.code, logkey.Duration, r.Wait)
 	default:
-		log.ErrorContext(ctx, "page failed: nobody was paged", logkey.Code, v.code)
+		log.ErrorContext(ctx, "page failed: not everybody was paged", logkey.Code, v.code)
 	}
 }

@@ -336,11 +336,11 @@ func TestWhatBecomesOfAPageByTheAnswer(t *testing.T) {
 		"it asks to wait until a time": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
 			w.WriteHeader(503)
-		}, escalation.OutcomeRetried, "pending", "http_503", 9 * time.Minute, 10 * time.Minute, false},
+		}, escalation.OutcomeRetried, "pending", "http_503", 4 * time.Minute, 5 * time.Minute, false},
 		"it asks to wait for ever": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "99999999")
 			w.WriteHeader(503)
-		}, escalation.OutcomeRetried, "pending", "http_503", 59 * time.Minute, time.Hour, false},
+		}, escalation.OutcomeRetried, "pending", "http_503", 4 * time.Minute, 5 * time.Minute, false},
 		"it breaks off":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, escalation.OutcomeRetried, "pending", "no_answer", 0, time.Second, false},
 		"the secrets differ":     {answers(401, `{"code":"signature_wrong"}`), escalation.OutcomeRefused, "pending", "signature_wrong", 0, time.Second, true},
 		"the pager refuses":      {answers(502, `{"code":"channel_refused"}`), escalation.OutcomeRefused, "pending", "channel_refused", 0, time.Second, true},
@@ -439,7 +439,7 @@ func TestPagesThatAreADayOldAreGivenUpLoudly(t *testing.T) {
 	if r := b.row(id); r.status != "failed" || r.code != "gave_up" {
 		t.Errorf("the page is %+v", r)
 	}
-	if !strings.Contains(b.log.String(), "pages were given up") {
+	if !strings.Contains(b.log.String(), "pages were given up: not everybody was paged") {
 		t.Errorf("nobody was told:\n%s", b.log)
 	}
 }
