@@ -58,11 +58,11 @@ type runner struct {
 	running map[string]*process
 }
 
-// process is one function. ready is closed when it listens at address, and ended when it is gone.
+// process is one function. started is closed when it runs, ready when it listens at address, and ended when it is gone.
 type process struct {
-	cmd          *exec.Cmd
-	ready, ended chan struct{}
-	address      *url.URL
+	cmd                   *exec.Cmd
+	started, ready, ended chan struct{}
+	address               *url.URL
 }
 
 // serves says whether a path is one of a function that runs here.
@@ -118,7 +118,7 @@ func (r *runner) get(ctx context.Context, name string) (*process, error) {
 			r.mu.Unlock()
 			return nil, http.ErrServerClosed
 		}
-		p = &process{ready: make(chan struct{}), ended: make(chan struct{})}
+		p = &process{started: make(chan struct{}), ready: make(chan struct{}), ended: make(chan struct{})}
 		p.cmd = r.command(name)
 		r.running[name] = p
 		go p.run(r.config.Output) // close waits for it, through ended
@@ -174,6 +174,7 @@ func (p *process) run(output io.Writer) {
 		fmt.Fprintln(output, "start a function:", err)
 		return
 	}
+	close(p.started)
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
 		fmt.Fprintln(output, lines.Text())
@@ -197,7 +198,7 @@ func (r *runner) close() {
 	r.mu.Unlock()
 	for _, p := range running {
 		select {
-		case <-p.ready:
+		case <-p.started: // one that never listens is not waited for
 			_ = p.cmd.Process.Kill() // it keeps nothing
 		case <-p.ended:
 		}

@@ -156,6 +156,45 @@ func TestAFunctionThatCannotStartSaysSo(t *testing.T) {
 	}
 }
 
+func TestAFunctionThatNeverListensEndsWithTheStandin(t *testing.T) {
+	t.Parallel()
+	url, _, log, stop := startFunctions(t, map[string]string{"mute": "console.log('mute runs')\nsetInterval(() => {}, 1000)"})
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := make(chan struct{})
+	go func() { // waited for below
+		defer close(asked)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/functions/v1/mute", nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_ = res.Body.Close()
+			t.Errorf("it answers %d", res.StatusCode)
+		}
+	}()
+	deadline := time.After(time.Minute)
+	for !strings.Contains(log.String(), "mute runs") {
+		select {
+		case <-deadline:
+			t.Fatalf("it was not started: %s", log)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	cancel()
+	<-asked
+	stopped := make(chan struct{})
+	go func() { // waited for below, or the test has failed
+		stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(20 * time.Second):
+		panic("the stand-in waits for a function that never listens") // Fatal would wait for it, too
+	}
+}
+
 func TestTheDevelopmentPagerTakesOnlyWhatIsSigned(t *testing.T) {
 	t.Parallel()
 	url, s, _, _ := startFunctions(t, map[string]string{"told": told})

@@ -129,6 +129,20 @@ func TestAFirstStartAppliesEverythingAndASecondOnlyWhatIsNew(t *testing.T) {
 	}
 }
 
+func TestWithoutDenoTheScreenSaysThatNobodyIsPaged(t *testing.T) {
+	t.Parallel()
+	p := &project{url: "http://127.0.0.1:1"}
+	if f := (&stack{root: t.TempDir()}).functions(p, nil); f.Deno != "" {
+		t.Errorf("there is a Deno: %s", f.Deno)
+	}
+	if where, remark := p.pages(); where != "nobody is paged here" || !strings.Contains(remark, "Deno is missing") {
+		t.Errorf("it says %q %q", where, remark)
+	}
+	if where, _ := (&project{url: "http://127.0.0.1:1"}).pages(); where != "http://127.0.0.1:1/standin/pages" {
+		t.Errorf("with Deno it says %q", where)
+	}
+}
+
 func TestTheDemoPeopleCanSignIn(t *testing.T) {
 	t.Parallel()
 	dir := setup(t)

@@ -34,6 +34,7 @@ type project struct {
 	log    *os.File
 
 	console atomic.Pointer[string] // where pages lead to; nil until it is known
+	unpaged error                  // why no function runs here; nil: they do
 }
 
 func (s *stack) startStandin(ctx context.Context) (string, error) {
@@ -73,6 +74,7 @@ func (s *stack) startStandin(ctx context.Context) (string, error) {
 func (s *stack) functions(p *project, log *os.File) standin.Functions {
 	deno, err := standin.FindDeno(s.root)
 	if err != nil {
+		p.unpaged = err
 		return standin.Functions{}
 	}
 	return standin.Functions{Deno: deno, Dir: filepath.Join(s.root, "functions"), Open: []string{"notify"}, Output: log, Env: func() []string {
@@ -81,6 +83,14 @@ func (s *stack) functions(p *project, log *os.File) standin.Functions {
 		}
 		return nil
 	}}
+}
+
+// pages says where pages can be seen, or why there are none.
+func (p *project) pages() (where, remark string) {
+	if p.unpaged != nil {
+		return "nobody is paged here", "   (" + p.unpaged.Error() + ")"
+	}
+	return p.url + "/standin/pages", "   (a development pager: what notify sent; e-mails are at /standin/emails)"
 }
 
 func (p *project) stop() error {

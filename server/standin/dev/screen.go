@@ -41,9 +41,8 @@ func (s *stack) introduce(ctx context.Context) error {
 		line("sidecar", s.sidecar.url, "   (sockets at /realtime/v1 and /socket; metrics at "+s.sidecar.operator+"/metrics)")
 	}
 	line("Supabase", s.supabase.url, "   (a stand-in: Auth and REST; its mail is at /standin/mail)")
-	if s.supabase.server.NotifySecret() != "" {
-		line("pages", s.supabase.url+"/standin/pages", "   (a development pager: what notify sent; e-mails are at /standin/emails)")
-	}
+	where, remark := s.supabase.pages()
+	line("pages", where, remark)
 	line("publishable key", s.supabase.server.PublishableKey(), "")
 	line("secret key", s.supabase.server.SecretKey(), "")
 	line("Postgres", s.cluster.URL(pgtest.RoleOwner, database), "")
