@@ -27,7 +27,7 @@ const (
 // How long a page waits between tries: from the first doubled up to the longest, each by a random part less.
 const (
 	firstWait         = time.Second
-	longestWait       = time.Minute // a pager that is back is used within it
+	longestWait       = time.Minute     // a pager that is back is used within it
 	longestRetryAfter = 5 * time.Minute // whoever asks for more may be one mailbox of many
 )
 
