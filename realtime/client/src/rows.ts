@@ -234,6 +234,11 @@ export function parseSuggestion(value: unknown): SuggestionRow {
   }
 }
 
+/** The id in what is told of a suggestion that was erased. */
+export function parseErased(value: unknown): string {
+  return id(fields(value, 'erased suggestion'), 'id')
+}
+
 export function parseSuggestionSeal(value: unknown): SuggestionSealRow {
   const row = fields(value, 'suggestion seal')
   return {

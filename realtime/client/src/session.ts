@@ -74,6 +74,8 @@ export interface SessionEvents {
   alert_event: Fields
   /** Clinicians: a drafted reply, verified and opened, at first and whenever something of it changed. */
   suggestion: Suggestion
+  /** Clinicians: the id of a drafted reply that was erased; it is to leave the screen. */
+  suggestion_deleted: string
   /** What went wrong in the background. Never holds text. */
   error: Error
   /** The session was closed here; its row as last read. */
@@ -144,6 +146,9 @@ export class Session {
       },
       changed: (suggestion) => {
         this.#events.emit('suggestion', suggestion)
+      },
+      erased: (id) => {
+        this.#events.emit('suggestion_deleted', id)
       },
     })
   }
@@ -418,6 +423,7 @@ export class Session {
     this.#care = Topic.care(this.#deps.realtime, this.id, {
       event: ({ event, row }) => {
         if (event === 'suggestion') this.#suggestions.hear(row).catch(this.#report)
+        else if (event === 'suggestion_deleted') this.#suggestions.hearErased(row).catch(this.#report)
         else if (event === 'suggestion_seal') this.#suggestions.hearSeal(row).catch(this.#report)
         else this.#events.emit(event, row)
       },

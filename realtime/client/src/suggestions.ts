@@ -1,5 +1,5 @@
 import { EnvelopeError, Refusal } from './failure.ts'
-import { SuggestionStatus, parseSuggestion, parseSuggestionSeal, type SuggestionDecision, type SuggestionRow, type SuggestionSealRow, type SuggestionSource } from './rows.ts'
+import { SuggestionStatus, parseErased, parseSuggestion, parseSuggestionSeal, type SuggestionDecision, type SuggestionRow, type SuggestionSealRow, type SuggestionSource } from './rows.ts'
 import { openSuggestion } from './suggestion.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
@@ -39,6 +39,8 @@ export interface SuggestionsDeps {
   /** The signing keys of the sidecar's devices that are trusted here; read anew, if fresh. */
   readonly signers: (fresh: boolean) => Promise<readonly CryptoKey[]>
   readonly changed: (suggestion: Suggestion) => void
+  /** One that was told is no more. */
+  readonly erased: (id: string) => void
 }
 
 const Textless: readonly SuggestionStatus[] = [SuggestionStatus.requested, SuggestionStatus.not_made, SuggestionStatus.withdrawn]
@@ -52,6 +54,9 @@ export class Suggestions {
   readonly #seals = new Map<string, SuggestionSealRow>()
   readonly #opened = new Map<string, { readonly sealed: string; readonly text: string }>()
   readonly #shown = new Map<string, Suggestion>()
+  /** Those whose seals were looked for in the table once: who has none is not asked again, but told when one comes. */
+  readonly #looked = new Set<string>()
+  readonly #erased = new Set<string>()
   /** One thing at a time, so that what is told of a suggestion never goes back. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -88,7 +93,16 @@ export class Suggestions {
     return this.#then(async () => {
       this.#keep(row)
       if (this.#unsealed(row)) await this.#read() // its seals are committed with it
-      else await this.#tell(row.id)
+      else if (!this.#erased.has(row.id)) await this.#tell(row.id)
+    })
+  }
+
+  /** Takes from the log that a suggestion was erased: nothing of it stays here, and nothing later brings it back. */
+  hearErased(fields: Fields): Promise<void> {
+    const id = parseErased(fields)
+    return this.#then(() => {
+      this.#erase(id)
+      return Promise.resolve()
     })
   }
 
@@ -97,6 +111,7 @@ export class Suggestions {
     const seal = parseSuggestionSeal(fields)
     if (seal.device_id !== this.#deps.device.kid) return Promise.resolve()
     return this.#then(async () => {
+      if (this.#erased.has(seal.suggestion_id)) return
       this.#seals.set(seal.suggestion_id, seal)
       if (this.#rows.has(seal.suggestion_id)) await this.#tell(seal.suggestion_id) // else its suggestion is on the way
     })
@@ -121,17 +136,25 @@ export class Suggestions {
     const rows = await database.suggestions(id)
     for (const seal of await database.suggestionSeals(id, device.kid)) this.#seals.set(seal.suggestion_id, seal)
     for (const row of rows) this.#keep(row)
+    for (const row of this.#rows.values()) if (this.#unsealed(row)) this.#looked.add(row.id)
     for (const known of this.#rows.keys()) await this.#tell(known)
+  }
+
+  #erase(id: string): void {
+    this.#erased.add(id)
+    for (const kept of [this.#rows, this.#seals, this.#opened]) kept.delete(id)
+    if (this.#shown.delete(id)) this.#deps.erased(id)
   }
 
   /** Keeps a row, unless a later version is known. */
   #keep(row: SuggestionRow): void {
+    if (this.#erased.has(row.id)) return
     const known = this.#rows.get(row.id)
     if (known === undefined || known.version <= row.version) this.#rows.set(row.id, row)
   }
 
   #unsealed(row: SuggestionRow): boolean {
-    return !Textless.includes(row.status) && !this.#seals.has(row.id)
+    return !Textless.includes(row.status) && !this.#seals.has(row.id) && !this.#looked.has(row.id) && !this.#erased.has(row.id)
   }
 
   /** Tells of a suggestion if anything of it is new, and returns it. */

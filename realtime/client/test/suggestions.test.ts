@@ -199,6 +199,55 @@ describe('suggestions', () => {
     expect(heard).toHaveLength(told)
   })
 
+  test('what is erased leaves, for good, and takes nothing else along', async () => {
+    const bench = await setup()
+    const heard = listen(bench)
+    const erased: string[] = []
+    bench.session.on('suggestion_deleted', (id) => erased.push(id))
+    await bench.server.joinedTimes(topic(bench), 1)
+    const { row, seals } = await offer(bench, { message_id: await say(bench) }, 'text')
+    const other = await offer(bench, { message_id: await say(bench) }, 'other')
+    expect(await bench.session.suggestions.list()).toHaveLength(2)
+    const gone = { id: row.id, organization_id: crypto.randomUUID(), session_id: row.session_id }
+    bench.server.relay(topic(bench), 'suggestion_deleted', { ...gone, id: other.row.id }) // a participant's word erases nothing
+    bench.tables.seals = other.seals
+    bench.tables.suggestions = [other.row]
+    bench.server.broadcast(topic(bench), 'suggestion_deleted', gone, 'c')
+    await vi.waitFor(() => {
+      expect(erased).toEqual([row.id])
+    })
+    const told = heard.length
+    for (const one of seals) bench.server.broadcast(topic(bench), 'suggestion_seal', one, 'd')
+    bench.server.broadcast(topic(bench), 'suggestion', { ...row, version: 9 }, 'e')
+    bench.server.broadcast(topic(bench), 'suggestion', { ...other.row, status: 'withdrawn', version: 2 }, 'f')
+    await vi.waitFor(() => {
+      expect(heard.at(-1)).toMatchObject({ id: other.row.id, status: 'withdrawn' })
+    })
+    expect(heard).toHaveLength(told + 1)
+    expect(await bench.session.suggestions.list()).toMatchObject([{ id: other.row.id }])
+    expect(listen(bench)).toMatchObject([{ id: other.row.id }])
+  })
+
+  test('who has no seals reads once for each suggestion, not for each of its events', async () => {
+    const bench = await setup()
+    const heard = listen(bench)
+    await bench.server.joinedTimes(topic(bench), 1)
+    const { row } = await offer(bench, { message_id: await say(bench) }, 'text', bench.analysis, [await makeDevice()])
+    const late = await offer(bench, { message_id: await say(bench) }, 'late', bench.analysis, [await makeDevice()])
+    await bench.session.suggestions.list()
+    const reads = vi.spyOn(bench.database, 'suggestionSeals')
+    const fresh = { ...row, id: crypto.randomUUID() }
+    bench.tables.suggestions.push(fresh)
+    for (const [at, one] of [row, fresh, { ...fresh, version: 2 }, { ...row, status: 'rejected' as const, version: 2 }, fresh].entries()) {
+      bench.server.broadcast(topic(bench), 'suggestion', one, `c${at}`)
+    }
+    bench.server.broadcast(topic(bench), 'suggestion', { ...late.row, status: 'rejected', version: 2 }, 'd')
+    await vi.waitFor(() => {
+      expect(heard.at(-1)).toMatchObject({ id: late.row.id, status: 'rejected', unreadable: 'not_sealed' })
+    })
+    expect(reads).toHaveBeenCalledTimes(1)
+  })
+
   test('what another participant broadcasts as a suggestion is none', async () => {
     const bench = await setup()
     const heard = listen(bench)
