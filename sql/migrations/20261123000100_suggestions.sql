@@ -1,7 +1,8 @@
 -- Drafts for clinicians, and their text, sealed to each clinician's device. Closed here; opened in 20261123000101_suggestions_policies.sql.
 --
 --   requested ──▶ offered ──▶ accepted | edited | rejected       unasked ones begin offered, or not_made
---       └──▶ not_made                                            requested and offered ones become withdrawn when suggestions are turned off
+--       └──▶ not_made                                            requested and offered ones become withdrawn: suggestions are turned off, the
+--                                                            client withdraws consent, or newer ones have taken an offered one's place
 
 create table if not exists public.suggestions (
   id uuid primary key default gen_random_uuid(),
@@ -99,38 +100,86 @@ create or replace trigger a_seal_stands
   before update on public.suggestion_seals
   for each row execute function private.refuse_change('it is sealed once, to one device');
 
+-- Withdraws those, which the caller has locked, and deletes their seals: one entry in the audit log, however many they are, so that its
+-- head, which the recording of alerts waits for, is held for the shortest time.
+create or replace function private.withdraw_suggestions(organization uuid, subject uuid, ids uuid[])
+returns void
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if coalesce(cardinality(ids), 0) = 0 then
+    return;
+  end if;
+  delete from public.suggestion_seals k where k.suggestion_id = any (ids);
+  update public.suggestions s set status = 'withdrawn' where s.id = any (ids);
+  perform private.append_audit(
+    organization, 'withdraw', 'suggestions', subject::text, jsonb_build_object('status', 'withdrawn', 'count', cardinality(ids))
+  );
+end
+$$;
+revoke all on function private.withdraw_suggestions(uuid, uuid, uuid[]) from public;
+
 -- In one transaction with the setting. What is being recorded meanwhile holds the organisation's row `for share`: it is either seen
 -- here and withdrawn, or waits, and then reads 'off'.
-create or replace function private.withdraw_suggestions()
+create or replace function private.withdraw_suggestions_when_off()
 returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
 begin
-  perform from public.suggestions s
-  where s.organization_id = new.id and s.status in ('requested', 'offered')
-  order by s.id
-  for update;
-  delete from public.suggestion_seals k
-  using public.suggestions s
-  where s.id = k.suggestion_id and s.organization_id = new.id and s.status in ('requested', 'offered');
-  update public.suggestions s set status = 'withdrawn'
-  where s.organization_id = new.id and s.status in ('requested', 'offered');
+  perform private.withdraw_suggestions(new.id, new.id, (
+    select array_agg(l.id)
+    from (
+      select s.id from public.suggestions s
+      where s.organization_id = new.id and s.status in ('requested', 'offered')
+      order by s.id
+      for update
+    ) l
+  ));
   return null;
 end
 $$;
-revoke all on function private.withdraw_suggestions() from public;
+revoke all on function private.withdraw_suggestions_when_off() from public;
 
 create or replace trigger turning_suggestions_off_withdraws_them
   after update on public.organizations
   for each row
   when (new.suggestions = 'off' and old.suggestions <> 'off')
-  execute function private.withdraw_suggestions();
+  execute function private.withdraw_suggestions_when_off();
+
+-- withdraw_consent holds the session's lock, which whatever offers a suggestion holds shared, and reads the consent under. By its name
+-- it fires before what writes the consent in the audit log.
+create or replace function private.withdraw_suggestions_without_consent()
+returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform private.withdraw_suggestions(new.organization_id, new.session_id, (
+    select array_agg(l.id)
+    from (
+      select s.id from public.suggestions s
+      where s.session_id = new.session_id and s.status in ('requested', 'offered')
+      order by s.id
+      for update
+    ) l
+  ));
+  return null;
+end
+$$;
+revoke all on function private.withdraw_suggestions_without_consent() from public;
+
+create or replace trigger withdrawing_consent_withdraws_suggestions
+  after update on public.session_consents
+  for each row
+  when (old.withdrawn_at is null and new.withdrawn_at is not null and 'analysis' = any (old.scope))
+  execute function private.withdraw_suggestions_without_consent();
 
 create or replace trigger written_in_the_audit_log after insert on public.suggestions
   for each row execute function private.audit_row('id', 'session_id,message_id,status,reason,requested_by');
 create or replace trigger written_in_the_audit_log_when_changed after update on public.suggestions
-  for each row when (old.status <> new.status)
+  for each row when (old.status <> new.status and new.status <> 'withdrawn')
   execute function private.audit_row('id', 'status,reason,decided_by,sent_message_id');
 
 alter table public.suggestions enable row level security;

@@ -1,5 +1,39 @@
 -- Asking for a suggestion, recording it, deciding about it. Every writer locks in one order: the organisation, the session's counter,
--- the suggestion, the audit log's head.
+-- the suggestions by id, the audit log's head. Only what newer ones displace is locked later, and never waited for.
+
+-- Nobody decides about a draft once the conversation has gone on: a new one withdraws the session's offered ones that a therapist's
+-- message lies between, and of the others all but the two for the latest messages. What somebody else holds just now, such as a
+-- decision, is left to the next.
+create or replace function private.withdraw_displaced_suggestions(made public.suggestions)
+returns void
+language sql security definer
+set search_path = ''
+as $$
+  select private.withdraw_suggestions(made.organization_id, made.session_id, array_agg(l.id))
+  from (
+    select s.id
+    from public.suggestions s
+    join public.messages m on m.id = s.message_id
+    where s.session_id = made.session_id
+      and s.status = 'offered'
+      and s.id <> made.id
+      and (
+        exists (
+          select from public.messages t
+          join public.session_participants p on p.session_id = t.session_id and p.user_id = t.sender_id and p.role = 'therapist'
+          where t.session_id = made.session_id
+            and t.position > m.position
+            and t.position < (select n.position from public.messages n where n.id = made.message_id)
+        )
+        or (
+          select count(*) from public.suggestions x
+          join public.messages y on y.id = x.message_id
+          where x.session_id = made.session_id and x.status = 'offered' and x.id <> made.id and y.position > m.position
+        ) >= 2
+      )
+    for update of s skip locked
+  ) l
+$$;
 
 create or replace function private.request_suggestion(session_id uuid)
 returns public.suggestions
@@ -48,7 +82,10 @@ begin
     values (s.organization_id, s.id, answered.id, auth.uid(), 'requested')
     on conflict do nothing
     returning * into made;
-    exit when made.id is not null;
+    if made.id is not null then
+      perform private.withdraw_displaced_suggestions(made);
+      exit;
+    end if;
     select * into made from public.suggestions x where x.message_id = answered.id and x.status in ('requested', 'offered');
     exit when made.id is not null; -- else it was decided between the two statements
   end loop;
@@ -210,6 +247,7 @@ begin
     insert into public.suggestion_seals (suggestion_id, device_id, user_id, organization_id, session_id, message_id, sealed, signature)
     select known.id, k.device_id, k.user_id, known.organization_id, known.session_id, known.message_id, k.sealed, k.signature
     from private.suggestion_seals_of(known.session_id, seals) k;
+    perform private.withdraw_displaced_suggestions(known);
   end if;
   return known.status;
 end
@@ -235,6 +273,7 @@ create or replace function public.decide_suggestion(suggestion_id uuid, decision
 returns public.suggestions language sql set search_path = ''
 as $$ select * from private.decide_suggestion(suggestion_id, decision, version, sent_message_id) $$;
 
+revoke all on function private.withdraw_displaced_suggestions(public.suggestions) from public;
 revoke all on function private.request_suggestion(uuid) from public;
 revoke all on function private.decide_suggestion(uuid, text, int, uuid) from public;
 revoke all on function private.suggestion_refusal(uuid) from public;

@@ -18,7 +18,7 @@ create table if not exists public.alert_pages (
   foreign key (alert_id, session_id, organization_id) references public.alerts (id, session_id, organization_id) on delete cascade,
   check (status <> 'sent' or sent_at is not null)
 );
-comment on table public.alert_pages is 'One page of an alert, per step. Inserted by trigger with the alert: from page_at_level up, for a danger to others, and once an hour per session for what could not be assessed; its progress is written by the sidecar. Not published.';
+comment on table public.alert_pages is 'One page of an alert, per step. Inserted by trigger with the alert, and again when that is reopened: from page_at_level up, for a danger to others, and once an hour per session for what could not be assessed; its progress is written by the sidecar. Not published.';
 comment on column public.alert_pages.level is 'As in alerts; null: the message could not be assessed, and a person must look.';
 comment on column public.alert_pages.last_error is 'A short code, never what the other side said.';
 create index if not exists alert_pages_session_id_idx on public.alert_pages (session_id);
@@ -40,6 +40,24 @@ create table if not exists public.alert_page_deliveries (
 comment on table public.alert_page_deliveries is 'What a page was sent by, and to whom: once each. Written by the edge function notify, as service_role; nobody else sees it.';
 comment on column public.alert_page_deliveries.recipient is 'A user id for email, never an address; empty for the webhook.';
 
+create or replace function private.deserves_page(a public.alerts)
+returns boolean
+language sql stable security definer
+set search_path = ''
+as $$
+  select coalesce(a.level >= coalesce((select c.page_at_level from public.crisis_policies c where c.organization_id = a.organization_id), 4), false)
+    or exists (select from public.assessments x where x.id = a.assessment_id and x.harm_others)
+    or a.level is null and not exists (
+      select from public.alert_pages p
+      where p.session_id = a.session_id
+        and p.alert_id <> a.id
+        and p.level is null
+        and p.status <> 'failed'
+        and p.created_at > now() - interval '1 hour'
+    )
+$$;
+revoke all on function private.deserves_page(public.alerts) from public;
+
 -- The page is written with the alert: an alert that exists has its page, whatever happens to the sidecar afterwards.
 create or replace function private.page_alert()
 returns trigger
@@ -49,12 +67,7 @@ as $$
 begin
   insert into public.alert_pages (alert_id, step, organization_id, session_id, level)
   select new.id, 1, new.organization_id, new.session_id, new.level
-  where new.level >= coalesce((select c.page_at_level from public.crisis_policies c where c.organization_id = new.organization_id), 4)
-    or exists (select from public.assessments a where a.id = new.assessment_id and a.harm_others)
-    or new.level is null and not exists (
-      select from public.alert_pages p
-      where p.session_id = new.session_id and p.level is null and p.created_at > now() - interval '1 hour'
-    )
+  where private.deserves_page(new)
   on conflict do nothing;
   return null;
 end
@@ -64,6 +77,28 @@ revoke all on function private.page_alert() from public;
 create or replace trigger a_grave_alert_is_paged
   after insert on public.alerts
   for each row execute function private.page_alert();
+
+-- Whoever took it is gone, so somebody must be found again. The alert's row, which the event has locked, orders the steps.
+create or replace function private.page_reopened_alert()
+returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  insert into public.alert_pages (alert_id, step, organization_id, session_id, level)
+  select a.id, coalesce((select max(p.step) from public.alert_pages p where p.alert_id = a.id), 0) + 1, a.organization_id, a.session_id, a.level
+  from public.alerts a
+  where a.id = new.alert_id and private.deserves_page(a);
+  return null;
+end
+$$;
+revoke all on function private.page_reopened_alert() from public;
+
+create or replace trigger a_reopened_alert_is_paged
+  after insert on public.alert_events
+  for each row
+  when (new.kind = 'reopened')
+  execute function private.page_reopened_alert();
 
 create or replace function private.guard_alert_page()
 returns trigger

@@ -183,14 +183,14 @@ join public.organizations o on o.id = p.organization_id
 where p.status <> 'sent'
 order by p.level desc, p.created_at;
 $admin$, '23. See which pages were not sent, the gravest and oldest first');
-select is((select count(*) from public.alert_pages where status <> 'sent')::text, '1', '23. what it did');
+select is((select count(*) from public.alert_pages where status <> 'sent')::text, '2', '23. what it did: an alert that was reopened has two');
 
 update public.alert_pages set status = 'failed', last_error = 'http_400';
 select lives_ok($admin$
 update public.alert_pages set status = 'pending', next_attempt_at = now()
 where status = 'failed';
 $admin$, '24. Try the pages again that were given up');
-select is((select string_agg(status || ' ' || last_error, ',') from public.alert_pages), 'pending http_400', '24. what it did');
+select is((select string_agg(status || ' ' || last_error, ',') from public.alert_pages), 'pending http_400,pending http_400', '24. what it did');
 
 insert into public.suggestions (organization_id, session_id, message_id, requested_by, status)
 values (tests.organization('alder'), tests.session('strict'), tests.message('clio', tests.session('strict'), 0), tests.id('theo'), 'requested');

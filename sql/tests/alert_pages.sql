@@ -59,6 +59,9 @@ select is(tests.paged('level ' || l), page, format('level %s, paged at 4: %s', l
 from (values ('0', null), ('3', null), ('4', '1 4 pending 0 t'), ('6', '1 6 pending 0 t'), ('null', '1 pending 0 t')) as p (l, page);
 select tests.act('vigil', tests.raise_command('unknown again', 'null'));
 select is(tests.paged('unknown again'), null, 'what could not be assessed: once an hour in a session');
+update public.alert_pages set status = 'failed' where alert_id = tests.alert('level null');
+select tests.act('vigil', tests.raise_command('unknown, unsent', 'null'));
+select is(tests.paged('unknown, unsent'), '1 pending 0 t', 'but what reached nobody makes no other silent');
 insert into public.assessments (id, organization_id, session_id, message_id, position, source, status, level, harm_others, alert)
 select md5('assessment of harm')::uuid, a.organization_id, a.session_id, a.message_id, a.position, 'harm', 'assessed', 0, true, true
 from public.assessments a where a.id = md5('assessment assisted')::uuid;
@@ -72,6 +75,31 @@ delete from public.crisis_policies where organization_id = tests.organization('a
 select tests.act('vigil', tests.raise_command('level ' || l || ' by default', l)) from unnest(array['3', '4']) as l;
 select is(tests.paged('level 3 by default'), null, 'without a policy: the default''s level');
 select is(tests.paged('level 4 by default'), '1 4 pending 0 t', 'from it on');
+
+-- An alert is open again: whoever took it is gone.
+create function tests.take_and_go(alerts text[]) returns void language plpgsql as $$
+begin
+  perform tests.act('vigil', format($c$insert into public.alert_events (alert_id, organization_id, session_id, kind, version)
+    values (%L, %L, %L, 'raised', 1)$c$, tests.alert(name), tests.organization('alder'), tests.session('assisted')))
+  from unnest(alerts) name where not exists (select from public.alert_events v where v.alert_id = tests.alert(name));
+  perform tests.act('theo', format('select public.acknowledge_alert(%L, %s)', a.id, a.version))
+  from unnest(alerts) name join public.alerts a on a.id = tests.alert(name);
+  perform tests.act('ada', 'update public.memberships set ended_at = now() where user_id = tests.id(''theo'')');
+  perform tests.act('ada', 'update public.memberships set ended_at = null where user_id = tests.id(''theo'')');
+end
+$$;
+savepoint reopening;
+select tests.take_and_go(array['assisted', 'level 3', 'level null', 'unknown again', 'harm to others']);
+select is(tests.paged('assisted'), '1 4 pending 0 t, 2 4 pending 0 t', 'reopened: paged again, as the next step');
+select is(tests.paged('level 3'), null, 'not what deserved no page');
+select is(tests.paged('harm to others'), '1 0 pending 0 t, 2 0 pending 0 t', 'a danger to others again');
+select is(concat(tests.paged('level null'), ', ', tests.paged('unknown again')), '1 failed 0 t, ', 'what could not be assessed, of which another was paged within the hour: not');
+select tests.take_and_go(array['assisted']);
+select is(tests.paged('assisted'), '1 4 pending 0 t, 2 4 pending 0 t, 3 4 pending 0 t', 'reopened once more: the next again');
+rollback to reopening;
+select tests.take_and_go(array['unknown, unsent']);
+select is(tests.paged('unknown, unsent'), '1 pending 0 t, 2 pending 0 t', 'its own page keeps none of them silent');
+rollback to reopening;
 
 -- How it goes.
 select * from tests.matrix(array[
@@ -89,7 +117,7 @@ update public.alert_pages set status = 'pending' where alert_id = tests.alert('a
 select tests.act('vigil', format($$update public.alert_pages set status = 'sent', attempts = 3, last_error = null, sent_at = now() where alert_id = %L$$, tests.alert('assisted')));
 select is(tests.attempt('postgres', format('update public.alert_pages set status = ''pending'' where alert_id = %L', tests.alert('assisted'))), 'VG015', 'a sent one stands');
 select results_eq(
-  $$select details from public.audit_log where subject_table = 'alert_pages' order by seq$$,
+  $$select details from public.audit_log where subject_table = 'alert_pages' and subject_id like tests.alert('assisted') || '/%' order by seq$$,
   $$values ('{"status": "failed", "attempts": 2, "last_error": "http_400"}'::jsonb), ('{"status": "pending"}'),
     ('{"status": "sent", "attempts": 3, "last_error": null}')$$,
   'every change of status is audited'

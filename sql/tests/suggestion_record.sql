@@ -125,8 +125,8 @@ select is(tests.read('vigil', tests.offer()), 'requested', 'an unasked one does 
 select is(count(*), 1::bigint, 'and is not stored') from public.suggestions where message_id = tests.next_message();
 rollback to asked;
 select tests.act('clio', $$select public.withdraw_consent(md5('consent assisted')::uuid, tests.bytes('w', 86))$$);
-select is(tests.read('vigil', tests.answer()), 'not_made', 'consent withdrawn meanwhile');
-select is(tests.told(tests.requested()), 'not_made no_consent 2 0', 'it says so');
+select is(tests.read('vigil', tests.answer()), 'withdrawn', 'consent withdrawn meanwhile: an answer on its way comes too late');
+select is(tests.told(tests.requested()), 'withdrawn 2 0', 'and leaves nothing');
 rollback to asked;
 select is(
   tests.read('vigil', tests.record_command(tests.requested(), tests.message('clio', tests.session('assisted'), 0), tests.theos())), 'requested', 'a request is answered for its own message'
@@ -145,6 +145,10 @@ select is(tests.told(tests.requested()), 'withdrawn 2 0', 'and leaves nothing');
 select is(
   (select actor_id from public.audit_log where subject_table = 'suggestions' and details ->> 'status' = 'withdrawn'), tests.id('ada'), 'the audit log says whose doing it was'
 );
+select is(
+  (select jsonb_agg(jsonb_build_array(action, subject_id, details)) from public.audit_log where subject_table = 'suggestions' and details ->> 'status' = 'withdrawn'),
+  jsonb_build_array(jsonb_build_array('withdraw', tests.organization('alder'), '{"status": "withdrawn", "count": 1}'::jsonb)), 'and how many, once'
+);
 select is(private.first_broken_audit(tests.organization('alder')), null, 'and is whole');
 update public.organizations set suggestions = 'elevated';
 select is(tests.told(tests.requested()), 'withdrawn 2 0', 'on again: what was withdrawn stays so');
@@ -155,6 +159,60 @@ select is(tests.told(tests.requested()), 'withdrawn bank 3 0', 'off: what is off
 rollback to decided;
 select tests.act('ada', 'update public.organizations set suggestions = ''elevated''');
 select is(tests.told(tests.requested()), 'requested 1 0', 'another setting withdraws nothing');
+
+rollback to unasked;
+
+-- Turned off with many open: one entry in the audit log, whose head everybody else needs.
+select tests.act('theo', format('select public.request_suggestion(%L)', tests.session('assisted')));
+select tests.act('ada', 'update public.organizations set suggestions = ''off''');
+select results_eq(
+  $$select action, details -> 'count' from public.audit_log where subject_table = 'suggestions' and details ->> 'status' = 'withdrawn'$$,
+  $$values ('withdraw', '2'::jsonb)$$, 'two are withdrawn: one entry'
+);
+select is(string_agg(s.status, ' '), 'withdrawn withdrawn', 'both') from public.suggestions s where s.organization_id = tests.organization('alder');
+rollback to unasked;
+
+-- Consent withdrawn: what is open in that session goes, in that transaction.
+select tests.act('theo', format('select public.request_suggestion(%L)', tests.session('assisted')));
+savepoint open_ones;
+select tests.act('clio', $$select public.withdraw_consent(md5('consent assisted')::uuid, tests.bytes('w', 86))$$);
+select is(tests.told(tests.suggestion('assisted')), 'withdrawn bank 2 0', 'consent withdrawn: a draft that was offered goes, with its seals');
+select is(string_agg(status, ' '), 'withdrawn', 'and a request') from public.suggestions where message_id = tests.next_message();
+select is(tests.told(tests.suggestion('theirs')), 'offered bank 1 1', 'not another session''s');
+select is(
+  (select jsonb_agg(jsonb_build_array(actor_id, subject_id, details)) from public.audit_log where subject_table = 'suggestions' and action = 'withdraw'),
+  jsonb_build_array(jsonb_build_array(tests.id('clio'), tests.session('assisted'), '{"status": "withdrawn", "count": 2}'::jsonb)), 'audited once'
+);
+rollback to open_ones;
+select tests.act('clio', format($$insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature)
+  values (md5('models')::uuid, %L, %L, array['external_models'], %L, %L)$$, tests.session('assisted'), tests.device('clio'), tests.bytes('h', 43), tests.bytes('s', 86)));
+select tests.act('clio', $$select public.withdraw_consent(md5('models')::uuid, tests.bytes('w', 86))$$);
+select is(tests.told(tests.suggestion('assisted')), 'offered bank 1 1', 'a consent that is not to analysis: nothing');
+rollback to unasked;
+
+-- Nobody decides: what newer ones displace is withdrawn.
+create function tests.open_ones() returns text language sql stable as $$
+  select string_agg(m.seq || ' ' || s.status || ' ' || (select count(*) from public.suggestion_seals k where k.suggestion_id = s.id), ', ' order by m.position)
+  from public.suggestions s join public.messages m on m.id = s.message_id
+  where s.session_id = tests.session('assisted') and s.status in ('requested', 'offered')
+$$;
+create function tests.offer_for(n int) returns text language sql stable as $$
+  select tests.record_command(md5('for ' || n)::uuid, tests.message('clio', tests.session('assisted'), n), tests.theos())
+$$;
+select tests.act('clio', tests.message_command('clio', tests.session('assisted'), n)) from generate_series(2, 6) n;
+select tests.act('vigil', tests.offer_for(n)) from generate_series(1, 5) n;
+select is(tests.open_ones(), '3 offered 1, 4 offered 1, 5 offered 1', 'unanswered: those for the latest three messages stay');
+select is(tests.told(md5('for 2')::uuid), 'withdrawn bank 2 0', 'the one before is withdrawn, and its seals are gone');
+select tests.act('theo', format('select public.request_suggestion(%L)', tests.session('assisted')));
+select is(tests.open_ones(), '4 offered 1, 5 offered 1, 6 requested 0', 'a request displaces them too');
+select tests.act('theo', tests.message_command('theo', tests.session('assisted'), 0));
+select is(tests.read('theo', format('select message_id from public.request_suggestion(%L)', tests.session('assisted'))), tests.message('clio', tests.session('assisted'), 6)::text, 'asked again: the same');
+select is(tests.open_ones(), '4 offered 1, 5 offered 1, 6 requested 0', 'answered: they may still be decided about');
+select tests.act('clio', tests.message_command('clio', tests.session('assisted'), 7));
+select tests.act('vigil', tests.offer_for(7));
+select is(tests.open_ones(), '6 requested 0, 7 offered 1', 'until there is one for a later message');
+select is(tests.told(tests.suggestion('theirs')), 'offered bank 1 1', 'another session''s stay');
+select is(private.first_broken_audit(tests.organization('alder')), null, 'the audit log is whole');
 
 select * from finish();
 rollback;

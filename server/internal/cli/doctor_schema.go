@@ -20,7 +20,7 @@ var tables = []string{
 
 // triggers must be in force: table, and the names on it. A test holds the list to sql/.
 var triggers = map[string]string{
-	"alert_events":         "an_alert_event_changes_its_alert an_alert_event_must_follow an_alert_event_stands written_in_the_audit_log",
+	"alert_events":         "a_reopened_alert_is_paged an_alert_event_changes_its_alert an_alert_event_must_follow an_alert_event_stands written_in_the_audit_log",
 	"alert_pages":          "a_sent_page_stands written_in_the_audit_log",
 	"alerts":               "a_grave_alert_is_paged an_alert_begins_open an_alert_changes_only_by_an_event",
 	"assessments":          "an_assessment_stands",
@@ -33,7 +33,7 @@ var triggers = map[string]string{
 	"model_routes":         "a_changed_model_route_says_when written_in_the_audit_log",
 	"oncall_shifts":        "written_in_the_audit_log",
 	"organizations":        "an_organization_gets_its_crisis_policy turning_suggestions_off_withdraws_them written_in_the_audit_log",
-	"session_consents":     "a_consent_is_given_by_a_client a_consent_stands_as_it_was_signed withdrawing_consent_retires_epochs written_in_the_audit_log",
+	"session_consents":     "a_consent_is_given_by_a_client a_consent_stands_as_it_was_signed withdrawing_consent_retires_epochs withdrawing_consent_withdraws_suggestions written_in_the_audit_log",
 	"session_epochs":       "an_epoch_is_checked_before_it_is_made an_epoch_stands",
 	"session_participants": "a_participant_needs_a_membership losing_a_participant_retires_epochs written_in_the_audit_log",
 	"sessions":             "a_session_gets_its_counters a_session_keeps_to_its_life_cycle written_in_the_audit_log",
