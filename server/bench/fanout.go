@@ -70,6 +70,10 @@ func (s *socket) listen(server string) error {
 				return fmt.Errorf("join %s: %w", topic, err)
 			}
 		}
+	case fanBare:
+		if _, err := s.next(); err != nil { // it listens
+			return err
+		}
 	case fanPeer:
 		for i, ask := range []string{`{"id":1,"connect":{}}`, `{"id":2,"subscribe":{"channel":"` + fanChannel + `"}}`, `{"id":3,"subscribe":{"channel":"` + restChannel + `"}}`} {
 			if err := s.write(opText, []byte(ask)); err != nil {
@@ -101,11 +105,14 @@ func (a *audience) count(ctx context.Context, n int, arrived *atomic.Int64) erro
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range a.sockets {
 		g.Go(func() error {
-			stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Now()) })
+			stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 			defer stop()
 			buf := make([]byte, 32<<10)
 			kept := 0 // a mark may be cut in two
 			for got := 0; got < n; {
+				if err := s.conn.SetReadDeadline(time.Now().Add(socketTimeout)); err != nil {
+					return err
+				}
 				m, err := s.r.Read(buf[kept:])
 				if err != nil {
 					return fmt.Errorf("after %d of %d messages: %w", got, n, err)

@@ -32,6 +32,7 @@ type target struct {
 	p        *practice
 	sessions []*therapy
 	begin    func(context.Context) (*socket, func(), error)
+	after    func(ctx context.Context, r *Result, what string) error // nil: nothing
 }
 
 // measureLatency writes messages at a steady rate and times the alerts, through the sidecar and through the smallest that
@@ -60,8 +61,8 @@ func measureLatency(ctx context.Context, b *bench) (*Result, error) {
 		return nil, err
 	}
 	targets := []target{
-		{whoVigil, p, sessions, func(ctx context.Context) (*socket, func(), error) { return s.hear(ctx, p) }},
-		{whoSmallest, floor, floorSessions, floor.smallest},
+		{whoVigil, p, sessions, func(ctx context.Context) (*socket, func(), error) { return s.hear(ctx, p) }, s.addStages},
+		{whoSmallest, floor, floorSessions, floor.smallest, nil},
 	}
 	r := &Result{}
 	for _, rate := range []int{200, 1000} {
@@ -230,6 +231,9 @@ func (t target) time(ctx context.Context, b *bench, r *Result, rate int) error {
 	r.addLatency(t.who, what+": insert sent → frame", fromSent)
 	r.add(t.who, what+": insert returned → frame, p50", "ms", fromReturned.percentile(0.5))
 	r.add(t.who, what+": messages written", "/s", achieved)
+	if t.after != nil {
+		return t.after(ctx, r, what)
+	}
 	return nil
 }
 

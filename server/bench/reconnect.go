@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -74,7 +75,8 @@ func measureReconnect(ctx context.Context, b *bench) (*Result, error) {
 		}
 	}
 	r.check("last client recovered, from the start of the process", r.values(whoVigil, "start → last client recovered"), " s", true, 20)
-	r.check("clients that recovered", r.values(whoVigil, "recovered"), " %", false, 100)
+	all := r.values(whoVigil, "recovered")
+	r.check("clients that recovered, in the worst round", []float64{slices.Min(all)}, " %", false, 100)
 	r.note("%d sockets, each a login of its own, on %d topics, %d entries missed on each; %d come at once, each again when it has recovered; a recovery counts when every entry came once and in order", n, topics, reconnectGap, reconnectAtOnce)
 	return r, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"vigil/server/pgtest"
@@ -22,6 +24,7 @@ type sidecar struct {
 	b       *bench
 	env     []string
 	address string // of the channel
+	metrics string // where its metrics are
 	key     string // publishable
 }
 
@@ -43,7 +46,7 @@ func (p *practice) sidecar() (*sidecar, error) {
 	if p.pg.Version() < 16 {
 		replicator = pgtest.RoleOwner
 	}
-	return &sidecar{b: p.b, address: ports[0], key: p.keys.Publishable, env: []string{
+	return &sidecar{b: p.b, address: ports[0], metrics: "http://" + ports[1] + "/metrics", key: p.keys.Publishable, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
 		"DATABASE_URL=" + p.pg.URL(pgtest.RoleSidecar, p.database),
 		"REPLICATION_URL=" + p.pg.URL(replicator, p.database),
@@ -82,6 +85,44 @@ func (s *sidecar) begin(ctx context.Context) (took time.Duration, err error) {
 		return 0, errors.Join(fmt.Errorf("vigil is not ready: %w\n%s", err, s.log), s.stop())
 	}
 	return time.Since(began), nil
+}
+
+// read gives the sidecar's metrics by their names with labels, as they are written.
+func (s *sidecar) read(ctx context.Context) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.metrics, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	found := map[string]float64{}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		name, text, ok := strings.Cut(lines.Text(), " ")
+		if value, err := strconv.ParseFloat(text, 64); ok && err == nil {
+			found[name] = value
+		}
+	}
+	return found, lines.Err()
+}
+
+// addStages notes how long after their commit messages reached each stage, on the mean, since the sidecar began.
+func (s *sidecar) addStages(ctx context.Context, r *Result, what string) error {
+	found, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	for _, stage := range []string{"received", "opened", "assessed", "recorded", "relayed"} {
+		label := `{stage="` + stage + `"}`
+		if n := found["vigil_message_stage_seconds_count"+label]; n > 0 {
+			r.add("vigil serve, every message", what+": commit → "+stage+", mean", "ms", 1e3*found["vigil_message_stage_seconds_sum"+label]/n)
+		}
+	}
+	r.add("vigil serve, every message", what+": temporary failures", "", found["vigil_pipeline_failures_total"])
+	return nil
 }
 
 // usage is what a process used over a stretch of time.

@@ -186,6 +186,9 @@ func gorillaSockets(ctx context.Context, _ json.RawMessage) (handler, error) {
 		mu.Lock()
 		queues[queue] = struct{}{}
 		mu.Unlock()
+		if conn.WriteMessage(websocket.TextMessage, []byte(`{"ok":true}`)) != nil {
+			_ = conn.Close()
+		}
 		go func() { // ends with the connection
 			for m := range queue {
 				if conn.WritePreparedMessage(m) != nil {
