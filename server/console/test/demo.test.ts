@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isLevel, parseDemoState, parseEvent, tell, withChapters, type Chapter, type DemoState } from '../src/demo/state.ts'
+import { isLevel, latencyWords, parseDemoState, parseEvent, tell, withChapters, type Chapter, type DemoState } from '../src/demo/state.ts'
 
 const said = {
   sidecar: { state: 'up', since: '2026-11-23T05:00:00Z', kills: 0 },
@@ -27,6 +27,11 @@ describe('the demo', () => {
     expect(isLevel(state(counters({ assessed: 39, relayed: 40 })))).toBe(true)
     expect(isLevel(state(counters({ assessed: 39, relayed: 40, doubled: 1 })))).toBe(false)
     expect(isLevel(state(counters({ written: 0, assessed: 0, notAssessed: 0, relayed: 0 })))).toBe(false)
+  })
+
+  test('the times say whether a crash is in them', () => {
+    expect(latencyWords(0)).not.toContain('crash')
+    expect([latencyWords(1), latencyWords(2)]).toEqual([expect.stringContaining('the crash included'), expect.stringContaining('2 crashes included')])
   })
 
   test('the story: begun, killed, back, caught up', () => {

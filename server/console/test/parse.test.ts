@@ -56,7 +56,7 @@ describe('config.json', () => {
 
 describe('routes', () => {
   test.each([
-    [{ at: 'sessions' }], [{ at: 'session', id }], [{ at: 'alerts' }], [{ at: 'practice' }], [{ at: 'signin', as: 'clio' }],
+    [{ at: 'sessions' }], [{ at: 'session', id }], [{ at: 'alerts' }], [{ at: 'alerts', id }], [{ at: 'practice' }], [{ at: 'signin', as: 'clio' }],
   ] as const)('%o leads back to itself', (route) => {
     expect(parseRoute(linkTo(route))).toEqual(route)
   })

@@ -5,10 +5,12 @@ import type { ReactNode } from 'react'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { ChatMessage, ConsentRow } from 'vigil-client'
 import { Composer, closedWords } from '../src/session/composer.tsx'
-import { ConsentStrip, ConsentText } from '../src/session/consent-strip.tsx'
+import { ConsentStrip, ConsentText, ExternalText } from '../src/session/consent-strip.tsx'
 import { MessageBubble } from '../src/session/message.tsx'
 import type { SessionView } from '../src/session/session-store.ts'
 import { QrCode } from '../src/login/qr.tsx'
+import { parseAlert } from '../src/api/rows.ts'
+import { useShown } from '../src/alerts/shown.ts'
 import { FakeSession, ids } from './fakes.ts'
 
 const consent: ConsentRow = {
@@ -65,6 +67,28 @@ describe('consent', () => {
     expect(withdraw).toHaveBeenCalledWith('c')
   })
 
+  test('to models outside is a choice of its own, off at first, and stopped where it was made', async () => {
+    const session = new FakeSession()
+    const give = vi.spyOn(session.consent, 'give')
+    const withdraw = vi.spyOn(session.consent, 'withdraw')
+    show(<ConsentStrip session={session} view={view()} />)
+    const choice = (): HTMLInputElement => screen.getByLabelText<HTMLInputElement>(ExternalText)
+    expect(choice().checked).toBe(false)
+    fireEvent.click(choice())
+    expect(give).toHaveBeenCalledExactlyOnceWith({ text: ExternalText, scope: ['external_models'] })
+    cleanup()
+    const both = view({ consents: [consent, { ...consent, id: 'x', scope: ['external_models'] }] })
+    show(<ConsentStrip session={session} view={both} />)
+    expect(choice().checked).toBe(true)
+    fireEvent.click(choice())
+    expect(withdraw.mock.calls).toEqual([['x']])
+    cleanup()
+    show(<ConsentStrip session={session} view={both} />)
+    fireEvent.click(screen.getByRole('button', { name: 'Withdraw consent' }))
+    await vi.waitFor(() => { expect(withdraw.mock.calls).toEqual([['x'], ['c'], ['x']]) })
+    expect(closedWords(view({ consents: [{ ...consent, scope: ['external_models'] }] }))).toContain('Agree above')
+  })
+
   test('is not the therapist’s to give', () => {
     show(<ConsentStrip session={new FakeSession()} view={view({ myRole: 'therapist', consents: [] })} />)
     expect(screen.queryByRole('button')).toBeNull()
@@ -85,7 +109,7 @@ describe('the composer', () => {
 
   test('a suggestion is put in, says where it is from and whether it was changed, and goes out only when it is sent', () => {
     const send = vi.fn(() => Promise.resolve('id'))
-    show(<Composer view={view()} prepared={{ key: 'k', text: 'Are you safe?', from: 'Suggestion from the reviewed bank,' }} send={send} drop={() => undefined} />)
+    show(<Composer view={view()} prepared={{ key: 'k', text: 'Are you safe?', from: 'Suggestion from the bundled bank,' }} send={send} drop={() => undefined} />)
     const input = screen.getByRole('textbox', { name: 'Message' })
     expect(screen.getByText(/as drafted\. It is sent only when you send it/)).toBeTruthy()
     fireEvent.change(input, { target: { value: 'Are you safe now?' } })
@@ -95,6 +119,38 @@ describe('the composer', () => {
     fireEvent.keyDown(input, { key: 'Enter' })
     expect(send).toHaveBeenCalledExactlyOnceWith('Are you safe now?')
   })
+})
+
+test('a draft that was erased leaves the composer, but nobody’s own words', () => {
+  const prepared = { key: 'k', text: 'Are you safe?', from: 'Suggestion from the bundled bank,' }
+  const composer = (now: typeof prepared | null): ReactNode => <Theme><Composer view={view()} prepared={now} send={() => Promise.resolve('id')} drop={() => undefined} /></Theme>
+  const { rerender } = render(composer(prepared))
+  const input = (): string => screen.getByRole<HTMLTextAreaElement>('textbox', { name: 'Message' }).value
+  expect(input()).toBe('Are you safe?')
+  rerender(composer(null))
+  expect(input()).toBe('')
+  rerender(composer({ ...prepared, key: 'l' }))
+  fireEvent.change(screen.getByRole('textbox', { name: 'Message' }), { target: { value: 'my own' } })
+  rerender(composer(null))
+  expect(input()).toBe('my own')
+})
+
+test('the alert of an address comes into sight when it is there, once', () => {
+  const at = '2026-11-23T05:00:00+00:00'
+  const alert = parseAlert({
+    id: 'a', organization_id: ids.organization, session_id: ids.session, message_id: 'm', level: 5, status: 'open', version: 1, source: 'sidecar', raised_at: at, updated_at: at,
+  })
+  const List = (props: { readonly alerts: ReadonlyMap<string, typeof alert> }): ReactNode => {
+    useShown('a', props.alerts)
+    return <ul>{[...props.alerts.keys()].map((id) => <li key={id} id={`alert-${id}`} tabIndex={-1} />)}</ul>
+  }
+  const { rerender } = render(<List alerts={new Map()} />)
+  expect(document.activeElement).toBe(document.body)
+  rerender(<List alerts={new Map([['b', alert], ['a', alert]])} />)
+  expect(document.activeElement?.id).toBe('alert-a')
+  document.getElementById('alert-b')?.focus()
+  rerender(<List alerts={new Map([['b', alert], ['a', { ...alert, version: 2 }]])} />)
+  expect(document.activeElement?.id).toBe('alert-b')
 })
 
 test('a QR code is drawn here, as one path', () => {

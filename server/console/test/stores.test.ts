@@ -134,6 +134,20 @@ describe('care', () => {
     care.close()
   })
 
+  test('an erased suggestion leaves', () => {
+    const { care, session } = open()
+    const one: Suggestion = {
+      id: 's', messageId: 'm', requestedBy: null, status: 'offered', reason: null, source: 'bank', move: 'safety', model: null, text: 'Are you safe?',
+      unreadable: null, sentMessageId: null, decidedBy: null, version: 3, at: new Date(at),
+    }
+    care.open()
+    session.emit('suggestion', one)
+    session.emit('suggestion', { ...one, id: 't' })
+    session.emit('suggestion_deleted', 's')
+    expect(care.view.get().suggestions.map((left) => left.id)).toEqual(['t'])
+    care.close()
+  })
+
   test('a suggestion sent as it was is accepted, a changed one edited', async () => {
     const { care, session } = open()
     const suggestion: Suggestion = {

@@ -12,9 +12,10 @@ import { useAnnouncer } from '../ui/live.tsx'
 import { Empty, Loading, PageTitle, ProblemNote } from '../ui/parts.tsx'
 import { AlertsStore, type AlertsView } from './alerts-store.ts'
 import { inOrder } from './book.ts'
+import { useShown } from './shown.ts'
 
 /** All alerts of a supervisor's practice, live. */
-export function AlertsScreen(): ReactNode {
+export function AlertsScreen(props: { readonly selected: string | null }): ReactNode {
   const { login, me } = useDesk()
   const store = useMemo(() => {
     const organizationIds = me.memberships.filter((one) => one.role === MemberRole.supervisor).map((one) => one.organizationId)
@@ -29,6 +30,7 @@ export function AlertsScreen(): ReactNode {
     }
   }, [store, login])
   useWarned(view)
+  useShown(props.selected, view.alerts)
 
   const alerts = inOrder(view.alerts)
   const waiting = alerts.filter((one) => one.status !== AlertStatus.resolved)
@@ -58,7 +60,7 @@ function Cards(props: { readonly alerts: readonly Alert[]; readonly view: Alerts
   return (
     <ul className="cards wide" aria-label={props.label}>
       {alerts.map((alert) => (
-        <li key={alert.id}>
+        <li key={alert.id} id={`alert-${alert.id}`} tabIndex={-1}>
           <AlertCard
             alert={alert} events={view.events.get(alert.id)} names={view.names} text={null} step={(step) => store.step(step, alert)}
             link={<a className="link" href={linkTo({ at: 'session', id: alert.sessionId })}>Session with {plainName(view.clients.get(alert.sessionId) ?? 'a client')}</a>}

@@ -4,7 +4,7 @@ import { useSyncExternalStore } from 'react'
 export type Route =
   | { readonly at: 'sessions' }
   | { readonly at: 'session'; readonly id: string }
-  | { readonly at: 'alerts' }
+  | { readonly at: 'alerts'; readonly id?: string }
   | { readonly at: 'practice' }
   | { readonly at: 'signin'; readonly as: string }
 
@@ -15,7 +15,7 @@ export function parseRoute(hash: string): Route {
   const [first = '', second = ''] = path.split('/')
   if (first === 'signin') return { at: 'signin', as: new URLSearchParams(query).get('as') ?? '' }
   if (first === 'sessions' && uuid.test(second)) return { at: 'session', id: second.toLowerCase() }
-  if (first === 'alerts') return { at: 'alerts' }
+  if (first === 'alerts') return uuid.test(second) ? { at: 'alerts', id: second.toLowerCase() } : { at: 'alerts' }
   if (first === 'practice') return { at: 'practice' }
   return { at: 'sessions' }
 }
@@ -23,6 +23,7 @@ export function parseRoute(hash: string): Route {
 export function linkTo(route: Route): string {
   if (route.at === 'session') return `#/sessions/${route.id}`
   if (route.at === 'signin') return `#/signin${route.as === '' ? '' : `?as=${encodeURIComponent(route.as)}`}`
+  if (route.at === 'alerts' && route.id !== undefined) return `#/alerts/${route.id}`
   return `#/${route.at}`
 }
 

@@ -23,7 +23,7 @@ export function Screens(props: { readonly route: Route }): ReactNode {
 
   const screen = (): ReactNode => {
     if (route.at === 'session' && !onlyAdmin) return <SessionScreen key={route.id} id={route.id} />
-    if (route.at === 'alerts' && supervisor) return <AlertsScreen />
+    if (route.at === 'alerts' && supervisor) return <AlertsScreen selected={route.id ?? null} />
     if (onlyAdmin || (route.at === 'practice' && admin)) return <PracticeScreen />
     return <SessionsScreen />
   }

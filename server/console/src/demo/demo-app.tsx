@@ -6,7 +6,7 @@ import { useStore } from '../lib/store.ts'
 import { AppearanceSwitch } from '../ui/appearance-switch.tsx'
 import { Loading, Mark, Note } from '../ui/parts.tsx'
 import { Feed, type FeedView, type Told } from './feed.ts'
-import { isLevel, SidecarState, type DemoState } from './state.ts'
+import { isLevel, latencyWords, SidecarState, type DemoState } from './state.ts'
 import './demo.css'
 
 /** The demo's page: it starts invented conversations, kills the sidecar in their midst, and counts what became of them. */
@@ -148,7 +148,7 @@ function Found(props: { readonly state: DemoState }): ReactNode {
         <div><dt>95 % within</dt><dd>{ms(latency.p95Ms)}</dd></div>
         <div><dt>longest</dt><dd>{ms(latency.maxMs)}</dd></div>
       </dl>
-      <p className="quiet">From storing a message to its assessment at a clinician’s socket.</p>
+      <p className="quiet">{latencyWords(props.state.sidecar.kills)}</p>
     </>
   )
 }

@@ -66,6 +66,12 @@ export function isLevel(state: DemoState): boolean {
   return written > 0 && done(state) === written && relayed === written && missing === 0 && doubled === 0
 }
 
+/** What the times are of. */
+export function latencyWords(kills: number): string {
+  const crash = kills === 0 ? '' : kills === 1 ? ', the crash included' : `, the ${kills} crashes included`
+  return `From storing a message to its assessment at a clinician’s socket${crash}.`
+}
+
 /** A sentence of the story. Being level again is told once for each kill: counters dip and meet all the time. */
 export interface Chapter {
   readonly kind: 'begun' | 'found' | 'killed' | 'back' | 'level' | 'over'

@@ -68,6 +68,9 @@ export class CareStore {
       session.on('suggestion', (suggestion) => {
         this.view.update((old) => ({ ...old, suggestions: withSuggestion(old.suggestions, suggestion) }))
       }),
+      session.on('suggestion_deleted', (id) => {
+        this.view.update((old) => ({ ...old, suggestions: old.suggestions.filter((one) => one.id !== id) }))
+      }),
       session.on('status', (status) => { if (status === TopicStatus.joined) void this.read() }),
       whileLookedAt(() => { void this.#readSetting() }),
     )

@@ -35,10 +35,11 @@ export function ClinicianView(props: {
   const [taken, setTaken] = useState<Taken | null>(null)
   const [problem, setProblem] = useState<Problem | null>(null)
   useWarned(found)
+  const gone = taken !== null && found.phase === 'ready' && !found.suggestions.some((one) => one.id === taken.suggestion.id)
 
   const take = useCallback((suggestion: Suggestion): void => {
     if (suggestion.text === null) return
-    const from = suggestion.source === 'model' ? 'Suggestion drafted by a model,' : 'Suggestion from the reviewed bank,'
+    const from = suggestion.source === 'model' ? 'Suggestion drafted by a model,' : 'Suggestion from the bundled bank,'
     setTaken({ suggestion, prepared: { key: crypto.randomUUID(), text: suggestion.text, from } })
     setPane('chat')
   }, [])
@@ -63,7 +64,7 @@ export function ClinicianView(props: {
         <ChatPane
           store={store} session={session} view={view}
           below={(messageId) => <AssessmentLine view={view} found={found} messageId={messageId} />}
-          prepared={taken?.prepared ?? null} onSent={sent} onDropped={() => { setTaken(null) }}
+          prepared={taken === null || gone ? null : taken.prepared} onSent={sent} onDropped={() => { setTaken(null) }}
         />
         <aside className="care" aria-label="Care">
           {problem === null ? null : <ProblemNote problem={problem} />}

@@ -1,7 +1,7 @@
 import { PaperPlaneIcon } from '@radix-ui/react-icons'
 import { Button, TextArea } from '@radix-ui/themes'
 import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode, type SyntheticEvent } from 'react'
-import { SessionMode, SessionStatus } from 'vigil-client'
+import { ConsentScope, SessionMode, SessionStatus } from 'vigil-client'
 import { Note } from '../ui/parts.tsx'
 import type { SessionView } from './session-store.ts'
 
@@ -26,7 +26,7 @@ export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'channel'
   }
   if (view.row.status === SessionStatus.paused) return 'The session is paused.'
   if (view.strangers.length > 0) return 'Check the new device above before anything is sent to it.'
-  const consented = view.consents.some((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
+  const consented = view.consents.some((one) => one.scope.includes(ConsentScope.analysis) && one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
   if (view.row.mode === SessionMode.assisted && !consented) {
     return view.myRole === 'client' ? 'Agree above, and you can write. Or ask your therapist to go on unwatched.' : 'Nothing can be sent until the client agrees to be watched. You can also go on unwatched.'
   }
@@ -42,12 +42,13 @@ export function Composer(props: {
 }): ReactNode {
   const { view, prepared } = props
   const [text, setText] = useState('')
-  const [taken, setTaken] = useState<string | null>(null)
+  const [taken, setTaken] = useState<Prepared | null>(null)
   const input = useRef<HTMLTextAreaElement>(null)
   const hint = useId()
-  if (prepared !== null && prepared.key !== taken) {
-    setTaken(prepared.key)
-    setText(prepared.text)
+  if (prepared?.key !== taken?.key) {
+    setTaken(prepared)
+    if (prepared !== null) setText(prepared.text)
+    else if (text === taken?.text) setText('') // the draft was erased, and is nobody's own words yet
   }
   const preparedKey = prepared?.key
   useEffect(() => {

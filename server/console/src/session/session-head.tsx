@@ -1,7 +1,7 @@
 import { ArrowLeftIcon, DotFilledIcon, EyeClosedIcon, EyeOpenIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
 import { useState, type ReactNode } from 'react'
-import { SessionMode, SessionStatus } from 'vigil-client'
+import { ConsentScope, SessionMode, SessionStatus } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { SessionStep } from '../api/sessions.ts'
 import { linkTo } from '../app/route.ts'
@@ -56,7 +56,7 @@ function Presence(props: { readonly person: Person; readonly here: boolean; read
 function Watched(props: { readonly view: SessionView }): ReactNode {
   const { view } = props
   const client = view.myRole === 'client'
-  const consented = view.consents.some((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
+  const consented = view.consents.some((one) => one.scope.includes(ConsentScope.analysis) && one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
   if (view.row.mode === SessionMode.strict) {
     return (
       <p className="watched not">

@@ -47,6 +47,7 @@ export function SuggestionsPanel(props: {
       </div>
       {problem === null ? null : <ProblemNote problem={problem} />}
       {open.length === 0 ? <Empty icon={<Pencil2Icon />} title="No draft now">{possible ?? whenWords(found.suggesting)}</Empty> : null}
+      {open.some((one) => one.source === 'bank') ? <p className="quiet">The bundled bank was written by the project and is not clinically reviewed: judge each draft yourself.</p> : null}
       <ul className="cards">
         {open.map((one) => (
           <li key={one.id}>
@@ -109,7 +110,7 @@ function OpenSuggestion(props: {
 function Source(props: { readonly suggestion: Suggestion }): ReactNode {
   const { suggestion } = props
   const now = useNow()
-  const words = suggestion.source === 'model' ? `drafted by a model${suggestion.model === null ? '' : ` (${suggestion.model})`}` : 'drafted from a reviewed bank'
+  const words = suggestion.source === 'model' ? `drafted by a model${suggestion.model === null ? '' : ` (${suggestion.model})`}` : 'from the bundled bank'
   return (
     <div className="row spread">
       <Badge color={suggestion.source === 'model' ? 'amber' : 'gray'} variant="surface">{words}</Badge>
