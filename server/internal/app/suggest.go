@@ -18,9 +18,11 @@ import (
 // sealing is the envelope as suggestions need it: the pipeline's opener, and what seals a draft.
 type sealing struct{ opener }
 
-// Seal seals text to devices with the analysis key that stands on the roster of m's epoch. A device whose key is none is left
-// out: it would keep the others from theirs.
-func (s sealing) Seal(ctx context.Context, m triage.Message, suggestion uuid.UUID, to []triage.SealDevice, text string) ([]triage.Seal, error) {
+// Seal seals text to those of the devices that stand on the verified roster of m's epoch as a therapist's, with the analysis
+// key that stands there. A row of devices alone gets nothing: whoever writes to that table could read drafts. Nor does a
+// therapist's device that came after that epoch. Cross-signing, which ties a roster's devices to their person, comes with a
+// later issue.
+func (s sealing) Seal(ctx context.Context, m triage.Message, suggestion uuid.UUID, to []uuid.UUID, text string) ([]triage.Seal, error) {
 	e, err := s.epoch(ctx, m)
 	if err != nil {
 		return nil, classified(err)
@@ -28,26 +30,23 @@ func (s sealing) Seal(ctx context.Context, m triage.Message, suggestion uuid.UUI
 	place := envelope.Suggestion{ID: suggestion, Session: m.SessionID, Message: m.ID}
 	seals := make([]triage.Seal, 0, len(to))
 	for _, d := range to {
-		key, err := envelope.DecodeText(d.EncPub)
-		if err != nil {
+		member, known := e.Roster.Member(d)
+		if !known || member.Role != envelope.RoleTherapist {
 			continue
 		}
-		sealed, err := s.ring.SealSuggestion(e, envelope.Member{KID: d.ID, Role: envelope.RoleTherapist, EncPub: key}, place, []byte(text))
-		if envelope.Reason(err) == envelope.ErrFormat.Reason() {
-			continue
-		}
+		sealed, err := s.ring.SealSuggestion(e, member, place, []byte(text))
 		if err != nil {
 			return nil, classified(err)
 		}
-		seals = append(seals, triage.Seal{DeviceID: d.ID, Sealed: sealed.Sealed, Signature: sealed.Signature})
+		seals = append(seals, triage.Seal{DeviceID: d, Sealed: sealed.Sealed, Signature: sealed.Signature})
 	}
 	return seals, nil
 }
 
-// MayLeave asks the tables at every call: each client who takes part has a live consent that names external models, signed by
-// a client's device on the roster of m's epoch.
-func (s sealing) MayLeave(ctx context.Context, m triage.Message) (bool, error) {
-	consents, err := s.store.ExternalConsents(ctx, m.SessionID)
+// MayLeave asks the tables at every call: the organisation, its route and the session allow it, and each client who takes part
+// has a live consent that names external models, signed by a client's device on the roster of m's epoch.
+func (s sealing) MayLeave(ctx context.Context, m triage.Message, model string) (bool, error) {
+	consents, err := s.store.ExternalConsents(ctx, m.SessionID, model)
 	if err != nil {
 		return false, err
 	}

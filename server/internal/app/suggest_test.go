@@ -8,7 +8,6 @@ import (
 	"vigil/server/internal/envelope"
 	"vigil/server/internal/store"
 	"vigil/server/internal/store/storetest"
-	"vigil/server/internal/triage"
 )
 
 // consents stores a consent as the database would have it after anything: also one that no client's request could store.
@@ -66,30 +65,88 @@ func TestNothingLeavesForAModelWithoutASignedConsent(t *testing.T) {
 			p := storetest.New(t, clusters.Database(t))
 			s := p.Session(t)
 			m := s.Send(t, "one")
+			mayDraft(t, p)
 			c.give(t, p, s)
 			o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
-			if may, err := o.MayLeave(t.Context(), m); may != c.may || err != nil {
+			if may, err := o.MayLeave(t.Context(), m, "test-model"); may != c.may || err != nil {
 				t.Errorf("may leave: %t, %v", may, err)
 			}
 		})
 	}
 }
 
-func TestADeviceThatCannotBeSealedToKeepsNobodyFromTheirs(t *testing.T) {
+// mayDraft lets the practice's organisation ask a model.
+func mayDraft(t *testing.T, p *storetest.Practice) {
+	t.Helper()
+	for _, statement := range []string{
+		`update public.organizations set suggestions = 'on_demand' where id = $1`,
+		`insert into public.model_routes (organization_id, task, provider, model) values ($1, 'suggest', 'openai', 'test-model')`,
+	} {
+		if _, err := p.Superuser.Exec(t.Context(), statement, p.Organization); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNothingLeavesForAModelOnceAnythingForbidsIt: all of it is read at that moment.
+func TestNothingLeavesForAModelOnceAnythingForbidsIt(t *testing.T) {
+	t.Parallel()
+	p := storetest.New(t, clusters.Database(t))
+	mayDraft(t, p)
+	o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
+	for name, forbid := range map[string]struct{ by, allow string }{
+		"suggestions off": {`update public.organizations set suggestions = 'off'`, `update public.organizations set suggestions = 'elevated'`},
+		"strict":          {`update public.sessions set mode = 'strict'`, ``},
+		"no analysis":     {`update public.session_consents set withdrawn_at = now() where not 'external_models' = any (scope)`, ``},
+		"route off":       {`update public.model_routes set enabled = false`, `update public.model_routes set enabled = true`},
+		"another model":   {`update public.model_routes set model = 'other'`, `update public.model_routes set model = 'test-model'`},
+	} {
+		s := p.Session(t)
+		m := s.Send(t, "one")
+		consents(t, p, s, signed(t, s.Client.Device, s.ID, envelope.ScopeExternalModels))
+		if may, err := o.MayLeave(t.Context(), m, "test-model"); !may || err != nil {
+			t.Errorf("before %s: %t, %v", name, may, err)
+		}
+		if _, err := p.Superuser.Exec(t.Context(), forbid.by); err != nil {
+			t.Fatal(err)
+		}
+		if may, err := o.MayLeave(t.Context(), m, "test-model"); may || err != nil {
+			t.Errorf("%s: %t, %v", name, may, err)
+		}
+		if _, err := p.Superuser.Exec(t.Context(), forbid.allow); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestADeviceThatIsNotOnTheRosterGetsNoSeal: a row of devices is not enough, also not a therapist's own.
+func TestADeviceThatIsNotOnTheRosterGetsNoSeal(t *testing.T) {
 	t.Parallel()
 	p := storetest.New(t, clusters.Database(t))
 	s := p.Session(t)
 	m := s.Send(t, "one")
 	o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
 	id := uuid.New()
-	good := triage.SealDevice{ID: p.Therapist.Device.KID(), EncPub: envelope.EncodeText(p.Therapist.Device.EncPub())}
-	devices := []triage.SealDevice{{ID: uuid.New(), EncPub: "!"}, good, {ID: uuid.New(), EncPub: "AAAA"}}
+	good := p.Therapist.Device.KID()
+	added, err := envelope.NewDevice(uuid.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Superuser.Exec(t.Context(), `insert into public.devices (id, user_id, enc_pub, sig_pub) values ($1, $2, $3, $4)`, added.KID(), p.Therapist.ID,
+		envelope.EncodeText(added.EncPub()), envelope.EncodeText(added.SigPub())); err != nil {
+		t.Fatal(err)
+	}
+	basis, _, err := store.New(p.Vigil).SuggestionBasis(t.Context(), m.ID, uuid.Nil)
+	if err != nil || len(basis.Devices) != 2 {
+		t.Fatalf("%d devices, %v", len(basis.Devices), err)
+	}
+	devices := append(basis.Devices, s.Client.Device.KID(), p.Analysis.KID(), uuid.New())
 	seals, err := o.Seal(t.Context(), m, id, devices, "draft")
-	if err != nil || len(seals) != 1 || seals[0].DeviceID != good.ID {
+	if err != nil || len(seals) != 1 || seals[0].DeviceID != good {
 		t.Fatalf("%d seals, %v", len(seals), err)
 	}
 	text, err := envelope.OpenSuggestion(p.Therapist.Device, p.Analysis.SigPub(), envelope.Suggestion{
-		ID: id, Session: m.SessionID, Message: m.ID, Device: good.ID, Sealed: seals[0].Sealed, Signature: seals[0].Signature,
+		ID: id, Session: m.SessionID, Message: m.ID, Device: good, Sealed: seals[0].Sealed, Signature: seals[0].Signature,
 	})
 	if err != nil || string(text) != "draft" {
 		t.Errorf("%q %v", text, err)

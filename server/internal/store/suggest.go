@@ -43,7 +43,7 @@ const suggestionBasis = `
 	  coalesce(a.abuse, false), coalesce(a.distress, false), coalesce(a.sentiment, 0), coalesce(a.topics, '{}'), coalesce(a.escalate, false),
 	  cp.page_at_level, cp.review_at_level, cp.version,
 	  coalesce((
-	    select jsonb_agg(jsonb_build_object('id', d.id, 'enc_pub', d.enc_pub) order by d.id)
+	    select jsonb_agg(d.id order by d.id)
 	    from public.session_participants p
 	    join public.devices d on d.user_id = p.user_id and d.kind = 'participant' and d.revoked_at is null
 	    where p.session_id = m.session_id and p.role = 'therapist' and p.ended_at is null
@@ -53,6 +53,14 @@ const suggestionBasis = `
 	    where x.session_id = m.session_id and x.move is not null
 	    order by x.created_at desc, x.id
 	    limit 200
+	  ),
+	  (
+	    select count(*) from (
+	      select from public.messages earlier
+	      join public.session_participants p on p.session_id = earlier.session_id and p.user_id = earlier.sender_id and p.role = 'therapist'
+	      where earlier.session_id = m.session_id and earlier.position < m.position
+	      limit 100
+	    ) answers
 	  ),
 	  coalesce((
 	    select r.model from public.model_routes r
@@ -78,7 +86,7 @@ func (s *Store) SuggestionBasis(ctx context.Context, message, request uuid.UUID)
 		&m.SessionID, &m.OrganizationID, &m.SenderID, &m.SenderDeviceID, &m.Epoch, &m.Seq, &m.Position, &m.Body, &m.CreatedAt,
 		&b.Setting, &b.Strict, &b.Ended, &b.Consented, &b.FromClient, &b.Answered, &b.Request, &b.Known,
 		&b.Assessed, &b.Unopened, &a.Level, &a.HarmOthers, &a.Abuse, &a.Distress, &a.Sentiment, &a.Topics, &a.Escalate,
-		&page, &review, &version, &devices, &b.Used, &b.Model,
+		&page, &review, &version, &devices, &b.Used, &b.Answers, &b.Model,
 	)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return b, false, nil
@@ -118,20 +126,35 @@ func (s *Store) SuggestionHistory(ctx context.Context, session uuid.UUID, positi
 }
 
 // ExternalConsents returns, for each client who takes part in the session, the live consents that name external models; a
-// client without one has an empty entry. Their signatures are the caller's to verify.
-func (s *Store) ExternalConsents(ctx context.Context, session uuid.UUID) (map[uuid.UUID][]Consent, error) {
+// client without one has an empty entry. Their signatures are the caller's to verify. It is empty when something else forbids
+// that what was said leaves for that model, as the same snapshot shows it: suggestions are off, the session is strict or is
+// not to be analysed any more, or no enabled route names the model.
+func (s *Store) ExternalConsents(ctx context.Context, session uuid.UUID, model string) (map[uuid.UUID][]Consent, error) {
 	const query = `
 		select p.user_id, c.id, c.device_id, c.scope, c.text_hash, c.signature
-		from public.session_participants p
+		from public.sessions s
+		join public.organizations o on o.id = s.organization_id and o.suggestions <> 'off'
+		join public.model_routes r on r.organization_id = s.organization_id and r.task = 'suggest' and r.provider = 'openai'
+		  and r.enabled and r.model = $2
+		join public.session_participants p on p.session_id = s.id and p.role = 'client' and p.ended_at is null
 		left join (
 		  public.session_consents c
 		  join public.devices d on d.id = c.device_id and d.revoked_at is null
 		) on c.session_id = p.session_id and c.user_id = p.user_id and c.withdrawn_at is null
 		  and c.withdrawal_signature is null and 'external_models' = any (c.scope)
-		where p.session_id = $1
-		  and p.role = 'client'
-		  and p.ended_at is null`
-	rows, err := s.pool.Query(ctx, query, session)
+		where s.id = $1
+		  and s.mode <> 'strict'
+		  and not exists (
+		    select from public.session_participants q
+		    where q.session_id = s.id and q.role = 'client' and q.ended_at is null
+		      and not exists (
+		        select from public.session_consents a
+		        join public.devices d on d.id = a.device_id and d.revoked_at is null
+		        where a.session_id = s.id and a.user_id = q.user_id and a.withdrawn_at is null
+		          and a.withdrawal_signature is null and 'analysis' = any (a.scope)
+		      )
+		  )`
+	rows, err := s.pool.Query(ctx, query, session, model)
 	if err != nil {
 		return nil, fmt.Errorf("read consents to external models of session %s: %w", session, classify(err))
 	}

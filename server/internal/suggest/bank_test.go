@@ -11,6 +11,9 @@ import (
 	"vigil/server/internal/triage"
 )
 
+// many answers of a therapist: as far as they go, every move fits.
+const many = 100
+
 func builtIn(t *testing.T) *Bank {
 	t.Helper()
 	b, err := ParseBank(bankJSON)
@@ -63,7 +66,7 @@ func TestACrisisIsAnsweredByAMoveForIt(t *testing.T) {
 		} {
 			var used []string
 			for range 30 {
-				m, ok := b.Choose(a, uuid.New(), used)
+				m, ok := b.Choose(a, uuid.New(), used, many)
 				if !ok || m.When.Levels[0] == triage.LevelNone && !m.When.Abuse || level >= triage.LevelIntent && !crisis[m.Kind] {
 					t.Fatalf("level %d is answered by %q (%t)", level, m.ID, ok)
 				}
@@ -80,7 +83,7 @@ func TestACrisisIsAnsweredByAMoveForIt(t *testing.T) {
 		{triage.Assessment{Level: triage.LevelBehaviour, HarmOthers: true}, "emergency."}, {triage.Assessment{Sentiment: .8}, "high."},
 		{triage.Assessment{Sentiment: -.8}, "low."},
 	} {
-		if m, _ := b.Choose(c.a, uuid.New(), nil); !strings.HasPrefix(m.ID, c.want) {
+		if m, _ := b.Choose(c.a, uuid.New(), nil, many); !strings.HasPrefix(m.ID, c.want) {
 			t.Errorf("%+v is answered by %q", c.a, m.ID)
 		}
 	}
@@ -92,16 +95,19 @@ func TestNoTextComesTwiceInASessionBeforeAllDid(t *testing.T) {
 	for _, a := range []triage.Assessment{{}, {Level: 4}, {Level: 6}, {Level: 2, Distress: true}, {Abuse: true}, {HarmOthers: true, Level: 1}} {
 		var used []string
 		seen := map[string]int{}
-		fitting := 0
+		fitting, top := 0, 0
 		for _, m := range b.Moves {
-			if m.When.weight(a) >= 0 {
+			top = max(top, m.When.weight(a, many))
+		}
+		for _, m := range b.Moves {
+			if m.When.weight(a, many) >= band(top) {
 				fitting++
 			}
 		}
 		for i := range fitting * 2 {
 			message := uuid.New()
-			m, ok := b.Choose(a, message, used)
-			again, _ := b.Choose(a, message, used)
+			m, ok := b.Choose(a, message, used, many)
+			again, _ := b.Choose(a, message, used, many)
 			if !ok || again.ID != m.ID {
 				t.Fatalf("%q, then %q for the same message", m.ID, again.ID)
 			}
@@ -118,12 +124,56 @@ func TestNoTextComesTwiceInASessionBeforeAllDid(t *testing.T) {
 	}
 }
 
+// TestARepetitionIsRatherTakenThanWhatFitsLess: a risk is never answered by a move for a lesser one because that was not used.
+func TestARepetitionIsRatherTakenThanWhatFitsLess(t *testing.T) {
+	t.Parallel()
+	b := builtIn(t)
+	for _, c := range []struct {
+		a    triage.Assessment
+		want string
+	}{
+		{triage.Assessment{Level: triage.LevelBehaviour}, "emergency."}, {triage.Assessment{Level: triage.LevelBehaviour, HarmOthers: true}, "emergency."},
+		{triage.Assessment{HarmOthers: true}, "harm."}, {triage.Assessment{Abuse: true, Distress: true}, "abuse."},
+	} {
+		var used []string
+		for range 30 {
+			m, ok := b.Choose(c.a, uuid.New(), used, many)
+			if !ok || !strings.HasPrefix(m.ID, c.want) {
+				t.Fatalf("%+v is answered by %q after %d", c.a, m.ID, len(used))
+			}
+			used = append([]string{m.ID}, used...)
+		}
+	}
+}
+
+func TestNoTalkIsClosedBeforeItIsOne(t *testing.T) {
+	t.Parallel()
+	b := builtIn(t)
+	closes := func(answers int) bool {
+		var used []string
+		for range 60 {
+			m, _ := b.Choose(triage.Assessment{}, uuid.New(), used, answers)
+			if m.Kind == kindClosing {
+				return true
+			}
+			used = append([]string{m.ID}, used...)
+		}
+		return false
+	}
+	if closes(0) || closes(1) {
+		t.Error("it is closed at the therapist's first answers")
+	}
+	if !closes(many) {
+		t.Error("it is never closed")
+	}
+}
+
 func TestMessagesRotateAmongWhatFitsAlike(t *testing.T) {
 	t.Parallel()
 	b := builtIn(t)
 	seen := map[string]bool{}
 	for range 300 {
-		m, _ := b.Choose(triage.Assessment{Level: triage.LevelIntent}, uuid.New(), nil)
+		m, _ := b.Choose(triage.Assessment{Level: triage.LevelIntent}, uuid.New(), nil, many)
 		seen[m.ID] = true
 	}
 	if len(seen) < 5 {
@@ -142,7 +192,12 @@ func TestAFaultyBankIsRefused(t *testing.T) {
 		"no reason":        func(b *Bank) { b.Moves[0].Why = "" },
 		"levels reversed":  func(b *Bank) { b.Moves[0].When.Levels = [2]triage.Level{5, 2} },
 		"a level too high": func(b *Bank) { b.Moves[0].When.Levels[1] = 7 },
-		"an unknown mood":  func(b *Bank) { b.Moves[0].When.Sentiment = "wistful" },
+		"a closing at once": func(b *Bank) {
+			for i := range b.Moves {
+				b.Moves[i].When.After = 0
+			}
+		},
+		"an unknown mood": func(b *Bank) { b.Moves[0].When.Sentiment = "wistful" },
 		"nothing for level 6": func(b *Bank) {
 			for i := range b.Moves {
 				b.Moves[i].When.Levels[1] = min(b.Moves[i].When.Levels[1], 5)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	reviewedFrom  = triage.LevelIntent // from here up a text is the bank's
+	bankFrom      = triage.LevelIntent // from here up a text is the bank's
 	historyLimit  = 8                  // messages that a model is shown
 	historyLength = 6000               // bytes of them, the latest first
 	visibleTries  = 6                  // the log runs ahead of the tables
@@ -75,7 +76,7 @@ func (d *Drafter) answer(ctx context.Context, t triage.SuggestionTask) {
 		if s, err = d.write(ctx, t, basis); err != nil {
 			d.failed(ctx, t, err)
 			if ctx.Err() != nil || !triage.IsPermanent(err) && time.Since(t.At) < d.config.Patience {
-				return // the sweep comes back to a request
+				return // the sweep comes back to it
 			}
 			s = notMade(t, triage.SuggestionNotOpened)
 		}
@@ -86,6 +87,9 @@ func (d *Drafter) answer(ctx context.Context, t triage.SuggestionTask) {
 func (d *Drafter) failed(ctx context.Context, t triage.SuggestionTask, err error) {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return // this process ends: the next one makes it
+	}
+	if t.Request == uuid.Nil && !triage.IsPermanent(err) {
+		d.swept.Store(false) // no row asks for it: the sweep looks for it
 	}
 	d.config.Counted(OutcomeFailed, "")
 	d.config.Log.WarnContext(ctx, "suggestion was not made", logkey.Message, t.MessageID, logkey.Error, err)
@@ -104,10 +108,12 @@ func (d *Drafter) basis(ctx context.Context, t triage.SuggestionTask) (*triage.S
 			return nil, err
 		}
 		if ok && (b.Assessed && (t.Request == uuid.Nil || b.Request != "")) {
+			d.unawait(t)
 			return &b, nil
 		}
 		if ok && t.Request != uuid.Nil && b.Request != "" && try > 0 { // it is asked before it is assessed
 			if time.Since(t.At) >= d.config.Patience {
+				d.unawait(t)
 				return &b, nil
 			}
 			d.await(t)
@@ -164,7 +170,7 @@ func (d *Drafter) write(ctx context.Context, t triage.SuggestionTask, b *triage.
 		}
 	}()
 	d.config.At(AtBeforeDraft)
-	move, ok := d.bank.Choose(b.Assessment, b.Message.ID, b.Used)
+	move, ok := d.bank.Choose(b.Assessment, b.Message.ID, b.Used, b.Answers)
 	if !ok {
 		return notMade(t, triage.SuggestionNothingFits), nil
 	}
@@ -186,20 +192,23 @@ func (d *Drafter) write(ctx context.Context, t triage.SuggestionTask, b *triage.
 	return s, err
 }
 
-// reviewed says whether the text must be a reviewed one.
-func reviewed(b *triage.SuggestionBasis) bool {
-	return b.Assessment.Level >= reviewedFrom || b.Policy.Pages(b.Assessment)
+// bankOnly says whether the text must be the bank's.
+func bankOnly(b *triage.SuggestionBasis) bool {
+	return b.Assessment.Level >= bankFrom || b.Policy.Pages(b.Assessment)
 }
 
-// ask lets the model draft, if everything allows it. The consent is read before what was said leaves, and again before what
-// came of it is used.
+// ask lets the model draft, if everything allows it. That is read before messages are opened, right before they leave, and
+// again before what came of it is used.
 func (d *Drafter) ask(ctx context.Context, b *triage.SuggestionBasis, move Move) (draft string, ok bool) {
-	if d.config.Model == nil || b.Model == "" || reviewed(b) || !d.mayLeave(ctx, b) {
+	if d.config.Model == nil || b.Model == "" || bankOnly(b) || !d.mayLeave(ctx, b) {
 		return "", false
 	}
 	talk, err := d.history(ctx, b)
 	if err != nil {
 		d.config.Log.WarnContext(ctx, "messages could not be opened for a model: the bank answers", logkey.Message, b.Message.ID, logkey.Error, err)
+		return "", false
+	}
+	if !d.mayLeave(ctx, b) {
 		return "", false
 	}
 	began := time.Now()
@@ -225,9 +234,9 @@ func (d *Drafter) ask(ctx context.Context, b *triage.SuggestionBasis, move Move)
 }
 
 func (d *Drafter) mayLeave(ctx context.Context, b *triage.SuggestionBasis) bool {
-	may, err := d.config.Envelope.MayLeave(ctx, b.Message)
+	may, err := d.config.Envelope.MayLeave(ctx, b.Message, b.Model)
 	if err != nil {
-		d.config.Log.WarnContext(ctx, "consent to external models could not be verified: the bank answers", logkey.Session, b.Message.SessionID, logkey.Error, err)
+		d.config.Log.WarnContext(ctx, "whether text may leave for a model could not be read: the bank answers", logkey.Session, b.Message.SessionID, logkey.Error, err)
 		return false
 	}
 	return may
@@ -268,7 +277,18 @@ func (d *Drafter) open(ctx context.Context, m triage.Message) (string, error) {
 	if json.Unmarshal(plaintext, &c) != nil || c.Kind != kindText || c.Body == "" {
 		return "", errContent
 	}
-	return c.Body[:min(len(c.Body), historyLength)], nil
+	return cut(c.Body, historyLength), nil
+}
+
+// cut returns the first bytes of text, as whole characters.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 // record writes what came of a task, and tells what stands then.

@@ -3,6 +3,7 @@ package suggest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"vigil/server/internal/envelope"
+	"vigil/server/internal/store"
 	"vigil/server/internal/suggest"
 	"vigil/server/internal/triage"
 )
@@ -79,7 +81,7 @@ func TestWhyThereIsNoneIsRecorded(t *testing.T) {
 	t.Parallel()
 	for reason, before := range map[string]func(t *testing.T, b *bundle, m triage.Message){
 		"no_consent": func(t *testing.T, b *bundle, m triage.Message) {
-			b.exec(t, `update public.session_consents set withdrawn_at = now() where session_id = $1`, m.SessionID)
+			b.exec(t, `update public.devices set revoked_at = now() where id = $1`, m.SenderDeviceID) // that signed it; a withdrawal withdraws the request
 		},
 		"no_device": func(t *testing.T, b *bundle, _ triage.Message) {
 			b.exec(t, `update public.devices set revoked_at = now() where id = $1`, b.Therapist.Device.KID())
@@ -285,7 +287,8 @@ func TestAModelIsAskedOnlyWhenEverythingAllowsIt(t *testing.T) {
 		"route and consent":                      {[]bool{true}, triage.Assessment{}, false, "model", 1},
 		"below level 4":                          {[]bool{true}, triage.Assessment{Level: triage.LevelMethod}, false, "model", 1},
 		"no consent":                             {[]bool{false}, triage.Assessment{}, false, "bank", 0},
-		"consent, taken back while it was asked": {[]bool{true, false}, triage.Assessment{}, false, "bank", 1},
+		"consent, taken back before text leaves": {[]bool{true, false}, triage.Assessment{}, false, "bank", 0},
+		"consent, taken back while it was asked": {[]bool{true, true, false}, triage.Assessment{}, false, "bank", 1},
 		"no route":                               {[]bool{true}, triage.Assessment{}, true, "bank", 0},
 		"level 4":                                {[]bool{true}, triage.Assessment{Level: triage.LevelIntent}, false, "bank", 0},
 		"level 6":                                {[]bool{true}, triage.Assessment{Level: triage.LevelBehaviour}, false, "bank", 0},
@@ -318,7 +321,7 @@ func TestAModelIsAskedOnlyWhenEverythingAllowsIt(t *testing.T) {
 			if server.calls.Load() != c.calls {
 				t.Errorf("%d calls, want %d", server.calls.Load(), c.calls)
 			}
-			if c.calls == 0 && b.envelope.opened() != 0 {
+			if c.calls == 0 && len(c.leave) == 1 && b.envelope.opened() != 0 {
 				t.Error("messages were opened for nobody")
 			}
 			if c.calls > 0 {
@@ -432,7 +435,7 @@ func TestAStopCutsOffTheModelAndTheNextStartAnswers(t *testing.T) {
 // panicking opens nothing: it panics with what a detector of leaks would find.
 type panicking struct{ *ringEnvelope }
 
-func (panicking) Seal(context.Context, triage.Message, uuid.UUID, []triage.SealDevice, string) ([]triage.Seal, error) {
+func (panicking) Seal(context.Context, triage.Message, uuid.UUID, []uuid.UUID, string) ([]triage.Seal, error) {
 	panic("canary in a panic")
 }
 
@@ -465,6 +468,44 @@ func TestAPanicShowsNothingAndEndsNothing(t *testing.T) {
 		}
 	}
 	if got := b.one(t, m.ID); got.status != "not_made" || got.reason != "not_opened" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// faulty fails to record as often as it is told, as a database that is away for a moment would.
+type faulty struct {
+	*store.Store
+	left atomic.Int32
+}
+
+func (f *faulty) RecordSuggestion(ctx context.Context, s triage.Suggestion) (triage.SuggestionStatus, error) {
+	if f.left.Add(-1) >= 0 {
+		return "", errors.New("the connection broke")
+	}
+	return f.Store.RecordSuggestion(ctx, s)
+}
+
+func TestAnUnaskedDraftThatCouldNotBeRecordedIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, triage.SuggestingElevated)
+	broken := &faulty{Store: b.store}
+	broken.left.Store(1)
+	c := b.config()
+	c.Book, c.Sweep = broken, 50*time.Millisecond
+	b.run(t, c)
+	s := b.Session(t)
+	m := s.Send(t, "one")
+	b.log.entries <- b.assessed(t, m, triage.Assessment{Distress: true})
+	for _, want := range []string{suggest.OutcomeFailed, suggest.OutcomeOffered} {
+		o := b.next(t)
+		for o.outcome == suggest.OutcomeForgone { // the first sweep may have been there as well
+			o = b.next(t)
+		}
+		if o.outcome != want {
+			t.Errorf("%+v, want %s", o, want)
+		}
+	}
+	if got := b.one(t, m.ID); got.asked || got.text == "" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -68,26 +68,23 @@ func (o *ringEnvelope) opened() int {
 	return o.opens
 }
 
-func (o *ringEnvelope) Seal(ctx context.Context, m triage.Message, id uuid.UUID, to []triage.SealDevice, text string) (seals []triage.Seal, err error) {
+func (o *ringEnvelope) Seal(ctx context.Context, m triage.Message, id uuid.UUID, to []uuid.UUID, text string) (seals []triage.Seal, err error) {
 	e, err := o.epoch(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range to {
-		key, err := envelope.DecodeText(d.EncPub)
+		member, _ := e.Roster.Member(d)
+		s, err := o.ring.SealSuggestion(e, member, envelope.Suggestion{ID: id, Session: m.SessionID, Message: m.ID}, []byte(text))
 		if err != nil {
 			return nil, err
 		}
-		s, err := o.ring.SealSuggestion(e, envelope.Member{KID: d.ID, EncPub: key}, envelope.Suggestion{ID: id, Session: m.SessionID, Message: m.ID}, []byte(text))
-		if err != nil {
-			return nil, err
-		}
-		seals = append(seals, triage.Seal{DeviceID: d.ID, Sealed: s.Sealed, Signature: s.Signature})
+		seals = append(seals, triage.Seal{DeviceID: d, Sealed: s.Sealed, Signature: s.Signature})
 	}
 	return seals, nil
 }
 
-func (o *ringEnvelope) MayLeave(context.Context, triage.Message) (bool, error) {
+func (o *ringEnvelope) MayLeave(context.Context, triage.Message, string) (bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.leave) == 0 {

@@ -230,7 +230,7 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, x.failed(req.Context())
 	}
-	defer func() { _ = res.Body.Close() }()
+	defer func(whole io.Closer) { _ = whole.Close() }(res.Body) // res.Body is another below
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer+1))
 	if err != nil {
 		return nil, x.failed(req.Context())

@@ -3,6 +3,9 @@ package suggest
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -72,6 +75,31 @@ func (d *Drafter) await(t triage.SuggestionTask) {
 	}
 	if len(d.waiting) < d.config.Queue {
 		d.waiting[t.MessageID] = append(d.waiting[t.MessageID], t)
+	}
+}
+
+// unawait forgets a request that waits no more.
+func (d *Drafter) unawait(t triage.SuggestionTask) {
+	d.unwait(t.MessageID, func(known triage.SuggestionTask) bool { return known.Request == t.Request })
+}
+
+// lapse forgets requests that waited for too long: the sweep ends them, or they were withdrawn and nobody comes back to them.
+func (d *Drafter) lapse() {
+	d.mu.Lock()
+	messages := slices.Collect(maps.Keys(d.waiting))
+	d.mu.Unlock()
+	for _, message := range messages {
+		d.unwait(message, func(known triage.SuggestionTask) bool { return time.Since(known.At) >= d.config.Patience })
+	}
+}
+
+func (d *Drafter) unwait(message uuid.UUID, over func(triage.SuggestionTask) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if left := slices.DeleteFunc(d.waiting[message], over); len(left) > 0 {
+		d.waiting[message] = left
+	} else {
+		delete(d.waiting, message)
 	}
 }
 

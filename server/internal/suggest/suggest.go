@@ -1,4 +1,4 @@
-// Package suggest drafts replies for clinicians: reviewed moves of therapists from a bank that is built in, or, where the
+// Package suggest drafts replies for clinicians: moves of therapists from a bank that is bundled, or, where the
 // organisation and the client both allow it, from one OpenAI-compatible model.
 //
 //	LOG ── request, or an assessment for review ──▶ queue ──▶ basis (SQL) ──▶ move of the bank ──▶ model? ──▶ seal ──▶ record
@@ -9,13 +9,13 @@
 // Guarantees: a request that is committed is answered, or recorded as not made with the reason, through any crash of this
 // process. The setting of the organisation and the consent are read for each one, and again by the database in the
 // transaction that records it, so that nothing is offered after they were taken back. From level 4 up, and for whatever pages
-// somebody, the text is the bank's: reviewed, never a model's. A model is asked only when a route, the live and verified
-// consent to external models, and a configured server are there; it is asked once; and what it says is checked before anybody
-// sees it. Messages are opened only for that. No text, opened or drafted, leaves the call but sealed to a clinician's device:
+// somebody, the text is the bank's, never a model's. A model is asked only when a route, the live and verified consent to
+// external models, and a configured server are there, as read right before the text leaves; it is asked once; and what it says
+// is checked before anybody sees it. Messages are opened only for that. No text, opened or drafted, leaves the call but sealed to a clinician's device:
 // not into a row, a log line, a metric or an error. Nothing here is waited for by detection; memory is bounded; no draft is
 // ever sent by itself.
 //
-// Not guaranteed: that a draft is good: a clinician reads it first. That one is made: when too much is asked at once, it is
+// Not guaranteed: that a draft is good: no clinician has approved the bank yet, and one reads each draft first. That one is made: when too much is asked at once, it is
 // not, and says so; nobody is told of an unasked one that was shed.
 package suggest
 
@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,10 +44,11 @@ type Entry struct {
 // envelope opens messages and seals drafts. Errors are classified (triage).
 type envelope interface {
 	Open(ctx context.Context, m triage.Message) ([]byte, error)
-	// Seal seals text to devices, as the answer to m; a device that it cannot be sealed to is left out.
-	Seal(ctx context.Context, m triage.Message, suggestion uuid.UUID, to []triage.SealDevice, text string) ([]triage.Seal, error)
-	// MayLeave says whether every client of m's session has a live consent to external models, with a signature that verifies.
-	MayLeave(ctx context.Context, m triage.Message) (bool, error)
+	// Seal seals text to devices, as the answer to m; one that is no therapist's on the roster of m's epoch is left out.
+	Seal(ctx context.Context, m triage.Message, suggestion uuid.UUID, to []uuid.UUID, text string) ([]triage.Seal, error)
+	// MayLeave says whether at this moment all allows that what was said in m's session leaves for that model: setting, mode,
+	// route, and of every client a live consent to analysis and one to external models, with a signature that verifies.
+	MayLeave(ctx context.Context, m triage.Message, model string) (bool, error)
 }
 
 // book is what stands in the tables, as store does.
@@ -120,6 +122,8 @@ type Drafter struct {
 	bank   *Bank
 	queue  chan triage.SuggestionTask // full: shed
 	turned chan triage.SuggestionTask // requests that were shed, to be recorded as such; full: the sweep finds them again
+
+	swept atomic.Bool // all messages that want an unasked suggestion were taken up; false again when one failed
 
 	mu      sync.Mutex
 	pending map[uuid.UUID]bool                    // requests, and messages of unasked ones, that are under way; true: look once more
@@ -267,13 +271,15 @@ const sweepLimit = 100
 func (d *Drafter) sweeps(ctx context.Context) {
 	tick := time.NewTicker(d.config.Sweep)
 	defer tick.Stop()
-	begun := false
 	for {
+		d.lapse()
 		tasks, err := d.config.Backlog.SuggestionRequests(ctx, sweepLimit)
-		if err == nil && !begun {
+		if err == nil && !d.swept.Swap(true) { // set before the table is read: what fails meanwhile is not missed
 			var unasked []triage.SuggestionTask
-			unasked, err = d.config.Backlog.UnsuggestedMessages(ctx, d.config.Fresh, sweepLimit)
-			tasks, begun = append(tasks, unasked...), err == nil
+			if unasked, err = d.config.Backlog.UnsuggestedMessages(ctx, d.config.Fresh, sweepLimit); err != nil {
+				d.swept.Store(false)
+			}
+			tasks = append(tasks, unasked...)
 		}
 		if err != nil && ctx.Err() == nil {
 			d.config.Log.WarnContext(ctx, "requests for suggestions could not be read", logkey.Error, err)

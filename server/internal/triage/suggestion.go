@@ -69,12 +69,6 @@ type Seal struct {
 	Signature string    `json:"signature"`
 }
 
-// SealDevice is a device that a draft is sealed to: an unrevoked one of a therapist who takes part.
-type SealDevice struct {
-	ID     uuid.UUID `json:"id"`
-	EncPub string    `json:"enc_pub"` // base64url
-}
-
 // SuggestionTask asks for one suggestion. Request is uuid.Nil when nobody asked.
 type SuggestionTask struct {
 	MessageID, Request uuid.UUID
@@ -99,9 +93,10 @@ type SuggestionBasis struct {
 	Assessment Assessment
 	Policy     CrisisPolicy
 
-	Devices []SealDevice
-	Used    []string // moves of the session's earlier suggestions, the latest first
-	Model   string   // of the organisation's enabled route; "" for none
+	Devices []uuid.UUID // unrevoked ones of therapists who take part; their keys are the roster's to say
+	Used    []string    // moves of the session's earlier suggestions, the latest first
+	Answers int         // messages by a therapist before this one, as far as they matter
+	Model   string      // of the organisation's enabled route; "" for none
 }
 
 // Spoken is a message of a session, sealed, and by whom.
