@@ -1,6 +1,7 @@
 package app
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -140,7 +141,7 @@ func TestADeviceThatIsNotOnTheRosterGetsNoSeal(t *testing.T) {
 	if err != nil || len(basis.Devices) != 2 {
 		t.Fatalf("%d devices, %v", len(basis.Devices), err)
 	}
-	devices := append(basis.Devices, s.Client.Device.KID(), p.Analysis.KID(), uuid.New())
+	devices := slices.Concat(basis.Devices, []uuid.UUID{s.Client.Device.KID(), p.Analysis.KID(), uuid.New()})
 	seals, err := o.Seal(t.Context(), m, id, devices, "draft")
 	if err != nil || len(seals) != 1 || seals[0].DeviceID != good {
 		t.Fatalf("%d seals, %v", len(seals), err)
