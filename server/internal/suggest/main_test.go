@@ -187,9 +187,37 @@ func (b *bundle) config() suggest.Config {
 	}
 }
 
-// run runs a drafter until the test ends, or the function returned is called.
+// tables is what a sweep asks.
+type tables interface {
+	SuggestionRequests(ctx context.Context, limit int) ([]triage.SuggestionTask, error)
+	UnsuggestedMessages(ctx context.Context, fresh time.Duration, limit int) ([]triage.SuggestionTask, error)
+}
+
+// firstLook tells when the first sweep has read the tables: what a test writes after that reaches the drafter once.
+type firstLook struct {
+	tables
+	once sync.Once
+	over chan struct{}
+}
+
+func (f *firstLook) SuggestionRequests(ctx context.Context, limit int) ([]triage.SuggestionTask, error) {
+	tasks, err := f.tables.SuggestionRequests(ctx, limit)
+	if err != nil {
+		f.once.Do(func() { close(f.over) })
+	}
+	return tasks, err
+}
+
+func (f *firstLook) UnsuggestedMessages(ctx context.Context, fresh time.Duration, limit int) ([]triage.SuggestionTask, error) {
+	defer f.once.Do(func() { close(f.over) })
+	return f.tables.UnsuggestedMessages(ctx, fresh, limit)
+}
+
+// run runs a drafter until the test ends, or the function returned is called. It returns after the first sweep's look.
 func (b *bundle) run(t *testing.T, c suggest.Config) (stop func()) {
 	t.Helper()
+	look := &firstLook{tables: c.Backlog, over: make(chan struct{})}
+	c.Backlog = look
 	d, err := suggest.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -207,6 +235,11 @@ func (b *bundle) run(t *testing.T, c suggest.Config) (stop func()) {
 		})
 	}
 	t.Cleanup(stop)
+	select {
+	case <-look.over:
+	case err := <-ended:
+		t.Fatalf("run: %v", err)
+	}
 	return stop
 }
 
