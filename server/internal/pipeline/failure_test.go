@@ -69,6 +69,7 @@ func TestUnsignedBodyIsRefusedRecordedAndAlerted(t *testing.T) {
 	b.log.append(b.shown(t, after)...)
 	p, stop := run(t, b.patient())
 	b.awaitAssessed(t)
+	awaitCounted(t, p, 4)
 	stop()
 	b.demandExactlyOnce(t)
 	if n := b.count(t, `public.assessments where status = 'not_assessed' and reason = 'signature' and level is null`); n != 3 {
@@ -111,6 +112,7 @@ func TestParkedSessionDoesNotHoldUpOthers(t *testing.T) {
 	await(t, "the other session goes on", func() bool { return b.count(t, `public.assessments where session_id = $1`, free.ID) == 6 })
 	opener.set(stuck.ID, nil)
 	b.awaitAssessed(t)
+	awaitCounted(t, p, 12)
 	stop()
 	b.demandExactlyOnce(t)
 	if s := p.Stats(); s.NotAssessed != 0 || s.Assessed != 12 {

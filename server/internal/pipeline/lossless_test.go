@@ -175,6 +175,7 @@ func TestReconcileFindsWhatTheLogNeverHad(t *testing.T) {
 	late := b.Session(t)
 	late.Send(t, "after the start")
 	b.awaitAssessed(t)
+	awaitCounted(t, p, 7)
 	stop()
 	b.demandExactlyOnce(t)
 	if s := p.Stats(); s.Reconciled < 4 || s.Assessed != 7 || s.Alerts != 3 {

@@ -228,6 +228,12 @@ func (b *bundle) awaitAssessed(t *testing.T) {
 	await(t, "every session is assessed", func() bool { return b.count(t, behind) == 0 })
 }
 
+// awaitCounted waits until the pipeline itself knows that n messages are done: it hears so after the tables show it.
+func awaitCounted(t *testing.T, p *pipeline.Pipeline, n uint64) {
+	t.Helper()
+	await(t, "every message is counted", func() bool { s := p.Stats(); return s.Assessed+s.NotAssessed >= n })
+}
+
 // demandExactlyOnce counts independently: each message has one assessment, at its own position, and nothing is doubled.
 func (b *bundle) demandExactlyOnce(t *testing.T) {
 	t.Helper()
