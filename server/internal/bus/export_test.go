@@ -36,3 +36,6 @@ var (
 
 // ServerHealth is what mend asks.
 func ServerHealth(ctx context.Context, b *Bus) error { return serverHealth(ctx, b.ns) }
+
+// Mend is what Run does every mendInterval.
+func Mend(ctx context.Context, b *Bus) error { return b.mend(ctx, time.Time{}) }

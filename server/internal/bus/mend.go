@@ -21,7 +21,14 @@ var errMended = errors.New("streams were started again")
 
 // mend starts JetStream again after a write failed: until then the stream takes and acknowledges nothing, even when there
 // is space again. What was acknowledged is recovered from the files; what was in flight fails, and its writer calls Last.
+//
+// It waits for a Renew that goes on: a stream that is being made anew looks, to the server, like one that it could not recover.
 func (b *Bus) mend(ctx context.Context, _ time.Time) error {
+	end, err := b.log.keepUp(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	cause := serverHealth(ctx, b.ns)
 	if cause == nil {
 		return nil

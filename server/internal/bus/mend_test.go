@@ -31,3 +31,27 @@ func TestABusyMachineIsNoFault(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamsAreNotMendedWhileTheyAreMadeAnew: a stream that is being replaced is no illness either.
+func TestStreamsAreNotMendedWhileTheyAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	const renewals = 20
+	b := open(t, config(t))
+	ctx, stop := context.WithCancel(t.Context())
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer stop()
+	looking.Go(func() {
+		for ctx.Err() == nil {
+			if err := bus.Mend(ctx, b); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range renewals {
+		if err := b.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, b, 1, 3)
+}
