@@ -106,7 +106,8 @@ describe.each(['1.0.0', '2.0.0'])('on vsn %s', (vsn) => {
     const signedOut = await client.auth.signOut()
     expect(signedOut.error).toBeNull()
     expect(await care.states.next()).toMatchObject({ status: 'CLOSED' })
-    expect(await care.system.next()).toMatchObject({ code: 'LoginEnded' })
+    // A grant that is asked for again just then finds the login gone before its end is on the log.
+    expect((await care.system.next())['code']).toMatch(/^(LoginEnded|Unauthorized)$/)
   })
 
   it('misses nothing when the connection is cut, nor when the app is away', async () => {
