@@ -1,32 +1,35 @@
--- Who may do what on a topic, asked as the sidecar asks: as role vigil, two statements in one transaction.
+-- Who may do what on a topic, asked as the sidecar asks: as role vigil, by private.permissions_of().
 begin;
 \ir fixtures/people.sql
 \ir fixtures/alert.sql
 \ir fixtures/suggestion.sql
 select no_plan();
 
--- The grant as four letters: broadcast receive and send, presence receive and send; `-` where not.
-create function tests.granted(who text, topic text) returns text language plpgsql as $$
-declare
-  person tests.people;
-  answer text;
+-- The claims that a person's token carries; `name at aal1` for another level than aal2.
+create function tests.claims(who text) returns text language sql as $$
+  select json_build_object('sub', p.id, 'role', 'authenticated', 'session_id', p.login, 'aal', coalesce(nullif(split_part(who, ' at ', 2), ''), 'aal2'))::text
+  from tests.people p
+  where p.name = split_part(who, ' at ', 1)
+$$;
+
+-- What vigil is told, question by question. What the call sets lasts as long as its transaction: it is taken back here.
+create function tests.asked(claims text[], topics text[]) returns text[] language plpgsql as $$
 begin
-  select * into person from tests.people p where p.name = split_part(who, ' at ', 1);
   perform set_config('role', 'vigil', true);
-  perform set_config('role', 'authenticated', true),
-    set_config('request.jwt.claims', json_build_object('sub', person.id, 'role', 'authenticated', 'session_id', person.login,
-      'aal', coalesce(nullif(split_part(who, ' at ', 2), ''), 'aal2'))::text, true),
-    set_config('relay.topic', topic, true);
-  select concat(
-    case when bool_or(extension = 'broadcast' and action = 'receive') then 'r' else '-' end,
-    case when bool_or(extension = 'broadcast' and action = 'send') then 's' else '-' end,
-    case when bool_or(extension = 'presence' and action = 'receive') then 'r' else '-' end,
-    case when bool_or(extension = 'presence' and action = 'send') then 's' else '-' end
-  ) into answer from relay.permissions;
-  perform tests.become_tester();
-  perform set_config('relay.topic', '', true);
-  return answer;
+  raise exception using errcode = 'TA001', message = array(select private.permissions_of(claims, topics))::text;
+exception when sqlstate 'TA001' then
+  return sqlerrm::text[];
 end
+$$;
+
+-- The grant as four letters: broadcast receive and send, presence receive and send; `-` where not.
+create function tests.letters(answer text) returns text language sql as $$
+  select string_agg(case when pair = any (string_to_array(answer, ',')) then letter else '-' end, '' order by place)
+  from (values (1, 'broadcast.receive', 'r'), (2, 'broadcast.send', 's'), (3, 'presence.receive', 'r'), (4, 'presence.send', 's')) as t (place, pair, letter)
+$$;
+
+create function tests.granted(who text, topic text) returns text language sql as $$
+  select tests.letters((tests.asked(array[tests.claims(who)], array[topic]))[1])
 $$;
 
 select is(tests.granted(who, replace(topic, '<assisted>', tests.session('assisted')::text)), want, format('%s on %s', who, topic))
@@ -56,6 +59,18 @@ from (values ('nobody', 'nobody', '----'), ('clio', 'clio', '----'), ('theo', 'o
 select is(tests.granted(who, 'org:' || tests.organization('alder')), want, format('%s on the organisation', who))
 from (values ('nobody', '----'), ('clio', '----'), ('theo', '----'), ('ada', '----'), ('bella', '----'), ('sunny at aal1', '----'), ('sunny', 'r---')) as t (who, want);
 
+-- Asked together, nobody gets another's answer.
+select is(
+  array(select tests.letters(a.pairs) from unnest(tests.asked(
+    array[tests.claims('clio'), tests.claims('bram'), tests.claims('theo'), tests.claims('theo at aal1'), tests.claims('clio'), tests.claims('sunny')],
+    array(select k || ':' || tests.session('assisted') from unnest('{session,session,care,care,care,session}'::text[]) with ordinality as t (k, n) order by n)
+  )) with ordinality as a (pairs, n) order by a.n),
+  array['rsrs', '----', 'r-rs', '----', '----', 'r-rs'], 'six who ask together'
+);
+select is(tests.asked('{}', '{}'), '{}', 'nobody asks');
+select throws_ok($$select tests.asked(array['{}'], '{}')$$, '22023', 'as many claims as topics', 'a topic is missing');
+select throws_ok($$select tests.asked(array['{"sub":"no uuid"}'], array['org:' || tests.organization('alder')])$$, '22P02', null, 'claims that are none are an error, not an answer');
+
 -- Revoked: asked again, the answer is no.
 savepoint alerted;
 select tests.act('theo', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')));
@@ -79,6 +94,7 @@ rollback to revoked;
 select * from tests.matrix(array[
   array['anon', 'select from relay.permissions', '42501'],
   array['vigil', 'select from relay.permissions', '42501'],
+  array['clio', $$select private.permissions_of('{}', '{}')$$, '42501'],
   array['clio', $$insert into relay.permissions values ('broadcast', 'receive')$$, '42501'],
   array['clio', 'delete from relay.permissions', '42501'],
   array['clio', 'update relay.permissions set action = action', '42501'],

@@ -27,25 +27,37 @@ select * from tests.commands(
 \ir fixtures/alert.sql
 select is(tests.attempt('olive', 'select from public.sessions'), '1', 'on call: the session of an open alert');
 select is(tests.attempt('olive at aal1', 'select from public.sessions'), '0', 'on call, but without the second factor: nothing');
-select tests.act('theo', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')));
-select is(tests.attempt('olive', 'select from public.sessions'), '0', 'on call: no more once the alert is resolved');
-
--- private.participation(session) is private.sessions_of_participant() for one session.
-create function tests.agrees(who text, session uuid) returns boolean language plpgsql as $$
+-- private.participation(session) is private.sessions_of_participant() for one session, and private.attends(session)
+-- private.sessions_of_clinician().
+create function tests.disagrees(who text, session uuid) returns text language plpgsql as $$
 declare
-  one boolean;
-  many boolean;
+  one boolean[];
+  many boolean[];
 begin
   perform tests.become(who);
   perform set_config('role', 'none', true);
-  one := private.participation(session) is not null;
-  many := session in (select private.sessions_of_participant());
+  one := array[private.participation(session) is not null, private.attends(session)];
+  many := array[session in (select private.sessions_of_participant()), session in (select private.sessions_of_clinician())];
   perform tests.become_tester();
-  return one = many;
+  return case when one is distinct from many then format('%s is not %s', one, many) end;
 end
 $$;
-select ok(tests.agrees(p.name || aal, tests.session(s)), format('%s%s, session %s: one rule', p.name, aal, s))
-from tests.people p, unnest(array['', ' at aal1']) aal, unnest(array['strict', 'assisted', 'theirs']) s;
+create view tests.rules as
+select p.name || a.aal as who, s.name as session, tests.disagrees(p.name || a.aal, tests.session(s.name)) as fault
+from tests.people p, unnest(array['', ' at aal1']) as a (aal), unnest(array['strict', 'assisted', 'theirs']) as s (name);
+select is(r.fault, null, format('%s, session %s: one rule, while an alert is open', r.who, r.session)) from tests.rules r;
+select tests.act('theo', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')));
+select is(tests.attempt('olive', 'select from public.sessions'), '0', 'on call: no more once the alert is resolved');
+
+select is(r.fault, null, format('%s, session %s: one rule', r.who, r.session)) from tests.rules r;
+update public.session_participants set ended_at = now() where user_id = tests.id('theo');
+update public.memberships set role = 'admin' where user_id = tests.id('sunny');
+update public.memberships set ended_at = now() where user_id = tests.id('bram');
+select is(r.fault, null, format('%s, session %s: one rule, of rights that ended', r.who, r.session)) from tests.rules r;
+delete from auth.sessions;
+select is(r.fault, null, format('%s, session %s: one rule, signed out', r.who, r.session)) from tests.rules r;
+select is(count(*), 0::bigint, 'signed out: no session of anybody') from tests.people p, unnest(array['strict', 'assisted', 'theirs']) as s
+where tests.attempt(p.name, format('select from public.sessions where id = %L', tests.session(s))) <> '0';
 
 select * from finish();
 rollback;

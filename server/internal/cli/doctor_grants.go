@@ -40,7 +40,8 @@ var privileges = []privilege{
 
 // functions is what vigil may call.
 var functions = []string{
-	"private.live_logins(uuid[])", "private.login_is_live()", "private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
+	"private.live_logins(uuid[])", "private.login_is_live()", "private.permissions_of(text[],text[])",
+	"private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
 	"private.register_analysis_device(uuid,text,text)", "private.transactions_are_visible(bigint[])",
 }
 

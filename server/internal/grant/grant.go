@@ -2,9 +2,10 @@
 // it may have changed.
 //
 // It guarantees:
-//   - The answer is RLS' own: one read-only transaction becomes role authenticated with the token's claims and the topic,
-//     locally, and reads relay.permissions. Nothing is decided here, and nothing of one question is seen by the next on the
-//     same connection: what was set ends with the transaction, and a connection whose transaction did not end is closed.
+//   - The answer is RLS' own: private.permissions_of becomes role authenticated with the token's claims and the topic, and
+//     reads relay.permissions. Nothing is decided here, and nothing of one question is seen by the next: each has its own
+//     claims and topic, and what was set ends with the transaction. Questions that wait are asked together; one that
+//     cannot be answered does not keep the others from their answers.
 //   - An answer that was asked for before an Invalidate that concerns it is never given or kept: it is asked for again
 //     (guarantee 4), until its snapshot shows the transactions that the log has shown (the log runs ahead of snapshots).
 //   - It fails closed: an error grants nothing, and an answer that grants nothing is not kept.
@@ -39,12 +40,17 @@ type Config struct {
 const (
 	defaultCapacity = 50_000
 	defaultTimeout  = 5 * time.Second
+	// maxTogether is how many questions go to Postgres in one statement, and maxStatements how many of those at once: what
+	// one connection answers in a few tens of ms, and half of the pool.
+	maxTogether   = 64
+	maxStatements = 4
 	// maxUnseen is how many transactions are remembered that a snapshot may not show yet; older ones have long been shown.
 	maxUnseen = 1024
 	// unseenFor is how long one is: a database that was restored may never show it.
 	unseenFor = time.Minute
-	// visiblePoll is the wait before a snapshot is taken again; it doubles.
+	// visiblePoll is the wait before a snapshot is taken again; it doubles up to maxPoll.
 	visiblePoll = time.Millisecond
+	maxPoll     = 100 * time.Millisecond
 )
 
 // ErrNotVisible is returned when Postgres did not show a transaction that the log has shown within Config.Timeout.
@@ -62,13 +68,16 @@ type answer struct {
 	expires time.Time
 }
 
-// flight is one question under way; everyone who asks the same waits for it.
+// flight is one question under way; everyone who asks the same waits for it, and it goes on without who asked first.
 type flight struct {
-	member realtime.Member
-	moved  bool // an Invalidate concerned it since it last began
-	done   chan struct{}
-	grant  realtime.Grant
-	err    error
+	key      key
+	identity realtime.Identity
+	member   realtime.Member
+	until    time.Time
+	moved    bool // an Invalidate concerned it since it was last put to Postgres
+	done     chan struct{}
+	grant    realtime.Grant
+	err      error
 }
 
 // sighting is a transaction that the log has shown, and when.
@@ -84,14 +93,16 @@ type Grants struct {
 	mu      sync.Mutex
 	kept    map[key]answer
 	flights map[key]*flight
+	waiting []*flight  // of flights, those that no statement has yet
+	askers  int        // goroutines that put what waits to Postgres
 	unseen  []sighting // transactions that a new snapshot may not show yet
 	stats   Stats
 }
 
-// Stats counts since New, and what is kept.
+// Stats counts since New, and says what is kept and what waits for a statement.
 type Stats struct {
-	Asked, Repeated, Hits int64
-	Kept                  int
+	Asked, Repeated, Hits, Statements int64
+	Kept, Waiting                     int
 }
 
 // New makes Grants. It starts nothing.
@@ -116,7 +127,7 @@ func (g *Grants) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.stats
-	s.Kept = len(g.kept)
+	s.Kept, s.Waiting = len(g.kept), len(g.waiting)
 	return s
 }
 
@@ -126,105 +137,125 @@ func (g *Grants) Authorize(ctx context.Context, id realtime.Identity, topic stri
 		return realtime.Grant{}, nil
 	}
 	k := key{id.LoginID, topic, sha256.Sum256(id.Claims)}
-	for {
-		g.mu.Lock()
-		if a, ok := g.kept[k]; ok {
-			g.stats.Hits++
-			g.mu.Unlock()
-			return a.grant, nil
-		}
-		f := g.flights[k]
-		if f == nil {
-			f = &flight{member: realtime.Member{UserID: id.UserID, LoginID: id.LoginID, Topic: topic}, done: make(chan struct{})}
-			g.flights[k] = f
-			g.mu.Unlock()
-			g.fly(ctx, k, f, id)
-			return f.grant, f.err
-		}
+	g.mu.Lock()
+	if a, ok := g.kept[k]; ok {
+		g.stats.Hits++
 		g.mu.Unlock()
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return realtime.Grant{}, fmt.Errorf("wait for a grant: %w", ctx.Err())
+		return a.grant, nil
+	}
+	f := g.flights[k]
+	if f == nil {
+		f = &flight{
+			key: k, identity: id, member: realtime.Member{UserID: id.UserID, LoginID: id.LoginID, Topic: topic},
+			until: time.Now().Add(g.config.Timeout), done: make(chan struct{}),
 		}
-		if f.err == nil || ctx.Err() != nil || !errors.Is(f.err, context.Canceled) {
-			return f.grant, f.err
+		g.flights[k] = f
+		g.waiting = append(g.waiting, f)
+		if g.askers < maxStatements {
+			g.askers++
+			go g.answerWaiting(context.WithoutCancel(ctx))
 		}
-		// who asked went away: ask ourselves
+	}
+	g.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.grant, f.err
+	case <-ctx.Done():
+		return realtime.Grant{}, fmt.Errorf("wait for a grant: %w", ctx.Err())
 	}
 }
 
-// fly asks until the answer is of after the last Invalidate that concerns it.
-func (g *Grants) fly(ctx context.Context, k key, f *flight, id realtime.Identity) {
-	ctx, cancel := context.WithTimeout(ctx, g.config.Timeout)
-	defer cancel()
+// answerWaiting puts what waits to Postgres, until nothing does. A question whose answer is older than an Invalidate that
+// concerns it, or than what the log has shown, waits again.
+func (g *Grants) answerWaiting(ctx context.Context) {
 	poll := visiblePoll
 	for {
-		g.mu.Lock()
-		f.moved = false
-		unseen := g.expected()
-		g.stats.Asked++
-		g.mu.Unlock()
+		flights, unseen := g.take()
+		if len(flights) == 0 {
+			return
+		}
 		g.config.At("before_query")
-		grant, visible, err := g.ask(ctx, id, k.topic, unseen)
+		answers := g.ask(ctx, flights, unseen)
 		g.config.At("after_query")
+		again, unseenYet := g.settle(flights, answers, unseen)
+		if unseenYet {
+			time.Sleep(poll)
+			poll = min(2*poll, maxPoll)
+		} else {
+			poll = visiblePoll
+		}
 		g.mu.Lock()
-		if err == nil && visible {
-			g.forgetSeen(unseen)
-		}
-		if err == nil && (f.moved || !visible) {
-			g.stats.Repeated++
-			moved := f.moved
-			g.mu.Unlock()
-			if moved {
-				continue
-			}
-			if err = pause(ctx, poll); err == nil {
-				poll *= 2
-				continue
-			}
-			g.mu.Lock()
-		}
-		if err != nil {
-			grant = realtime.Grant{}
-		}
-		f.grant, f.err = grant, err
-		if err == nil && grant != (realtime.Grant{}) {
-			g.keep(k, answer{f.member, grant, id.ExpiresAt})
-		}
-		delete(g.flights, k)
-		close(f.done)
+		g.waiting = append(g.waiting, again...)
 		g.mu.Unlock()
-		return
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("ask for a grant: %w", errors.Join(ErrNotVisible, ctx.Err()))
+// take gives the questions of one statement, and the transactions that its snapshot must show. None: the asker is done.
+func (g *Grants) take() ([]*flight, []int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(len(g.waiting), maxTogether)
+	if n == 0 {
+		g.askers--
+		g.waiting = nil
+		return nil, nil
 	}
+	flights := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
+	for _, f := range flights {
+		f.moved = false
+	}
+	g.stats.Asked += int64(n)
+	g.stats.Statements++
+	return flights, g.expected()
+}
+
+// settle gives the answers to who waits, and returns the questions that must be asked again.
+func (g *Grants) settle(flights []*flight, answers []asked, unseen []int64) (again []*flight, unseenYet bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, f := range flights {
+		a := answers[i]
+		switch late := time.Now().After(f.until); {
+		case a.err == nil && a.visible && !f.moved:
+			f.grant = a.grant
+			if f.grant != (realtime.Grant{}) {
+				g.keep(f.key, answer{f.member, f.grant, f.identity.ExpiresAt})
+			}
+		case a.err != nil:
+			f.err = a.err
+		case late:
+			f.err = fmt.Errorf("ask for a grant: %w", ErrNotVisible)
+		default:
+			g.stats.Repeated++
+			unseenYet = unseenYet || !a.visible
+			again = append(again, f)
+			continue
+		}
+		delete(g.flights, f.key)
+		close(f.done)
+	}
+	if slices.ContainsFunc(answers, func(a asked) bool { return a.err == nil && a.visible }) {
+		g.forgetSeen(unseen)
+	}
+	return again, unseenYet
 }
 
 // expected gives the transactions that a snapshot must show. The caller holds mu.
-func (g *Grants) expected() []uint32 {
+func (g *Grants) expected() []int64 {
 	now := g.config.Now()
 	g.unseen = slices.DeleteFunc(g.unseen, func(s sighting) bool { return now.Sub(s.at) > unseenFor })
-	xids := make([]uint32, len(g.unseen))
+	xids := make([]int64, len(g.unseen))
 	for i, s := range g.unseen {
-		xids[i] = s.xid
+		xids[i] = int64(s.xid)
 	}
 	return xids
 }
 
 // forgetSeen drops the transactions that a snapshot has shown. The caller holds mu.
-func (g *Grants) forgetSeen(seen []uint32) {
+func (g *Grants) forgetSeen(seen []int64) {
 	if len(seen) > 0 {
-		g.unseen = slices.DeleteFunc(g.unseen, func(s sighting) bool { return slices.Contains(seen, s.xid) })
+		g.unseen = slices.DeleteFunc(g.unseen, func(s sighting) bool { return slices.Contains(seen, int64(s.xid)) })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -306,7 +307,7 @@ func TestManyQuestionsAreOneQuery(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsForOneWhoLeftAsksAgain(t *testing.T) {
+func TestQuestionOutlivesWhoAskedFirst(t *testing.T) {
 	t.Parallel()
 	ctx, leave := context.WithCancel(t.Context())
 	began, left := make(chan struct{}), make(chan struct{})
@@ -330,6 +331,68 @@ func TestWhoWaitsForOneWhoLeftAsksAgain(t *testing.T) {
 	leave()
 	close(left)
 	all.Wait()
+}
+
+// TestQuestionsThatWaitAreAskedTogether holds the first statement back until all others wait: they are one more. Among them
+// are claims that no policy can read.
+func TestQuestionsThatWaitAreAskedTogether(t *testing.T) {
+	t.Parallel()
+	const busy = 4 // statements at once
+	release, held := make(chan struct{}), make(chan struct{}, 100)
+	b := setup(t, func(c *grant.Config) {
+		c.At = func(point string) {
+			if point == "before_query" {
+				held <- struct{}{}
+				<-release
+			}
+		}
+	})
+	session := "session:" + b.session.ID.String()
+	var all sync.WaitGroup
+	for range busy {
+		all.Go(func() { b.expect(t, storetest.Person{ID: uuid.New(), Login: uuid.New()}, session, nothing) })
+	}
+	for range busy {
+		<-held
+	}
+	all.Go(func() { b.expect(t, b.session.Client, session, takes) })
+	all.Go(func() { b.expect(t, b.Therapist, session, takes) })
+	all.Go(func() { b.expect(t, b.Supervisor, session, follows) })
+	all.Go(func() { b.expect(t, b.session.Client, "care:"+b.session.ID.String(), nothing) })
+	all.Go(func() {
+		broken := identityOf(t, b.session.Client, "aal2")
+		broken.Claims = json.RawMessage(`{"sub":"no uuid"}`)
+		if got, err := b.grants.Authorize(t.Context(), broken, session); err == nil || got != nothing {
+			t.Errorf("broken claims: got %+v, %v", got, err)
+		}
+	})
+	for b.grants.Stats().Waiting < 5 {
+		runtime.Gosched()
+	}
+	close(release)
+	all.Wait()
+	if s := b.grants.Stats(); s.Asked != busy+5 || s.Statements != busy+1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// TestPostgresThatIsAwayGrantsNothing closes the pool: everyone is told, and nothing is kept.
+func TestPostgresThatIsAwayGrantsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.pool.Close()
+	var all sync.WaitGroup
+	for _, p := range []storetest.Person{b.session.Client, b.Therapist, b.Supervisor} {
+		all.Go(func() {
+			if got, err := b.grants.Authorize(t.Context(), identityOf(t, p, "aal2"), "session:"+b.session.ID.String()); err == nil || got != nothing {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	if s := b.grants.Stats(); s.Kept != 0 {
+		t.Errorf("stats %+v", s)
+	}
 }
 
 func TestFullCacheForgetsRatherThanGrows(t *testing.T) {

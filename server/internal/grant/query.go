@@ -4,51 +4,66 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"vigil/realtime"
 )
 
-// The statements of one question. They go to Postgres in one round trip, each parsed when the one before it has run: the
-// second must be planned as the person. A session pooler will do; a transaction pooler too.
-const (
-	beginSQL  = "begin read only"
-	personSQL = `select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true), set_config('relay.topic', $2, true)`
-	grantSQL  = `
-		select
-		  pg_catalog.array_to_string(array(select p.extension || '.' || p.action from relay.permissions p), ','),
-		  private.transactions_are_visible($1)`
-	commitSQL = "commit"
-)
+// askSQL is one transaction of its own. The first column is evaluated first, on the statement's snapshot; the questions after
+// it see at least as much. It is sent unnamed: a transaction pooler will do.
+const askSQL = `select private.transactions_are_visible($1), array(select private.permissions_of($2, $3))`
 
 // errAnswer is an answer of another shape than the one asked for.
 var errAnswer = errors.New("answer has another shape")
 
-// ask puts the question. visible is false if the snapshot does not show every one of the transactions yet.
-func (g *Grants) ask(ctx context.Context, id realtime.Identity, topic string, unseen []uint32) (grant realtime.Grant, visible bool, err error) {
-	conn, err := g.config.Pool.Acquire(ctx)
-	if err != nil {
-		return realtime.Grant{}, false, fmt.Errorf("ask for a grant: %w", err)
+// asked is what came of one question. visible is false if the snapshot does not show every one of the transactions yet.
+type asked struct {
+	grant   realtime.Grant
+	visible bool
+	err     error
+}
+
+// ask puts questions to Postgres in one statement. If Postgres refuses that, each is asked alone: which of them is to blame
+// (claims that a policy cannot read, a policy that raises) is not known.
+func (g *Grants) ask(ctx context.Context, flights []*flight, unseen []int64) []asked {
+	answers, err := g.askTogether(ctx, flights, unseen)
+	if err == nil {
+		return answers
 	}
-	defer conn.Release() // which closes a connection whose transaction has not ended
-	batch := &pgconn.Batch{}
-	batch.ExecParams(beginSQL, nil, nil, nil, nil)
-	batch.ExecParams(personSQL, [][]byte{id.Claims, []byte(topic)}, nil, nil, nil)
-	batch.ExecParams(grantSQL, [][]byte{arrayOf(unseen)}, nil, nil, nil)
-	batch.ExecParams(commitSQL, nil, nil, nil, nil)
-	results, err := conn.Conn().PgConn().ExecBatch(ctx, batch).ReadAll()
-	if err != nil {
-		return realtime.Grant{}, false, fmt.Errorf("ask for a grant: %w", err)
+	answers = make([]asked, len(flights))
+	var refused *pgconn.PgError
+	for i := range flights {
+		if answers[i].err = err; len(flights) > 1 && errors.As(err, &refused) && time.Now().Before(flights[i].until) {
+			answers[i] = g.ask(ctx, flights[i:i+1], unseen)[0]
+		}
 	}
-	const answerAt, statements, columns = 2, 4, 2
-	if len(results) != statements || len(results[answerAt].Rows) != 1 || len(results[answerAt].Rows[0]) != columns {
-		return realtime.Grant{}, false, fmt.Errorf("ask for a grant: %w", errAnswer)
+	return answers
+}
+
+func (g *Grants) askTogether(ctx context.Context, flights []*flight, unseen []int64) ([]asked, error) {
+	ctx, cancel := context.WithTimeout(ctx, g.config.Timeout)
+	defer cancel()
+	claims, topics := make([]string, len(flights)), make([]string, len(flights))
+	for i, f := range flights {
+		claims[i], topics[i] = string(f.identity.Claims), f.key.topic
 	}
-	row := results[answerAt].Rows[0]
-	return grantOf(string(row[0])), string(row[1]) == "t", nil
+	var visible bool
+	var permitted []string
+	if err := g.config.Pool.QueryRow(ctx, askSQL, pgx.QueryExecModeExec, unseen, claims, topics).Scan(&visible, &permitted); err != nil {
+		return nil, fmt.Errorf("ask for a grant: %w", err)
+	}
+	if len(permitted) != len(flights) {
+		return nil, fmt.Errorf("ask for a grant: %w", errAnswer)
+	}
+	answers := make([]asked, len(flights))
+	for i, pairs := range permitted {
+		answers[i] = asked{grant: grantOf(pairs), visible: visible}
+	}
+	return answers, nil
 }
 
 // grantOf reads extension.action pairs; one that is not known grants nothing.
@@ -67,16 +82,4 @@ func grantOf(pairs string) realtime.Grant {
 		}
 	}
 	return g
-}
-
-// arrayOf writes a Postgres array.
-func arrayOf(xids []uint32) []byte {
-	text := []byte{'{'}
-	for i, xid := range xids {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = strconv.AppendUint(text, uint64(xid), 10)
-	}
-	return append(text, '}')
 }
