@@ -7,17 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 )
 
 const (
-	prefetch         = 128                    // entries read ahead of the handler; blocks when full
-	prefetchBytes    = 8 << 20                // likewise, in bytes asked for at once
+	handOver         = 16                     // entries between the reader and the handler; blocks when full
 	positionInterval = 100 * time.Millisecond // how often a durable's position is written while it moves
-	readerInactivity = 30 * time.Second       // after which the server forgets a reader of ours that is gone
-	pullExpiry       = 30 * time.Second       // of one request for entries
-	pullHeartbeat    = 2 * time.Second        // twice this without a sign: the reader is made anew
 )
 
 // Entry is one entry of LOG.
@@ -66,26 +61,6 @@ func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, m
 	}
 }
 
-// open starts an ordered reader at seq. It survives reconnects; entries come in order and once.
-func (l *Log) open(ctx context.Context, seq uint64) (jetstream.MessagesContext, error) {
-	return openFeed(ctx, l.stream, max(seq, 1))
-}
-
-func openFeed(ctx context.Context, stream jetstream.Stream, seq uint64) (jetstream.MessagesContext, error) {
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: seq, InactiveThreshold: readerInactivity,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read from %d: %w", seq, classify(err))
-	}
-	feed, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes), jetstream.PullExpiry(pullExpiry),
-		jetstream.PullHeartbeat(pullHeartbeat))
-	if err != nil {
-		return nil, fmt.Errorf("read from %d: %w", seq, classify(err))
-	}
-	return feed, nil
-}
-
 // consumption is one run of a durable.
 type consumption struct {
 	log      *Log
@@ -99,36 +74,22 @@ type consumption struct {
 }
 
 func (c *consumption) run(ctx context.Context) error {
-	feed, err := c.log.open(ctx, c.seq+1)
-	if err != nil {
-		return err
-	}
-	entries := make(chan Entry, prefetch) // full: the reader blocks, and JetStream sends no more
+	entries := make(chan Entry, handOver) // full: the reader blocks, and asks for no more
 	g, ctx := errgroup.WithContext(ctx)
 	after := c.seq
-	g.Go(func() error {
-		defer feed.Stop()
-		return c.read(ctx, feed, after, entries)
-	})
+	g.Go(func() error { return c.read(ctx, newFeed(c.log.stream, after+1), after, entries) })
 	g.Go(func() error { return c.work(ctx, entries) })
 	return g.Wait()
 }
 
-func (c *consumption) read(ctx context.Context, feed jetstream.MessagesContext, after uint64, entries chan<- Entry) error {
+func (c *consumption) read(ctx context.Context, feed *feed, after uint64, entries chan<- Entry) error {
 	last := after
 	for {
-		m, err := feed.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("read LOG after %d: %w", last, classify(err))
-		}
-		meta, err := m.Metadata()
+		m, meta, err := feed.next(ctx)
 		if err != nil {
 			return fmt.Errorf("read LOG after %d: %w", last, err)
 		}
 		e := Entry{Seq: meta.Sequence.Stream, Data: m.Data(), At: meta.Timestamp, Redelivered: meta.Sequence.Stream <= c.known}
-		if e.Seq <= last {
-			continue
-		}
 		if last != after && e.Seq != last+1 { // LOG is purged at its front only
 			return fmt.Errorf("%w: LOG has %d after %d", ErrDamaged, e.Seq, last)
 		}

@@ -203,28 +203,36 @@ func (l *Log) verify(ctx context.Context) error {
 	return l.readThrough(ctx, s.FirstSeq, s.LastSeq)
 }
 
-// readThrough fails unless each entry from first to last can be read.
+// readThrough fails unless each entry from first to last can be read: ErrDamaged for one that is missing, or that neither the
+// feed nor a direct question gives; errSlow when only the feed did not come.
 func (l *Log) readThrough(ctx context.Context, first, last uint64) error {
-	feed, err := l.open(ctx, first)
-	if err != nil {
-		return err
-	}
-	defer feed.Stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	stalled := time.AfterFunc(verifyStall, func() { stop(errSlow) })
+	defer stalled.Stop()
+	feed := newFeed(l.stream, first)
 	for want := first; want <= last; want++ {
-		wait, stop := context.WithTimeout(ctx, verifyTimeout)
-		m, err := feed.Next(jetstream.NextContext(wait))
-		stop()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return fmt.Errorf("%w: entry %d of LOG cannot be read", ErrDamaged, want)
-		}
-		if err != nil {
-			return fmt.Errorf("read entry %d of LOG: %w", want, classify(err))
-		}
-		if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != want {
+		_, meta, err := feed.next(ctx)
+		switch {
+		case errors.Is(context.Cause(ctx), errSlow):
+			return l.readOne(context.WithoutCancel(ctx), want)
+		case err != nil:
+			return fmt.Errorf("read entry %d of LOG: %w", want, err)
+		case meta.Sequence.Stream != want:
 			return fmt.Errorf("%w: entry %d of LOG is missing", ErrDamaged, want)
 		}
+		stalled.Reset(verifyStall)
 	}
 	return nil
 }
 
-const verifyTimeout = 3 * time.Second
+// readOne says why an entry did not come.
+func (l *Log) readOne(ctx context.Context, seq uint64) error {
+	if _, err := l.stream.GetMsg(ctx, seq); err != nil {
+		return fmt.Errorf("%w: entry %d of LOG cannot be read: %w", ErrDamaged, seq, classify(err))
+	}
+	return fmt.Errorf("read entry %d of LOG: %w: %w", seq, ErrUnavailable, errSlow)
+}
+
+// verifyStall is longer than a feed takes to begin anew.
+const verifyStall = 10 * time.Second

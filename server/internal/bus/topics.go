@@ -171,22 +171,14 @@ func (t *Topics) Append(ctx context.Context, topic string, seq uint64, data []by
 func (t *Topics) Follow(ctx context.Context, seq uint64, handle func(context.Context, TopicEntry) error) error {
 	reading, stop := t.readers.reading(ctx)
 	defer stop()
-	feed, err := openFeed(reading, t.stream, max(seq, 1))
-	if err != nil {
-		return err
-	}
-	defer feed.Stop()
+	feed := newFeed(t.stream, seq)
 	for {
-		m, err := feed.Next(jetstream.NextContext(reading))
+		m, meta, err := feed.next(reading)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("follow TOPICS: %w: %w", ErrUnavailable, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("follow TOPICS: %w", err)
 		}
 		topic, err := t.topicOf(m.Subject())
 		if err != nil {
