@@ -40,7 +40,7 @@ func (s *socket) owe(c *channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owed[c] = struct{}{}
-	s.queue.signal() // the writer may have made room before it could see this
+	s.queue.poke() // the writer may have made room before it could see this
 }
 
 // settle sends the presence_states that are owed, as far as there is room. Only the writer calls it.

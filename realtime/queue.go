@@ -50,16 +50,18 @@ const keptFrames = 64
 type queue struct {
 	maxBytes  int
 	maxFrames int
-	wake      chan struct{} // capacity 1: something to write
+	write     func() // starts the writer, which calls pop until rest says that it may end
 
-	mu     sync.Mutex
-	urgent [][]byte
-	frames []outgoing
-	head   int
-	loads  [kinds]load
-	state  queueState
-	last   []byte        // the close frame, sent after everything else
-	space  chan struct{} // not nil: closed when there is room again
+	mu      sync.Mutex
+	writing bool // a writer runs
+	called  bool // there is something for it to do
+	urgent  [][]byte
+	frames  []outgoing
+	head    int
+	loads   [kinds]load
+	state   queueState
+	last    []byte        // the close frame, sent after everything else
+	space   chan struct{} // not nil: closed when there is room again
 }
 
 type queueState uint8
@@ -70,15 +72,32 @@ const (
 	queueShut                 // takes and gives nothing more
 )
 
-func newQueue(l Limits) *queue {
-	return &queue{maxBytes: l.QueueBytes, maxFrames: l.QueueFrames, wake: make(chan struct{}, 1)}
+func newQueue(l Limits, write func()) *queue {
+	return &queue{maxBytes: l.QueueBytes, maxFrames: l.QueueFrames, write: write}
 }
 
+// signal has the writer come by. The caller holds mu.
 func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default: // a wake is already waiting
+	q.called = true
+	if !q.writing {
+		q.writing = true
+		q.write()
 	}
+}
+
+// poke has the writer come by though nothing was queued.
+func (q *queue) poke() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.signal()
+}
+
+// rest says whether the writer may end; the next signal then starts another.
+func (q *queue) rest() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing = q.called
+	return !q.called
 }
 
 func (q *queue) add(f outgoing) {
@@ -234,6 +253,7 @@ func (q *queue) purge() {
 func (q *queue) pop(buf []byte, entries []*entryFrame) (_ []byte, _ []*entryFrame, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.called = false
 	if q.state == queueShut {
 		return buf, entries, true
 	}
@@ -261,7 +281,7 @@ func (q *queue) pop(buf []byte, entries []*entryFrame) (_ []byte, _ []*entryFram
 		}
 	}
 	if q.head < len(q.frames) {
-		q.signal()
+		q.called = true
 	} else {
 		q.empty()
 		if q.state == queueFinishing {
@@ -299,12 +319,11 @@ func (q *queue) finish(last []byte) {
 	q.signal()
 }
 
-// shut drops what is queued and ends the writer.
+// shut drops what is queued and takes nothing more; a writer that runs ends.
 func (q *queue) shut() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.state = queueShut
 	q.urgent, q.frames, q.head, q.loads = nil, nil, 0, [kinds]load{}
 	q.freeWaiters()
-	q.signal()
 }

@@ -111,8 +111,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.log.DebugContext(r.Context(), "handshake refused", logError, err)
 		return
 	}
-	k := &socket{server: s, conn: conn, version: version, queue: newQueue(s.limits), channels: map[string]*channel{},
+	k := &socket{server: s, conn: conn, version: version, channels: map[string]*channel{},
 		memory: map[string]*memory{}, owed: map[*channel]struct{}{}, buckets: newBuckets(s.limits)}
+	k.queue = newQueue(s.limits, k.startWriter)
 	go s.hold(context.WithoutCancel(r.Context()), k) // Run waits for it
 }
 

@@ -18,14 +18,13 @@ import (
 // closeWithin is how long a client may take to answer our close frame.
 const closeWithin = time.Second
 
-// socket is one WebSocket: a reader (serve's goroutine), a writer, and the goroutines of its channels while they work.
-// serve returns when all have ended.
+// socket is one WebSocket: a reader (serve's goroutine), and, while they have work, a writer and the goroutines of its
+// channels. serve returns when all have ended.
 type socket struct {
 	server  *Server
 	conn    *websocket.Conn
 	version phoenix.Version
 	queue   *queue
-	cancel  context.CancelFunc
 	ending  atomic.Bool // our close frame is on its way; the read deadline is not moved any more
 	slow    atomic.Bool // its channels are being dropped
 
@@ -34,6 +33,7 @@ type socket struct {
 	workMu sync.Mutex
 	work   sync.WaitGroup
 	gone   bool // nothing more is started
+	pings  *time.Timer
 
 	mu       sync.Mutex // taken after a channel's
 	channels map[string]*channel
@@ -60,11 +60,19 @@ func (s *socket) spawn(f func()) {
 
 // serve reads until the socket ends, and returns when everything of it has.
 func (s *socket) serve(ctx context.Context) {
-	ctx, s.cancel = context.WithCancel(ctx)
-	defer s.cancel()
-	s.spawn(func() { s.write(ctx) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		s.finished()
+	}()
+	s.workMu.Lock()
+	s.pings = time.AfterFunc(s.server.timing.Ping, s.ping)
+	s.workMu.Unlock()
 	s.read(ctx)
-	s.cancel()
+}
+
+// finished ends what the socket has begun, and waits for it.
+func (s *socket) finished() {
 	for _, c := range s.all() {
 		c.close()
 	}
@@ -72,6 +80,7 @@ func (s *socket) serve(ctx context.Context) {
 	_ = s.conn.Close() // the client is gone or was told; nothing to do about an error
 	s.workMu.Lock()
 	s.gone = true
+	s.pings.Stop()
 	s.workMu.Unlock()
 	s.work.Wait()
 }
@@ -125,31 +134,34 @@ func (s *socket) ended(ctx context.Context, err error) {
 	s.server.log.DebugContext(ctx, "socket ended", logReason, reason)
 }
 
-// write sends what is queued, and pings, until the queue ends or a write does not get through.
-func (s *socket) write(ctx context.Context) {
-	ping := time.NewTicker(s.server.timing.Ping)
-	defer ping.Stop()
-	defer s.queue.shut()
+// ping asks for a sign of life, again and again until the socket has ended.
+func (s *socket) ping() {
+	s.urgent(appendFrame(nil, websocket.PingMessage, nil))
+	s.workMu.Lock()
+	defer s.workMu.Unlock()
+	if !s.gone {
+		s.pings.Reset(s.server.timing.Ping)
+	}
+}
+
+// startWriter is what the queue calls when there is something to write and nobody who writes: an idle socket has no writer.
+func (s *socket) startWriter() { s.spawn(s.write) }
+
+// write sends what is queued, until nothing is, the queue ends, or a write does not get through.
+func (s *socket) write() {
 	for {
-		select {
-		case <-s.queue.wake:
-		case <-ping.C:
-			s.urgent(appendFrame(nil, websocket.PingMessage, nil))
-			continue
-		case <-ctx.Done():
-			_ = s.conn.Close() // or the reader would not see it
-			return
-		}
 		ended, err := s.flush()
 		if err != nil { // a peer that does not read for Timing.Write, or is gone
-			s.cancel()
-			_ = s.conn.Close()
+			s.cut()
 			return
 		}
 		s.settle()
 		if ended {
 			s.ending.Store(true)
 			_ = s.conn.SetReadDeadline(time.Now().Add(closeWithin))
+			return
+		}
+		if s.queue.rest() {
 			return
 		}
 	}
