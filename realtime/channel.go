@@ -50,7 +50,7 @@ type channel struct {
 	suspended bool // granted, but the grant is being asked for again
 	revision  uint64
 	identity  Identity
-	token     string
+	token     tokenDigest // of identity
 	grant     Grant
 	expiry    *time.Timer // ends the channel when its token expires, or when a bare join shows none
 	tracked   bool
@@ -120,6 +120,7 @@ func (c *channel) begin(ctx context.Context) {
 		if c.nextToken == "" { // one that was pushed meanwhile is newer
 			c.nextToken = c.config.token
 		}
+		c.config.token = ""
 		c.mu.Unlock()
 	case c.config.private:
 		c.await()
@@ -175,7 +176,7 @@ func (c *channel) admit(ctx context.Context, token string) {
 		c.end(event, fault{CodeIdentityChanged, "The token is of another login: join again"})
 		return
 	}
-	c.identity, c.token = id, token
+	c.identity, c.token = id, digestOf(token)
 	c.mu.Unlock()
 	c.authorize(ctx)
 }

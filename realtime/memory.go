@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -185,14 +186,20 @@ func (s *socket) recall(wire string) *cursor {
 
 // verified is the token that a socket showed last, and whom it speaks for.
 type verified struct {
-	token    string
+	token    tokenDigest
 	identity Identity
 }
+
+// tokenDigest stands for a token that was seen: none is held longer than it takes to verify it.
+type tokenDigest [sha256.Size]byte
+
+func digestOf(token string) tokenDigest { return sha256.Sum256([]byte(token)) }
 
 // verify says whom a token speaks for. A socket shows one token for all its channels: it is verified at the first, and stands
 // for the others until it expires, as it does for a channel that has joined.
 func (s *socket) verify(ctx context.Context, token string) (Identity, error) {
-	if v := s.verified.Load(); v != nil && v.token == token && time.Now().Before(v.identity.ExpiresAt) {
+	digest := digestOf(token)
+	if v := s.verified.Load(); v != nil && v.token == digest && time.Now().Before(v.identity.ExpiresAt) {
 		return v.identity, nil
 	}
 	var id Identity
@@ -201,7 +208,7 @@ func (s *socket) verify(ctx context.Context, token string) (Identity, error) {
 		return err
 	})
 	if err == nil {
-		s.verified.Store(&verified{token, id})
+		s.verified.Store(&verified{digest, id})
 	}
 	return id, err
 }

@@ -357,7 +357,7 @@ func (s *socket) join(ctx context.Context, m phoenix.Message) {
 func (c *channel) show(token string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if token == "" || token == c.token || !c.config.private {
+	if token == "" || !c.config.private || digestOf(token) == c.token {
 		return
 	}
 	if c.state == awaiting && c.expiry != nil {
