@@ -42,10 +42,10 @@ type channel struct {
 	sent uint64 // Seq of the last durable broadcast that left the queue, or where they start
 	told bool   // the recovery message left the queue
 
-	start  func(func(context.Context)) // runs work with the channel's context, in a goroutine that the socket waits for
-	cancel context.CancelFunc
+	parent context.Context //nolint:containedctx // the socket's, for the channel's work
 
 	mu        sync.Mutex
+	cancel    context.CancelFunc // not nil: ends the work that goes on
 	state     state
 	suspended bool // granted, but the grant is being asked for again
 	revision  uint64
@@ -81,7 +81,7 @@ func (c *channel) run(ctx context.Context) {
 		token, recheck, behind := c.nextToken, c.recheck, c.behind
 		c.nextToken, c.recheck, c.behind = "", false, false
 		if c.state == closed || token == "" && !recheck && !behind {
-			c.working = false
+			c.working, c.cancel = false, nil
 			c.mu.Unlock()
 			return
 		}
@@ -95,6 +95,20 @@ func (c *channel) run(ctx context.Context) {
 			c.catchUp(ctx)
 		}
 	}
+}
+
+// start runs work in a goroutine that the socket waits for, with a context that ends with the channel. The context lives as
+// long as the work: an idle channel has none. The caller holds mu.
+func (c *channel) start(work func(context.Context)) {
+	if c.state == closed {
+		return
+	}
+	ctx, cancel := context.WithCancel(c.parent)
+	c.cancel = cancel
+	c.socket.spawn(func() {
+		work(ctx)
+		cancel()
+	})
 }
 
 // kick starts the channel's goroutine if it does not run. The caller holds mu.
@@ -367,8 +381,10 @@ func (c *channel) close() bool {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
+	if c.cancel != nil {
+		c.cancel()
+	}
 	c.mu.Unlock()
-	c.cancel()
 	c.socket.drop(c)
 	c.room.leave(c)
 	c.socket.queue.purge()

@@ -347,23 +347,22 @@ func (s *socket) join(ctx context.Context, m phoenix.Message) {
 	case config.changes > 0:
 		refused = &fault{CodePostgresChanges, "postgres_changes is not served here: listen to broadcasts"}
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	c := &channel{socket: s, wire: m.Topic, topic: topic, joinRef: m.JoinRef, join: m, config: config, began: time.Now(),
-		durable: durable, working: true, cancel: cancel}
+		durable: durable, working: true, parent: ctx}
 	c.join.Payload = nil
-	c.start = func(work func(context.Context)) { s.spawn(func() { work(ctx) }) }
 	c.room = s.server.hub.join(c, roomKey{topic, config.private})
 	if !s.add(c) {
-		cancel()
 		c.room.leave(c)
 		s.reply(phoenix.Refuse(m, fault{CodeChannelRateLimitReached, "Too many channels"}.String()))
 		return
 	}
+	first := c.begin
 	if refused != nil {
-		c.start(func(ctx context.Context) { c.refuse(ctx, *refused) })
-		return
+		first = func(ctx context.Context) { c.refuse(ctx, *refused) }
 	}
-	c.start(c.begin)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.start(first)
 }
 
 // show gives a channel a token that was pushed; none and the one it has are ignored.
