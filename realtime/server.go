@@ -114,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k := &socket{server: s, conn: conn, version: version, channels: map[string]*channel{},
 		memory: map[string]*memory{}, owed: map[*channel]struct{}{}, buckets: newBuckets(s.limits)}
 	k.queue = newQueue(s.limits, k.startWriter)
-	go s.hold(context.WithoutCancel(r.Context()), k) // Run waits for it
+	go s.hold(context.Background(), k) //nolint:contextcheck // Run waits for it; of the request nothing is kept
 }
 
 // hold serves a socket until it ends. It does not run on the request's goroutine, whose stack, buffers and headers net/http
@@ -134,7 +134,7 @@ func (s *Server) hold(ctx context.Context, k *socket) {
 
 // readBytes is what a socket's reader holds; what is larger is read past it. Without a size of its own it would keep the two
 // buffers of net/http, 4 KiB each, for as long as it lives.
-const readBytes = 1 << 10
+const readBytes = 512
 
 // unused is where gorilla would borrow its buffer for writing. Sockets write frames of their own.
 var unused sync.Pool
