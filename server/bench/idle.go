@@ -9,8 +9,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// idleFor is how long connections rest before memory is read.
-const idleFor = 5 * time.Second
+// idleFor is how long the sidecar's connections rest before memory is read: longer than the two minutes after which Go collects
+// what the handshakes left, if nothing else makes it do so.
+const idleFor = 130 * time.Second
+
+// settleFor is how long the sidecar rests before the first connection.
+const settleFor = 5 * time.Second
 
 // measureIdle reads what connections cost that do nothing: of the channel server and its peers alone, after they gave memory
 // back, and of the sidecar as it is.
@@ -68,7 +72,7 @@ func (a *audience) rest(ctx context.Context) (int64, error) {
 	return now, err
 }
 
-// idleSidecar does the same to a whole sidecar, with people of their own, once a round.
+// idleSidecar does the same to a whole sidecar, once.
 func (b *bench) idleSidecar(ctx context.Context, r *Result, n int) error {
 	pg, done, err := b.cluster(ctx)
 	if err != nil {
@@ -84,13 +88,11 @@ func (b *bench) idleSidecar(ctx context.Context, r *Result, n int) error {
 	if err != nil {
 		return err
 	}
-	for range b.rounds {
-		kb, err := p.idle(ctx, sessions, n)
-		if err != nil {
-			return fmt.Errorf("vigil serve: %w", err)
-		}
-		r.add("vigil serve", "RSS", "KB/connection", kb)
+	kb, err := p.idle(ctx, sessions, n)
+	if err != nil {
+		return fmt.Errorf("vigil serve: %w", err)
 	}
+	r.add("vigil serve", "RSS", "KB/connection", kb)
 	return nil
 }
 
@@ -103,7 +105,7 @@ func (p *practice) idle(ctx context.Context, sessions []*therapy, n int) (kb flo
 		return 0, err
 	}
 	defer func() { _ = s.stop() }()
-	if err := pause(ctx, idleFor); err != nil {
+	if err := pause(ctx, settleFor); err != nil {
 		return 0, err
 	}
 	before, _, err := s.memory()
