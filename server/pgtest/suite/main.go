@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,33 +30,34 @@ type suite struct {
 
 // part is one kind of work. Its error means that it could not run or end properly; failed tests are in the tally.
 type part struct {
-	name string
-	help string
-	run  func(context.Context) error
+	name   string
+	help   string
+	run    func(*suite, context.Context) error
+	beside bool // it runs beside the parts after it: most of its time it waits
 }
 
 // parts are in the order in which "all" runs them.
-func (s *suite) parts() []part {
+func parts() []part {
 	return []part{
-		{"install", "install what is missing", s.install},
-		{"build", "build the console, if it has changed", s.buildConsole},
-		{"vet", "go vet", s.vet},
-		{"go", "the Go tests", s.goTests},
-		{"sql", "pgTAP on Postgres 15 and 17", s.sqlTests},
-		{"client", "the client's tests (vitest)", s.clientTests},
-		{"console", "the console's tests (vitest)", s.consoleTests},
-		{"functions", "the edge functions' tests (Deno)", s.functionTests},
-		{"e2e", "the end-to-end tests (Node)", s.endToEnd},
-		{"chromium", "install a browser if there is none", s.installChromium},
-		{"browser", "the browser tests (Chromium)", s.browserTests},
+		{"install", "install what is missing", (*suite).install, false},
+		{"build", "build the console, if it has changed", (*suite).buildConsole, false},
+		{"vet", "go vet", (*suite).vet, false},
+		{"chromium", "install a browser if there is none", (*suite).installChromium, false},
+		{"go", "the Go tests", (*suite).goTests, true},
+		{"sql", "pgTAP on Postgres 15 and 17", (*suite).sqlTests, false},
+		{"client", "the client's tests (vitest)", (*suite).clientTests, false},
+		{"console", "the console's tests (vitest)", (*suite).consoleTests, false},
+		{"functions", "the edge functions' tests (Deno)", (*suite).functionTests, false},
+		{"e2e", "the end-to-end tests (Node)", (*suite).endToEnd, false},
+		{"browser", "the browser tests (Chromium)", (*suite).browserTests, false},
 	}
 }
 
 // lints are run by name only: "all" is about tests.
-func (s *suite) lints() []part {
+func lints() []part {
 	return []part{
-		{"lint-sql", "config.toml, db push, db lint", s.lintSQL},
-		{"lint-ts", "tsc and eslint", s.lintTypeScript},
+		{"lint-sql", "config.toml, db push, db lint", (*suite).lintSQL, false},
+		{"lint-ts", "tsc and eslint", (*suite).lintTypeScript, false},
 	}
 }
 
@@ -71,28 +74,14 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
-	s := &suite{root: root, ci: os.Getenv("CI") == "true", out: out}
-	chosen, err := s.choose(args)
+	s := &suite{root: root, ci: os.Getenv("CI") == "true", out: &whole{to: out}}
+	chosen, err := choose(args)
 	if err != nil {
 		fmt.Fprintln(out, err)
 		return 2
 	}
 	began := time.Now()
-	failed := false
-	for _, p := range chosen {
-		s.say("== %s: %s", p.name, p.help)
-		partBegan := time.Now()
-		err := p.run(ctx)
-		if err != nil {
-			failed = true
-			s.say("FAIL %s: %v", p.name, err)
-		}
-		s.say("-- %s took %s", p.name, time.Since(partBegan).Round(time.Millisecond))
-		// Without what install brings, the other parts would fail for that reason alone.
-		if ctx.Err() != nil || errors.Is(err, errMissing) {
-			break
-		}
-	}
+	failed := s.runParts(ctx, chosen)
 	if failed || s.tally.total() > 0 {
 		s.report()
 	}
@@ -103,12 +92,65 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	return 0
 }
 
-// choose finds the parts by name; "all" is every part that is a test.
-func (s *suite) choose(args []string) ([]part, error) {
-	if len(args) == 0 || len(args) == 1 && args[0] == "all" {
-		return s.parts(), nil
+// runParts runs the parts in their order, and beside them those that may run so.
+func (s *suite) runParts(ctx context.Context, chosen []part) (failed bool) {
+	var lanes sync.WaitGroup
+	var beside []*suite
+	var failedBeside atomic.Bool
+	for i, p := range chosen {
+		if p.beside && i < len(chosen)-1 {
+			lane := &suite{root: s.root, ci: s.ci, out: s.out}
+			beside = append(beside, lane)
+			lanes.Go(func() {
+				if lane.runPart(ctx, p) != nil {
+					failedBeside.Store(true)
+				}
+			})
+			continue
+		}
+		err := s.runPart(ctx, p)
+		failed = failed || err != nil
+		// Without what install brings, the other parts would fail for that reason alone.
+		if ctx.Err() != nil || errors.Is(err, errMissing) {
+			break
+		}
 	}
-	known := append(s.parts(), s.lints()...)
+	lanes.Wait()
+	for _, lane := range beside {
+		s.tally.add(&lane.tally)
+	}
+	return failed || failedBeside.Load()
+}
+
+func (s *suite) runPart(ctx context.Context, p part) error {
+	s.say("== %s: %s", p.name, p.help)
+	began := time.Now()
+	err := p.run(s, ctx)
+	if err != nil {
+		s.say("FAIL %s: %v", p.name, err)
+	}
+	s.say("-- %s took %s", p.name, time.Since(began).Round(time.Millisecond))
+	return err
+}
+
+// whole lets several write to one output, each Write whole.
+type whole struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *whole) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
+}
+
+// choose finds the parts by name; "all" is every part that is a test.
+func choose(args []string) ([]part, error) {
+	if len(args) == 0 || len(args) == 1 && args[0] == "all" {
+		return parts(), nil
+	}
+	known := append(parts(), lints()...)
 	var chosen []part
 	for _, arg := range args {
 		found := false

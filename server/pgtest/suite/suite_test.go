@@ -12,7 +12,7 @@ import (
 
 func newSuite(ci bool) (*suite, *bytes.Buffer) {
 	var out bytes.Buffer
-	return &suite{ci: ci, out: &out}, &out
+	return &suite{ci: ci, out: &whole{to: &out}}, &out
 }
 
 func TestTAPIsCounted(t *testing.T) {
@@ -178,4 +178,31 @@ func TestTheConsoleIsBuiltAnewWhenWhatItIsMadeOfChanged(t *testing.T) {
 	step("a file that is no input", false)
 	write("index.html", "<p>")
 	step("the page", true)
+}
+
+// TestPartsBesideOthersAreCounted has the part beside wait for the one after it: they run at once, or not at all.
+func TestPartsBesideOthersAreCounted(t *testing.T) {
+	t.Parallel()
+	s, out := newSuite(false)
+	met := make(chan struct{})
+	failed := s.runParts(t.Context(), []part{
+		{"first", "", func(s *suite, _ context.Context) error { s.tally.passed++; return nil }, false},
+		{"beside", "", func(s *suite, ctx context.Context) error {
+			select {
+			case <-met:
+			case <-ctx.Done():
+			}
+			s.tally.fail("of beside")
+			return errors.New("it broke")
+		}, true},
+		{"last", "", func(s *suite, _ context.Context) error { close(met); s.tally.passed++; return nil }, false},
+	})
+	if !failed || s.tally.passed != 2 || s.tally.failed != 1 {
+		t.Errorf("failed %t, %s", failed, s.tally.String())
+	}
+	for _, want := range []string{"== beside", "FAIL beside: it broke", "-- last took"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not said:\n%s", want, out)
+		}
+	}
 }
