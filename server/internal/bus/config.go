@@ -71,6 +71,9 @@ func (c *Config) setDefaults() error {
 	fill(&c.MinFree, 128<<20)
 	fill(&c.PurgeInterval, 5*time.Second)
 	fill(&c.JanitorInterval, 10*time.Minute)
+	if c.MaxEntryBytes+headerMargin > prefetchBytes {
+		return fmt.Errorf("entries of %d bytes are larger than what readers ask for", c.MaxEntryBytes)
+	}
 	if c.Durables == nil {
 		c.Durables = []string{Pipeline, Sequencer, Suggest}
 	}

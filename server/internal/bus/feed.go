@@ -12,7 +12,7 @@ import (
 
 const (
 	prefetch         = 128                    // entries asked for at once
-	prefetchBytes    = 8 << 20                // likewise in bytes; above any entry
+	prefetchBytes    = 5 << 20                // likewise in bytes; above any entry, see Config
 	readerInactivity = 30 * time.Second       // after which the server forgets a reader of ours that is gone
 	pullHeartbeat    = 2 * time.Second        // twice this without a sign: the reader is made anew
 	feedRetry        = 100 * time.Millisecond // the wait before that; it doubles
