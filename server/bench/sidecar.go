@@ -159,6 +159,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
+	"time"
 )
 
 func init() {
@@ -170,12 +171,19 @@ func init() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	go func() {
-		<-stop
-		pprof.StopCPUProfile()
-		_ = file.Close()
-		if heap, err := os.Create(file.Name() + ".heap"); err == nil {
-			_ = pprof.WriteHeapProfile(heap)
-			_ = heap.Close()
+		for every := time.Tick(10 * time.Second); ; {
+			select {
+			case <-every: // the end may come before a profile is written
+				if heap, err := os.Create(file.Name() + ".new"); err == nil {
+					_ = pprof.WriteHeapProfile(heap)
+					_ = heap.Close()
+					_ = os.Rename(heap.Name(), file.Name()+".heap")
+				}
+			case <-stop:
+				pprof.StopCPUProfile()
+				_ = file.Close()
+				return
+			}
 		}
 	}()
 }
