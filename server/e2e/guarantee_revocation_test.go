@@ -192,7 +192,7 @@ func TestSignOutEndsSockets(t *testing.T) {
 	m.commit(t) // everybody else stays
 }
 
-const followPolicy = "participants and clinicians follow their session"
+const followPolicy = "participants take part in their session"
 
 // TestAPolicyChangedInSQLCutsLiveChannels is guarantee 4: without a restart, where changes of the schema are announced by
 // an event trigger and where they are not. Channels that the policy was not about stay.
@@ -246,7 +246,7 @@ func (s *stack) announceSchemaChanges(t testing.TB) {
 }
 
 // restorePolicy runs the policies' migration again, as the owner.
-func (s *stack) restorePolicy(t testing.TB) { t.Helper(); s.sql(t, s.migration(t, "relay_policies")) }
+func (s *stack) restorePolicy(t testing.TB) { t.Helper(); s.sql(t, s.migration(t, "permissions_of_policies")) }
 
 func (s *stack) migration(t testing.TB, noun string) string {
 	t.Helper()
