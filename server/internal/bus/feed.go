@@ -75,7 +75,7 @@ func (f *feed) take(ctx context.Context) (jetstream.Msg, *jetstream.MsgMetadata,
 	}
 	for {
 		if f.batch == nil {
-			result, err := f.consumer.Fetch(prefetch, jetstream.FetchMaxBytes(prefetchBytes), jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(pullHeartbeat))
+			result, err := f.consumer.Fetch(prefetch, jetstream.FetchMaxBytes(prefetchBytes), jetstream.FetchContext(undated{ctx}), jetstream.FetchHeartbeat(pullHeartbeat))
 			if err != nil {
 				return nil, nil, err
 			}
@@ -96,6 +96,11 @@ func (f *feed) take(ctx context.Context) (jetstream.Msg, *jetstream.MsgMetadata,
 		}
 	}
 }
+
+// undated ends when its context does, but does not say when: a request would be refused whose deadline is near.
+type undated struct{ context.Context } //nolint:containedctx // it is one
+
+func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func (f *feed) check(m jetstream.Msg) (*jetstream.MsgMetadata, error) {
 	meta, err := m.Metadata()

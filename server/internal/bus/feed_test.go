@@ -73,3 +73,24 @@ func TestNoEntryIsDroppedOnTheWay(t *testing.T) {
 	}
 	shut(t, b)
 }
+
+// TestReaderThatHasLittleTimeReads: the deadline is nearer than two heartbeats.
+func TestReaderThatHasLittleTimeReads(t *testing.T) {
+	t.Parallel()
+	c := config(t)
+	b := open(t, c)
+	fill(t, b, 1, 3)
+	ctx, done := context.WithTimeout(t.Context(), 3*time.Second)
+	defer done()
+	read := 0
+	err := b.Log().ConsumeBatches(ctx, bus.Pipeline, 1, 10, func(_ context.Context, batch []bus.Entry) error {
+		if read += len(batch); read == 3 {
+			done()
+		}
+		return nil
+	})
+	if err != nil || read != 3 {
+		t.Errorf("read %d: %v", read, err)
+	}
+	shut(t, b)
+}
