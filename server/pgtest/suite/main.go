@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,7 +32,7 @@ type part struct {
 	name   string
 	help   string
 	run    func(*suite, context.Context) error
-	beside bool // it runs beside the parts after it: most of its time it waits
+	beside bool // it runs beside those that do not, after the others that do
 }
 
 // parts are in the order in which "all" runs them.
@@ -45,9 +44,9 @@ func parts() []part {
 		{"chromium", "install a browser if there is none", (*suite).installChromium, false},
 		{"go", "the Go tests", (*suite).goTests, true},
 		{"sql", "pgTAP on Postgres 15 and 17", (*suite).sqlTests, false},
-		{"client", "the client's tests (vitest)", (*suite).clientTests, false},
-		{"console", "the console's tests (vitest)", (*suite).consoleTests, false},
-		{"functions", "the edge functions' tests (Deno)", (*suite).functionTests, false},
+		{"client", "the client's tests (vitest)", (*suite).clientTests, true},
+		{"console", "the console's tests (vitest)", (*suite).consoleTests, true},
+		{"functions", "the edge functions' tests (Deno)", (*suite).functionTests, true},
 		{"e2e", "the end-to-end tests (Node)", (*suite).endToEnd, false},
 		{"browser", "the browser tests (Chromium)", (*suite).browserTests, false},
 	}
@@ -92,20 +91,17 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	return 0
 }
 
-// runParts runs the parts in their order, and beside them those that may run so.
+// runParts runs the parts in their order, in two lanes from the first on that may run beside others.
 func (s *suite) runParts(ctx context.Context, chosen []part) (failed bool) {
-	var lanes sync.WaitGroup
-	var beside []*suite
-	var failedBeside atomic.Bool
-	for i, p := range chosen {
-		if p.beside && i < len(chosen)-1 {
-			lane := &suite{root: s.root, ci: s.ci, out: s.out}
-			beside = append(beside, lane)
-			lanes.Go(func() {
-				if lane.runPart(ctx, p) != nil {
-					failedBeside.Store(true)
-				}
-			})
+	lane := &suite{root: s.root, ci: s.ci, out: s.out}
+	var beside sync.WaitGroup
+	var begun, failedBeside bool
+	for _, p := range chosen {
+		if p.beside {
+			if !begun {
+				begun = true
+				beside.Go(func() { failedBeside = lane.runBeside(ctx, chosen) })
+			}
 			continue
 		}
 		err := s.runPart(ctx, p)
@@ -115,11 +111,18 @@ func (s *suite) runParts(ctx context.Context, chosen []part) (failed bool) {
 			break
 		}
 	}
-	lanes.Wait()
-	for _, lane := range beside {
-		s.tally.add(&lane.tally)
+	beside.Wait()
+	s.tally.add(&lane.tally)
+	return failed || failedBeside
+}
+
+func (s *suite) runBeside(ctx context.Context, chosen []part) (failed bool) {
+	for _, p := range chosen {
+		if p.beside && ctx.Err() == nil {
+			failed = s.runPart(ctx, p) != nil || failed
+		}
 	}
-	return failed || failedBeside.Load()
+	return failed
 }
 
 func (s *suite) runPart(ctx context.Context, p part) error {
