@@ -114,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k := &socket{server: s, conn: conn, version: version, channels: map[string]*channel{},
 		memory: map[string]*memory{}, owed: map[*channel]struct{}{}, buckets: newBuckets(s.limits)}
 	k.queue = newQueue(s.limits, k.startWriter)
-	go s.hold(context.Background(), k) //nolint:contextcheck // Run waits for it; of the request nothing is kept
+	go s.hold(context.Background(), k) //nolint:contextcheck,gosec // Run waits for it; of the request nothing is kept
 }
 
 // hold serves a socket until it ends. It does not run on the request's goroutine, whose stack, buffers and headers net/http

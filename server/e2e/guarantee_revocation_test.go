@@ -246,7 +246,10 @@ func (s *stack) announceSchemaChanges(t testing.TB) {
 }
 
 // restorePolicy runs the policies' migration again, as the owner.
-func (s *stack) restorePolicy(t testing.TB) { t.Helper(); s.sql(t, s.migration(t, "permissions_of_policies")) }
+func (s *stack) restorePolicy(t testing.TB) {
+	t.Helper()
+	s.sql(t, s.migration(t, "permissions_of_policies"))
+}
 
 func (s *stack) migration(t testing.TB, noun string) string {
 	t.Helper()

@@ -179,7 +179,7 @@ func (g *Grants) answerWaiting(ctx context.Context) {
 		g.config.At("after_query")
 		again, unseenYet := g.settle(flights, answers, unseen)
 		if unseenYet {
-			time.Sleep(poll)
+			<-time.NewTimer(poll).C // a snapshot has no event that tells of it
 			poll = min(2*poll, maxPoll)
 		} else {
 			poll = visiblePoll
