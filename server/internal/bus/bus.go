@@ -115,7 +115,7 @@ func openEmbedded(ctx context.Context, c Config) (*Bus, error) {
 // mayHeal says whether a store that could not be opened may be sound all the same: this machine is short of something.
 // Moving it aside would lose what is in it; the next start finds it.
 func (c *Config) mayHeal(err error) bool {
-	for _, short := range []error{errSlow, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EROFS} {
+	for _, short := range []error{errSlow, context.DeadlineExceeded, nats.ErrTimeout, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EROFS} {
 		if errors.Is(err, short) {
 			return true
 		}
@@ -159,6 +159,7 @@ func (b *Bus) options() []nats.Option {
 		nats.DisconnectErrHandler(func(*nats.Conn, error) {
 			b.failAppends(fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrDisconnected))
 		}),
+		nats.ReconnectHandler(func(*nats.Conn) { b.readers.cancel() }),
 	}
 }
 
@@ -246,7 +247,7 @@ func (b *Bus) Close(ctx context.Context) error {
 // Health is nil while the bus can take an entry; else the error says why not (ErrFull, ErrUnavailable).
 func (b *Bus) Health(ctx context.Context) error {
 	if b.ns != nil {
-		if err := serverHealth(ctx, b.ns); err != nil {
+		if err := b.serverHealth(ctx); err != nil {
 			return err
 		}
 	}

@@ -38,8 +38,11 @@ func Check(ctx context.Context, c Config) error {
 		return err
 	}
 	b, err := openStore(ctx, c, key, true)
-	if err != nil {
+	if err != nil && !c.mayHeal(err) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err != nil {
+		return err
 	}
 	return errors.Join(b.Health(ctx), b.Close(ctx))
 }

@@ -50,12 +50,12 @@ func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, m
 	for {
 		reading, stop := l.readers.reading(ctx)
 		err = c.run(reading)
-		mended := errors.Is(context.Cause(reading), errMended)
+		forgotten := errors.Is(context.Cause(reading), errForgotten)
 		stop()
 		switch {
 		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
 			return nil
-		case !mended || ctx.Err() != nil:
+		case !forgotten || ctx.Err() != nil:
 			return err
 		}
 	}

@@ -34,8 +34,8 @@ func streamsConfig(c Config) server.JetStreamConfig {
 		SyncAlways: true, SyncInterval: syncInterval}
 }
 
-// errSlow: the server did not come up in time, which says nothing about its files.
-var errSlow = errors.New("it did not start in time")
+// errSlow: the server did not answer in time, which says nothing about its files.
+var errSlow = errors.New("it took too long")
 
 // startServer starts JetStream on the store; it recovers every stream before it returns.
 func startServer(ctx context.Context, c Config, key string) (*server.Server, *serverLog, error) {

@@ -35,7 +35,7 @@ var (
 )
 
 // ServerHealth is what mend asks.
-func ServerHealth(ctx context.Context, b *Bus) error { return serverHealth(ctx, b.ns) }
+func ServerHealth(ctx context.Context, b *Bus) error { return b.serverHealth(ctx) }
 
 // Mend is what Run does every mendInterval.
 func Mend(ctx context.Context, b *Bus) error { return b.mend(ctx, time.Time{}) }

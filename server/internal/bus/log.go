@@ -56,7 +56,7 @@ func (l *Log) Last(ctx context.Context) (uint64, []byte, error) {
 	}
 	m, err := l.stream.GetMsg(ctx, seq)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: read last entry %d of LOG: %w", ErrDamaged, seq, classify(err))
+		return 0, nil, unread(seq, err)
 	}
 	return seq, m.Data, nil
 }
@@ -229,9 +229,19 @@ func (l *Log) readThrough(ctx context.Context, first, last uint64) error {
 // readOne says why an entry did not come.
 func (l *Log) readOne(ctx context.Context, seq uint64) error {
 	if _, err := l.stream.GetMsg(ctx, seq); err != nil {
-		return fmt.Errorf("%w: entry %d of LOG cannot be read: %w", ErrDamaged, seq, classify(err))
+		return unread(seq, err)
 	}
 	return fmt.Errorf("read entry %d of LOG: %w: %w", seq, ErrUnavailable, errSlow)
+}
+
+// unread says what it means that an entry which must be there could not be read: it is damaged if the server says so; a
+// server that says nothing is slow, or away.
+func unread(seq uint64, err error) error {
+	var answered *jetstream.APIError
+	if errors.As(err, &answered) {
+		return fmt.Errorf("%w: entry %d of LOG cannot be read: %w", ErrDamaged, seq, classify(err))
+	}
+	return fmt.Errorf("read entry %d of LOG: %w: %w: %w", seq, ErrUnavailable, errSlow, err)
 }
 
 // verifyStall is longer than a feed takes to begin anew.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 // mendInterval is how often the embedded server is asked for its health.
 const mendInterval = time.Second
 
-var errMended = errors.New("streams were started again")
+// errForgotten ends a read that the server knows nothing of any more, or thinks further than it is.
+var errForgotten = errors.New("streams were started, or connected to, again")
 
 // mend starts JetStream again after a write failed: until then the stream takes and acknowledges nothing, even when there
 // is space again. What was acknowledged is recovered from the files; what was in flight fails, and its writer calls Last.
@@ -29,7 +31,7 @@ func (b *Bus) mend(ctx context.Context, _ time.Time) error {
 		return err
 	}
 	defer end()
-	cause := serverHealth(ctx, b.ns)
+	cause := b.serverHealth(ctx)
 	if cause == nil {
 		return nil
 	}
@@ -54,23 +56,27 @@ func (b *Bus) mend(ctx context.Context, _ time.Time) error {
 	return nil
 }
 
-// serverHealth is nil while JetStream is on and no stream has failed to write.
-func serverHealth(ctx context.Context, ns *server.Server) error {
-	if !ns.JetStreamEnabled() {
+// serverHealth is nil while JetStream is on and no stream has failed to write. It asks for each of our streams by name: asked
+// for all, the server takes the folder of a stream that it is deleting for one that it could not recover.
+func (b *Bus) serverHealth(ctx context.Context) error {
+	if !b.ns.JetStreamEnabled() {
 		return fmt.Errorf("%w: JetStream is off", ErrUnavailable)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/healthz", http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ask for health: %w", err)
-	}
-	w := &answer{header: http.Header{}, status: http.StatusOK}
-	ns.HandleHealthz(w, r) // the one exported way to a stream's write error
-	if w.status == http.StatusInternalServerError && ns.Running() {
-		// The server's start, which ended long ago, was asked for with a millisecond's patience: this machine is busy.
-		return nil
-	}
-	if w.status != http.StatusOK {
-		return fmt.Errorf("%w: %s", ErrUnavailable, bytes.TrimSpace(w.body.Bytes()))
+	for _, part := range parts {
+		query := url.Values{"account": {server.DEFAULT_GLOBAL_ACCOUNT}, "stream": {b.c.streamName(part)}}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/healthz?"+query.Encode(), http.NoBody)
+		if err != nil {
+			return fmt.Errorf("ask for health: %w", err)
+		}
+		w := &answer{header: http.Header{}, status: http.StatusOK}
+		b.ns.HandleHealthz(w, r) // the one exported way to a stream's write error
+		if w.status == http.StatusInternalServerError && b.ns.Running() {
+			// The server's start, which ended long ago, was asked for with a millisecond's patience: this machine is busy.
+			continue
+		}
+		if w.status != http.StatusOK {
+			return fmt.Errorf("%w: %s", ErrUnavailable, bytes.TrimSpace(w.body.Bytes()))
+		}
 	}
 	return nil
 }
@@ -86,14 +92,15 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// readers are the reads of streams that go on; the server forgets them when it starts its streams again.
+// readers are the reads of streams that go on. The server forgets them when it starts its streams again; and what it sent into a
+// connection that broke, it takes for read.
 type readers struct {
 	mu   sync.Mutex
 	next int
 	ends map[int]context.CancelCauseFunc
 }
 
-// reading derives a context that also ends, with errMended as its cause, when streams were started again.
+// reading derives a context that also ends, with errForgotten as its cause, when the read must begin anew.
 func (r *readers) reading(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	r.mu.Lock()
@@ -116,6 +123,6 @@ func (r *readers) cancel() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, end := range r.ends {
-		end(errMended)
+		end(errForgotten)
 	}
 }

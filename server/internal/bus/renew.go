@@ -13,6 +13,11 @@ import (
 // held is not what the database goes on from. Nobody may append or consume meanwhile. A crash in between leaves a bus that
 // Open takes for lost, or one under a Nonce that nobody knows: Renew again does no harm.
 func (b *Bus) Renew(ctx context.Context) error {
+	end, err := b.log.keepUp(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if err := b.log.renew(ctx, b.logConfig()); err != nil {
 		return fmt.Errorf("make LOG anew: %w", err)
 	}
@@ -36,11 +41,6 @@ func (l *Log) keepUp(ctx context.Context) (end func(), err error) {
 }
 
 func (l *Log) renew(ctx context.Context, config jetstream.StreamConfig) error {
-	end, err := l.keepUp(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
 	if err := l.js.DeleteStream(ctx, config.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return classify(err)
 	}
@@ -55,6 +55,6 @@ func (l *Log) renew(ctx context.Context, config jetstream.StreamConfig) error {
 	l.mu.Lock()
 	l.nonce, l.samples = config.Metadata[metaNonce], nil
 	l.mu.Unlock()
-	_, _, err = l.Last(ctx)
+	_, _, err := l.Last(ctx)
 	return err
 }

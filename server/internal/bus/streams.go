@@ -16,6 +16,9 @@ const (
 	metaLog   = "vigil.log"   // TOPICS: nonce of the LOG that it was derived from
 )
 
+// parts are the streams of a bus.
+var parts = []string{"LOG", "TOPICS", "STATE"}
+
 func (c *Config) streamName(part string) string { return c.Prefix + "_" + part }
 
 func (b *Bus) logConfig() jetstream.StreamConfig {
@@ -51,7 +54,7 @@ func (b *Bus) expectStreams(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	for _, part := range []string{"LOG", "TOPICS", "STATE"} {
+	for _, part := range parts {
 		if _, err := js.Stream(ctx, b.c.streamName(part)); err != nil {
 			return fmt.Errorf("%w: recover stream %s: %w", ErrDamaged, part, err)
 		}
