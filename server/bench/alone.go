@@ -186,7 +186,7 @@ func measureStart(ctx context.Context, b *bench) (*Result, error) {
 		if i == 0 {
 			what = "first start to ready"
 		}
-		err = pause(ctx, settleFor)
+		err = pause(ctx, 5*time.Second)
 		rss, _, memory := s.memory()
 		cpu, used := s.cpu()
 		if err := errors.Join(err, memory, used, s.stop()); err != nil {

@@ -9,12 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// idleFor is how long the sidecar's connections rest before memory is read: longer than the two minutes after which Go collects
-// what the handshakes left, if nothing else makes it do so.
+// idleFor is how long the sidecar rests before its memory is read, both before the first connection and after the last: longer
+// than the two minutes after which Go collects what the start and the handshakes left, if nothing else makes it do so.
 const idleFor = 130 * time.Second
-
-// settleFor is how long the sidecar rests before the first connection.
-const settleFor = 5 * time.Second
 
 // measureIdle reads what connections cost that do nothing: of the channel server and its peers alone, after they gave memory
 // back, and of the sidecar as it is.
@@ -105,7 +102,8 @@ func (p *practice) idle(ctx context.Context, sessions []*therapy, n int) (kb flo
 		return 0, err
 	}
 	defer func() { _ = s.stop() }()
-	if err := pause(ctx, settleFor); err != nil {
+	p.b.progress.begin(fmt.Sprintf("%d idle connections to vigil serve", n), 0)
+	if err := pause(ctx, idleFor); err != nil {
 		return 0, err
 	}
 	before, _, err := s.memory()
@@ -120,8 +118,7 @@ func (p *practice) idle(ctx context.Context, sessions []*therapy, n int) (kb flo
 			}
 		}
 	}()
-	p.b.progress.begin(fmt.Sprintf("%d idle connections to vigil serve", n), 0)
-	var g errgroup.Group
+		var g errgroup.Group
 	g.SetLimit(dialsAtOnce)
 	for i := range sockets {
 		g.Go(func() error {
