@@ -99,6 +99,8 @@ type Config struct {
 	Retention time.Duration
 	// AllowPublic lets anyone with a valid key join topics that are not Durable without a token. False: private only.
 	AllowPublic bool
+	// Peers carries client broadcasts and presence to the other nodes that serve these topics. nil: this is the only one.
+	Peers peers
 
 	// AllowedOrigins are the values of Origin that may connect; "*" is any. Empty: only the server's own host. A request
 	// without Origin is no browser and always passes.

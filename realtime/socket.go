@@ -317,7 +317,7 @@ func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 			s.answer(m, f)
 			return
 		}
-		c.room.broadcast(c, b)
+		s.server.broadcast(c.room.key, c, b)
 		if c.config.ack {
 			s.answer(m, nil)
 		}
