@@ -91,7 +91,7 @@ func (g *ingestion) size(ctx context.Context, r *Result, per int) error {
 	}
 	defer func() { _ = g.drop(context.WithoutCancel(ctx), full) }()
 	_, err := g.conn.Exec(ctx, fmt.Sprintf(`do $$ begin for i in 1..%d loop
-		insert into items select %d0000000000 + i * 10000 + j, repeat('x', 300) from generate_series(1, %d) j; commit; end loop; end $$`, g.b.messages/per, per, per))
+		insert into items select %d0000000000 + i::bigint * 10000 + j, repeat('x', 300) from generate_series(1, %d) j; commit; end loop; end $$`, g.b.messages/per, per, per))
 	if err != nil {
 		return fmt.Errorf("write rows: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type load struct {
 	s        *stack
 	sessions []*therapy
 	watchers []*watcher // of each session: its messages as the client sees them, its care as the therapist does
+	urls     []string   // nodes, over which the watchers are spread; none: the stack's sidecar
 
 	mu   sync.Mutex
 	sent map[string]bool // message id → whether it must alert
@@ -113,6 +115,10 @@ func (l *load) watchAll(t testing.TB) {
 		care := l.s.watch(y.therapist, "care:"+y.id.String())
 		care.reread = l.reader(care, y.therapist, "assessment", "select message_id::text from public.assessments where session_id = $1", y.id)
 		for _, w := range []*watcher{messages, care} {
+			if n := len(l.urls); n > 0 {
+				at := len(l.watchers) % n
+				w.url, w.others = l.urls[at], slices.Concat(l.urls[at+1:], l.urls[:at])
+			}
 			l.watchers = append(l.watchers, w)
 			w.begin(t)
 		}

@@ -191,6 +191,14 @@ func (v *sidecar) mustBeReady(t testing.TB) {
 	}
 }
 
+// saying holds that the process that has ended failed, and said word.
+func (v *sidecar) saying(t testing.TB, word string) {
+	t.Helper()
+	if v.cmd.ProcessState.ExitCode() == 0 || !strings.Contains(v.out.String(), word) {
+		t.Errorf("vigil ended with %d, without a word of %s:\n%s", v.cmd.ProcessState.ExitCode(), word, v.out.tail())
+	}
+}
+
 // run runs another command of vigil with the sidecar's environment, and returns what it printed and its exit code.
 func (v *sidecar) run(t testing.TB, words ...string) (out string, code int) {
 	t.Helper()

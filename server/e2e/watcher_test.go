@@ -20,6 +20,7 @@ import (
 // durable broadcast. It is written apart from the server's code, so that it can judge it.
 type watcher struct {
 	url, key, topic string
+	others          []string // where to go, one after the other, when url is away
 	token           func() string
 
 	mu       sync.Mutex
@@ -99,6 +100,9 @@ func (w *watcher) run(ctx context.Context) error {
 	const pause = 20 * time.Millisecond
 	for ctx.Err() == nil {
 		err := w.once(ctx)
+		if len(w.others) > 0 {
+			w.url, w.others = w.others[0], append(w.others[1:], w.url)
+		}
 		if errors.Is(err, errClosed) {
 			w.update(func() { w.closed = true })
 			return nil

@@ -33,12 +33,14 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	f := &flow{resources: r, front: front, verifier: verifier, keys: keys, model: newModel(r)}
+	f := &flow{resources: r, front: front, verifier: verifier, keys: keys, model: newModel(r), leads: newLeads()}
 	if f.model != nil {
 		defer f.model.Close()
 	}
-	if f.escalation, err = newEscalation(ctx, r); err != nil {
-		return err
+	if c.Has(config.RolePage) {
+		if f.escalation, err = newEscalation(ctx, r); err != nil {
+			return err
+		}
 	}
 	f.observe()
 	page, err := newConsole(c)
@@ -64,7 +66,7 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	parts := []part{
 		{"flow", f.run},
 		{"verifier", verifier.Run},
-		{"bus", r.bus.Run},
+		{"bus", f.keepBus},
 		{"http", api.run},
 		{"operator", operator.run},
 	}

@@ -21,11 +21,10 @@ func newVerifier(c config.Config) (*identity.Verifier, *identity.APIKeys, error)
 	return v, keys, err
 }
 
-// buildChannel makes the sockets' server with the grants that decide for it.
-func (f *flow) buildChannel(g *generation) {
-	g.grants = grant.New(grant.Config{Pool: f.pool})
+// newChannel makes the sockets' server with the grants that decide for it.
+func (f *flow) newChannel(grants *grant.Grants) *realtime.Server {
 	topics := f.bus.Topics()
-	g.channel = realtime.New(realtime.Config{
+	return realtime.New(realtime.Config{
 		Authenticate: func(ctx context.Context, token string) (realtime.Identity, error) {
 			s, err := f.verifier.Verify(ctx, token)
 			if err != nil {
@@ -35,7 +34,7 @@ func (f *flow) buildChannel(g *generation) {
 				UserID: s.ID.String(), LoginID: s.LoginID.String(), AAL: s.AAL, ExpiresAt: s.ExpiresAt, Claims: s.Claims,
 			}, nil
 		},
-		Authorize: g.grants.Authorize,
+		Authorize: grants.Authorize,
 		Durable:   relay.Durable,
 		History:   relay.NewHistory(topicsFeed{topics}, topics.Epoch),
 		Retention: f.config.TopicsRetention, AllowedOrigins: f.config.AllowedOrigins, ValidKey: f.keys.Valid,
@@ -46,6 +45,3 @@ func (f *flow) buildChannel(g *generation) {
 
 // drainMargin is what a part's deadline has over what the channel takes to drain.
 func drainMargin(deadline time.Duration) time.Duration { return deadline / 4 }
-
-// invalidate drops the grants of a scope; the channels are stopped after it, by whoever calls.
-func (g *generation) invalidate(s relay.Scope) { g.grants.Invalidate(s.XID, s.Matches) }

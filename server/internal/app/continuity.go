@@ -109,6 +109,7 @@ type continuity struct {
 
 	turn     chan struct{} // holds one token: whoever has it may write, and reads what is below
 	number   int64
+	revision uint64 // of the bus' record, as this process read or wrote it last
 	identity replication.Identity
 }
 
@@ -144,6 +145,7 @@ func (c *continuity) read(ctx context.Context) (verdict, error) {
 			return verdict{}, fmt.Errorf("read continuity from the bus: %w", err)
 		}
 	}
+	c.revision = revision
 	return judge(row, inDatabase, rec, revision > 0, c.bus.Log().Nonce()), nil
 }
 
@@ -167,11 +169,27 @@ func (c *continuity) write(ctx context.Context, first bool) error {
 	if err != nil {
 		return fmt.Errorf("write continuity: %w", err)
 	}
-	if err := c.bus.Records().Put(ctx, continuityKey, raw); err != nil {
+	if err := c.put(ctx, raw, next); err != nil {
 		return fmt.Errorf("write continuity to the bus: %w", err)
 	}
 	c.number = next.Number
 	return nil
+}
+
+// put writes the bus' record where it is as it was left: a node whose lease went to another must not write over it.
+func (c *continuity) put(ctx context.Context, raw []byte, next checkpoint) error {
+	revision, err := c.bus.Records().PutIf(ctx, continuityKey, c.revision, raw)
+	if errors.Is(err, bus.ErrTaken) { // or it was stored, and the answer lost
+		var now []byte
+		var rec checkpoint
+		if now, revision, err = c.bus.Records().Get(ctx, continuityKey); err == nil && (json.Unmarshal(now, &rec) != nil || rec.Number != next.Number || rec.Nonce != next.Nonce) {
+			err = bus.ErrTaken
+		}
+	}
+	if err == nil {
+		c.revision = revision
+	}
+	return err
 }
 
 // started is the reader's hook at each connection. Where continuity was proven before it is proven again, for the database

@@ -13,6 +13,7 @@ import (
 	"vigil/realtime"
 	"vigil/server/internal/assess"
 	"vigil/server/internal/bus"
+	"vigil/server/internal/config"
 	"vigil/server/internal/escalation"
 	"vigil/server/internal/grant"
 	"vigil/server/internal/identity"
@@ -25,8 +26,7 @@ import (
 	"vigil/server/internal/triage"
 )
 
-// flow is everything between Postgres and the sockets. It runs as one generation after another: a generation ends when
-// continuity of the log is not proven, and the next begins with a new log epoch.
+// flow is everything between Postgres and the sockets.
 type flow struct {
 	*resources
 	front    *front
@@ -35,38 +35,57 @@ type flow struct {
 	// escalation pages people; nil where VIGIL_NOTIFY_SECRET is not set.
 	escalation *escalation.Escalation
 	model      *suggest.Model // nil where VIGIL_MODEL_URL is not set
-	now        atomic.Pointer[generation]
+	now        running
+	leads      map[config.Role]*atomic.Bool // of leased; true while this node does it
 }
 
-// generation is one run of the flow's parts.
-type generation struct {
+// running are the parts that run at the moment, for readings; nil while one does not.
+type running struct {
+	intake   atomic.Pointer[intake]
+	pipeline atomic.Pointer[pipeline.Pipeline]
+	relaying atomic.Pointer[relaying]
+}
+
+// intake is what brings commits into LOG and TOPICS.
+type intake struct {
 	continuity *continuity
 	reader     *replication.Reader
-	pipeline   *pipeline.Pipeline
-	suggest    *suggest.Drafter
 	sequencer  *relay.Sequencer
+	begun      chan struct{} // closed once the slot is there and continuity is proven from here on
+}
+
+// begin says that what is committed from now on comes. The reader's goroutine calls it at each connection.
+func (i *intake) begin() {
+	select {
+	case <-i.begun:
+	default:
+		close(i.begun)
+	}
+}
+
+// relaying is what brings TOPICS to the sockets.
+type relaying struct {
 	dispatcher *relay.Dispatcher
 	channel    *realtime.Server
 	grants     *grant.Grants
-	begun      chan struct{} // closed once the slot is there and continuity is proven from here on
 	open       atomic.Bool   // sockets are let in
 	hint       chan struct{} // capacity 1: policies may have changed; full: watch will look
-}
-
-// begin lets sockets in, as far as the slot is concerned. The reader's goroutine calls it at each connection.
-func (g *generation) begin() {
-	select {
-	case <-g.begun:
-	default:
-		close(g.begun)
-	}
 }
 
 // retryPause is how long the flow waits before it asks a database that is away again.
 const retryPause = 500 * time.Millisecond
 
-// run runs generations until ctx ends or one fails for another cause than continuity.
+// run runs the flow until ctx ends or fails: whole in this process with a bus of its own, or this node's share of it.
 func (f *flow) run(ctx context.Context) error {
+	if !f.config.NATSURL.IsZero() {
+		return f.node(ctx)
+	}
+	return f.epochs(ctx, f.generation)
+}
+
+// epochs runs one log epoch after another until ctx ends or one fails for another cause than continuity: an epoch ends when
+// continuity of the log is not proven.
+func (f *flow) epochs(ctx context.Context, epoch func(context.Context, verdict) error) error {
 	lost := &continuityLost{}
 	for {
 		v, err := f.prepare(ctx)
@@ -82,7 +101,7 @@ func (f *flow) run(ctx context.Context) error {
 				return endOf(ctx, err)
 			}
 		}
-		err = f.generation(ctx, v)
+		err = epoch(ctx, v)
 		if lost = lostBy(err); lost == nil || ctx.Err() != nil || errors.Is(err, errDeadline) {
 			return err // a part that did not stop may still write: only a new process begins anew beside it
 		}
@@ -100,23 +119,36 @@ func endOf(ctx context.Context, err error) error {
 // prepare waits for the database, makes the analysis key known and compares what database and bus hold.
 func (f *flow) prepare(ctx context.Context) (verdict, error) {
 	c := newContinuity(f.config.Slot, f.store, f.bus, func() string { return "" })
-	for {
+	var v verdict
+	err := f.whileAway(ctx, func(ctx context.Context) error {
 		err := f.registerKeys(ctx)
 		if err == nil {
-			var v verdict
-			if v, err = c.read(ctx); err == nil {
-				return v, nil
-			}
+			v, err = c.read(ctx)
 		}
-		if ctx.Err() != nil || !triage.IsUnavailable(err) {
-			return verdict{}, fmt.Errorf("prepare: %w", err)
+		return err
+	})
+	return v, err
+}
+
+// whileAway asks again until the database and the bus are there.
+func (f *flow) whileAway(ctx context.Context, ask func(context.Context) error) error {
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
 		}
-		f.log.WarnContext(ctx, "database is away or not set up", logkey.Error, err.Error())
+		if ctx.Err() != nil || !isAway(err) {
+			return fmt.Errorf("prepare: %w", err)
+		}
+		f.log.WarnContext(ctx, "database or bus is away or not set up", logkey.Error, err.Error())
 		if !pause(ctx, retryPause) {
-			return verdict{}, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
+
+// isAway says whether an error says only that the database or the bus is away for a time.
+func isAway(err error) bool { return triage.IsUnavailable(err) || errors.Is(err, bus.ErrUnavailable) }
 
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -138,77 +170,96 @@ func (f *flow) beginEpoch(ctx context.Context, cause string) error {
 	return f.bus.Renew(ctx)
 }
 
-// generation builds the parts, runs them until ctx ends or one fails, and stops them in the order of the flow.
+// generation is one log epoch of a process that does everything: it builds the parts, runs them until ctx ends or one fails,
+// and stops them in the order of the flow.
 func (f *flow) generation(ctx context.Context, v verdict) error {
-	g := &generation{hint: make(chan struct{}, 1), begun: make(chan struct{})}
-	if v.cause == "" && v.known {
-		close(g.begun) // the slot holds what was committed meanwhile: sockets need not wait for the database
-	}
-	g.continuity = newContinuity(f.config.Slot, f.store, f.bus, func() string { return g.reader.State().Confirmed.String() })
-	f.buildChannel(g)
-	f.buildRelay(g)
-	f.buildPipeline(g)
-	if err := f.buildSuggest(g); err != nil {
+	r, p := f.newRelaying(), f.newPipeline(func() {})
+	drafter, err := f.newDrafter()
+	if err != nil {
 		return err
 	}
-	if err := f.buildReader(g, v); err != nil {
+	i, err := f.newIntake(v, p.Reset)
+	if err != nil {
 		return err
 	}
-	f.now.Store(g)
+	f.now.relaying.Store(r)
+	f.now.pipeline.Store(p)
+	f.now.intake.Store(i)
+	for _, role := range leased {
+		f.leads[role].Store(true)
+	}
 	defer f.front.open(nil)
+	// Sockets are let in once TOPICS has all that LOG had, and the dispatcher knows where it begins: before that a cursor could
+	// not be judged. In a new log epoch the slot must be there, too: what is committed before it never comes, and whoever had
+	// joined, and read the tables, before that would not know.
+	ready := []<-chan struct{}{i.begun, r.dispatcher.Ready(), i.sequencer.Ready()}
 	return runParts(ctx, f.log, f.config.DrainTimeout, []part{
-		{"replication", g.reader.Run},
-		{"pipeline", g.pipeline.Run},
-		{"suggest", g.suggest.Run},
-		{"sequencer", g.sequencer.Run},
-		{"dispatcher", g.dispatcher.Run},
-		{"watch", func(ctx context.Context) error { return f.watch(ctx, g) }},
-		{"channel", func(ctx context.Context) error { return f.serveChannel(ctx, g) }},
+		{"replication", i.reader.Run},
+		{"pipeline", p.Run},
+		{"suggest", drafter.Run},
+		{"sequencer", i.sequencer.Run},
+		{"dispatcher", r.dispatcher.Run},
+		{"watch", func(ctx context.Context) error { return f.watch(ctx, r) }},
+		{"channel", func(ctx context.Context) error { return f.serveChannel(ctx, r, ready...) }},
 	}, func() { f.front.open(nil) })
 }
 
-// serveChannel lets sockets in once the dispatcher knows where it begins and TOPICS has all that LOG had: before that a
-// cursor could not be judged. In a new log epoch the slot must be there, too: what is committed before it never comes, and
-// whoever had joined, and read the tables, before that would not know.
-func (f *flow) serveChannel(ctx context.Context, g *generation) error {
-	for _, ready := range []<-chan struct{}{g.begun, g.dispatcher.Ready(), g.sequencer.Ready()} {
+// serveChannel lets sockets in once all is ready, and serves them until ctx ends.
+func (f *flow) serveChannel(ctx context.Context, r *relaying, ready ...<-chan struct{}) error {
+	for _, ready := range ready {
 		select {
 		case <-ready:
 		case <-ctx.Done():
 		}
 	}
 	if ctx.Err() == nil {
-		f.front.open(g.channel)
-		g.open.Store(true)
+		f.front.open(r.channel)
+		r.open.Store(true)
 	}
-	return g.channel.Run(ctx)
+	return r.channel.Run(ctx)
 }
 
-func (f *flow) buildReader(g *generation, v verdict) (err error) {
+// newIntake makes the way from the slot into LOG and TOPICS. created is called when the slot was made: what was committed before
+// it never comes by the log.
+func (f *flow) newIntake(v verdict, created func()) (*intake, error) {
+	i := &intake{begun: make(chan struct{})}
+	if v.cause == "" && v.known {
+		close(i.begun) // the slot holds what was committed meanwhile: sockets need not wait for the database
+	}
+	i.continuity = newContinuity(f.config.Slot, f.store, f.bus, func() string { return i.reader.State().Confirmed.String() })
+	topics := f.bus.Topics()
+	i.sequencer = relay.NewSequencer(relay.SequencerConfig{
+		Log: logSource{f.bus.Log()}, Topics: topicsSink{topics}, LastOf: topicsFeed{topics}.LastOf, Next: topics.Next, Epoch: topics.Epoch,
+		Decode: decodeRows, Logger: f.log, At: faultsAt("relay"),
+	})
+	return i, f.buildReader(i, v, created)
+}
+
+func (f *flow) buildReader(i *intake, v verdict, created func()) (err error) {
 	dsn, err := WithCA(f.config.ReplicationURL, f.config.CACertFile)
 	if err != nil {
 		return err
 	}
 	begun := false
 	log := f.bus.Log()
-	g.reader, err = replication.New(replication.Config{
+	i.reader, err = replication.New(replication.Config{
 		URL: dsn, Slot: f.config.Slot, Publications: Publications(),
 		Expected: v.identity, SlotExpected: v.known, Recreate: v.recreate,
-		Takeover: f.config.NATSURL.IsZero(), // the lock on the data directory is the lease of an embedded bus
+		Takeover: true, // the lease is the bus': of an embedded one the lock on its folder
 		Last:     log.Last,
 		Append: func(ctx context.Context, data []byte) (replication.Stored, error) {
 			return log.Append(ctx, data)
 		},
-		Heartbeat: g.continuity.beat, HeartbeatInterval: f.config.HeartbeatInterval,
+		Heartbeat: i.continuity.beat, HeartbeatInterval: f.config.HeartbeatInterval,
 		Started: func(ctx context.Context, s replication.Start) error {
-			if err := g.continuity.started(ctx, s, begun || v.cause == ""); err != nil {
+			if err := i.continuity.started(ctx, s, begun || v.cause == ""); err != nil {
 				return err
 			}
 			begun = true
-			if s.Created { // what was committed before the slot never comes by the log
-				g.pipeline.Reset()
+			if s.Created {
+				created()
 			}
-			g.begin()
+			i.begin()
 			return nil
 		},
 		At: faultsAt("replication"), Log: f.log,
@@ -216,12 +267,13 @@ func (f *flow) buildReader(g *generation, v verdict) (err error) {
 	return err
 }
 
-func (f *flow) buildPipeline(g *generation) {
+// newPipeline makes the way from LOG to the record of each message. renewed is called when LOG was made anew meanwhile.
+func (f *flow) newPipeline(renewed func()) *pipeline.Pipeline {
 	log := f.bus.Log()
-	g.pipeline = pipeline.New(pipeline.Config{
+	return pipeline.New(pipeline.Config{
 		Source: func(ctx context.Context, handle func(context.Context, []pipeline.Entry) error) error {
 			var buffer []pipeline.Entry
-			return f.consume(ctx, log, bus.Pipeline, func(ctx context.Context, batch []bus.Entry) error {
+			return f.consume(ctx, log, bus.Pipeline, renewed, func(ctx context.Context, batch []bus.Entry) error {
 				buffer = buffer[:0]
 				for _, e := range batch {
 					buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})
@@ -242,19 +294,23 @@ func (f *flow) buildPipeline(g *generation) {
 	})
 }
 
-// consume hands LOG to a durable's handler, and begins again at the stored position when the bus was away or full for a time.
-func (f *flow) consume(ctx context.Context, log *bus.Log, durable string, handle func(context.Context, []bus.Entry) error) error {
-	for {
+// consume hands LOG to a durable's handler, and begins again at the stored position when the bus was away or full for a time, or
+// LOG was made anew, which it tells.
+func (f *flow) consume(ctx context.Context, log *bus.Log, durable string, renewed func(), handle func(context.Context, []bus.Entry) error) error {
+	for nonce := log.Nonce(); ; {
 		err := log.ConsumeBatches(ctx, durable, 0, consumedBatch, handle)
-		// An embedded bus has no other process: what looks taken was stored, and its acknowledgement lost.
-		away := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrFull) || errors.Is(err, context.DeadlineExceeded) ||
-			errors.Is(err, bus.ErrTaken) && f.config.NATSURL.IsZero()
+		// What looks taken was stored, and its acknowledgement lost; or another node had the lease for a moment.
+		away := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrFull) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, bus.ErrTaken)
 		if !away || ctx.Err() != nil {
 			return err
 		}
 		f.log.WarnContext(ctx, "consumer reads LOG again", logkey.Consumer, durable, logkey.Error, err.Error(), logkey.Duration, retryPause)
 		if !pause(ctx, retryPause) {
 			return nil
+		}
+		if now := log.Nonce(); now != nonce {
+			nonce = now
+			renewed()
 		}
 	}
 }
@@ -274,25 +330,26 @@ func (f *flow) recorded(o triage.Outcome) {
 	}
 }
 
-func (f *flow) buildRelay(g *generation) {
-	topics := f.bus.Topics()
-	feed := topicsFeed{topics}
-	g.sequencer = relay.NewSequencer(relay.SequencerConfig{
-		Log: logSource{f.bus.Log()}, Topics: topicsSink{topics}, LastOf: feed.LastOf, Next: topics.Next, Epoch: topics.Epoch,
-		Decode: decodeRows, Logger: f.log, At: faultsAt("relay"),
-	})
-	g.dispatcher = relay.NewDispatcher(relay.DispatcherConfig{
-		Topics: feed, Sockets: g.channel, ResetHistory: g.channel.ResetHistory,
-		Invalidate: func(_ context.Context, s relay.Scope) { g.invalidate(s) },
+// newRelaying makes the way from TOPICS to the sockets.
+func (f *flow) newRelaying() *relaying {
+	r := &relaying{hint: make(chan struct{}, 1), grants: grant.New(grant.Config{Pool: f.pool})}
+	r.channel = f.newChannel(r.grants)
+	r.dispatcher = relay.NewDispatcher(relay.DispatcherConfig{
+		Topics: topicsFeed{f.bus.Topics()}, Sockets: r.channel, ResetHistory: r.channel.ResetHistory,
+		Invalidate: func(_ context.Context, s relay.Scope) { r.invalidate(s) },
 		Policy: func(context.Context, relay.Scope) {
 			select {
-			case g.hint <- struct{}{}:
+			case r.hint <- struct{}{}:
 			default:
 			}
 		},
 		Logger: f.log, At: faultsAt("relay"),
 	})
+	return r
 }
+
+// invalidate drops the grants of a scope; the channels are stopped after it, by whoever calls.
+func (r *relaying) invalidate(s relay.Scope) { r.grants.Invalidate(s.XID, s.Matches) }
 
 // markRelayed notes the first frame that carried a message.
 func (f *flow) markRelayed(e realtime.Entry) {

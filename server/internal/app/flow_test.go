@@ -39,12 +39,12 @@ func TestTheFrontTurnsSocketsAwayWhileThereIsNoFlow(t *testing.T) {
 	refused("shut again")
 }
 
-func TestAGenerationBeginsOnce(t *testing.T) {
+func TestAnIntakeBeginsOnce(t *testing.T) {
 	t.Parallel()
-	g := &generation{begun: make(chan struct{})}
-	g.begin()
-	g.begin() // a second connection
-	<-g.begun
+	i := &intake{begun: make(chan struct{})}
+	i.begin()
+	i.begin() // a second connection
+	<-i.begun
 }
 
 func TestTheMessageOfAFrameIsReadFromItsBeginning(t *testing.T) {

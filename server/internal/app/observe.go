@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"vigil/server/internal/bus"
+	"vigil/server/internal/config"
+	"vigil/server/internal/pipeline"
 	"vigil/server/internal/suggest"
 )
 
@@ -22,7 +25,7 @@ func (f *flow) observe() {
 	f.health.Register("bus", f.bus.Health)
 	f.health.Register("replication", f.checkReplication)
 	f.health.Register("channel", func(context.Context) error {
-		if g := f.now.Load(); g == nil || !g.open.Load() {
+		if r := f.now.relaying.Load(); f.config.Has(config.RoleRelay) && (r == nil || !r.open.Load()) {
 			return errNotOpen
 		}
 		return nil
@@ -31,17 +34,21 @@ func (f *flow) observe() {
 	f.observePipeline()
 	f.observeRelay()
 	f.observeBus()
+	f.observeLeases()
 	for _, outcome := range suggest.CallOutcomes() {
 		f.metrics.ModelCalls.WithLabelValues(outcome) // from zero on, so that a first failure is a rise
 	}
 }
 
 func (f *flow) checkReplication(context.Context) error {
-	g := f.now.Load()
-	if g == nil {
+	i := f.now.intake.Load()
+	if i == nil && !f.config.NATSURL.IsZero() {
+		return nil // another node's
+	}
+	if i == nil {
 		return errNotRunning
 	}
-	s := g.reader.State()
+	s := i.reader.State()
 	if s.Connected {
 		return nil
 	}
@@ -51,11 +58,11 @@ func (f *flow) checkReplication(context.Context) error {
 	return errNotConnected
 }
 
-// of reads a number of the running generation; 0 while there is none.
-func (f *flow) of(read func(*generation) float64) func() float64 {
+// of reads a number of a part that runs; 0 while it does not.
+func of[T any](part *atomic.Pointer[T], read func(*T) float64) func() float64 {
 	return func() float64 {
-		if g := f.now.Load(); g != nil {
-			return read(g)
+		if p := part.Load(); p != nil {
+			return read(p)
 		}
 		return 0
 	}
@@ -70,32 +77,39 @@ func flag(b bool) float64 {
 
 func (f *flow) observeReplication() {
 	m := f.metrics
-	m.Gauge("vigil_replication_connected", "1 while the replication stream runs.", f.of(func(g *generation) float64 { return flag(g.reader.State().Connected) }))
-	m.Gauge("vigil_replication_lag_bytes", "WAL between the server's end and what is confirmed.", f.of(func(g *generation) float64 { return float64(g.reader.State().Lag) }))
-	m.Gauge("vigil_wal_retained_bytes", "WAL that Postgres keeps for the slot.", f.of(func(g *generation) float64 { return float64(g.reader.State().Slot.RetainedWAL) }))
-	m.Gauge("vigil_wal_budget_bytes", "WAL that may still be written before the slot is in danger; -1 means no limit.", f.of(func(g *generation) float64 { return float64(g.reader.State().Slot.SafeWALSize) }))
-	m.Counter("vigil_replication_rows_total", "Changes stored in LOG since the flow began.", f.of(func(g *generation) float64 { return float64(g.reader.State().Rows) }))
-	m.Counter("vigil_replication_transactions_total", "Transactions read since the flow began.", f.of(func(g *generation) float64 { return float64(g.reader.State().Transactions) }))
-	m.Counter("vigil_replication_reconnects_total", "Connections made anew since the flow began.", f.of(func(g *generation) float64 { return float64(g.reader.State().Reconnects) }))
+	m.Gauge("vigil_replication_connected", "1 while the replication stream runs.", of(&f.now.intake, func(i *intake) float64 { return flag(i.reader.State().Connected) }))
+	m.Gauge("vigil_replication_lag_bytes", "WAL between the server's end and what is confirmed.", of(&f.now.intake, func(i *intake) float64 { return float64(i.reader.State().Lag) }))
+	m.Gauge("vigil_wal_retained_bytes", "WAL that Postgres keeps for the slot.", of(&f.now.intake, func(i *intake) float64 { return float64(i.reader.State().Slot.RetainedWAL) }))
+	m.Gauge("vigil_wal_budget_bytes", "WAL that may still be written before the slot is in danger; -1 means no limit.", of(&f.now.intake, func(i *intake) float64 { return float64(i.reader.State().Slot.SafeWALSize) }))
+	m.Counter("vigil_replication_rows_total", "Changes stored in LOG since the flow began.", of(&f.now.intake, func(i *intake) float64 { return float64(i.reader.State().Rows) }))
+	m.Counter("vigil_replication_transactions_total", "Transactions read since the flow began.", of(&f.now.intake, func(i *intake) float64 { return float64(i.reader.State().Transactions) }))
+	m.Counter("vigil_replication_reconnects_total", "Connections made anew since the flow began.", of(&f.now.intake, func(i *intake) float64 { return float64(i.reader.State().Reconnects) }))
 }
 
 func (f *flow) observePipeline() {
 	m := f.metrics
-	m.Gauge("vigil_pipeline_parked_sessions", "Sessions that are being caught up from the tables.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Parked) }))
-	m.Counter("vigil_pipeline_messages_total", "Messages read from LOG since the flow began.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Messages) }))
-	m.Counter("vigil_pipeline_failures_total", "Temporary failures since the flow began.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Failures) }))
-	m.Counter("vigil_pipeline_reconciled_sessions_total", "Sessions that reconcile found behind since the flow began.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Reconciled) }))
-	m.Counter("vigil_alerts_unreached_total", "Alerts that reach nobody, for the organisation has nobody to be told. A person must act.", f.of(func(g *generation) float64 { return float64(g.pipeline.Stats().Unreached) }))
+	m.Gauge("vigil_pipeline_parked_sessions", "Sessions that are being caught up from the tables.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Parked) }))
+	m.Counter("vigil_pipeline_messages_total", "Messages read from LOG since the flow began.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Messages) }))
+	m.Counter("vigil_pipeline_failures_total", "Temporary failures since the flow began.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Failures) }))
+	m.Counter("vigil_pipeline_reconciled_sessions_total", "Sessions that reconcile found behind since the flow began.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Reconciled) }))
+	m.Counter("vigil_alerts_unreached_total", "Alerts that reach nobody, for the organisation has nobody to be told. A person must act.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Unreached) }))
 }
 
 func (f *flow) observeRelay() {
 	m := f.metrics
-	m.Gauge("vigil_sockets", "Open sockets.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Sockets) }))
-	m.Gauge("vigil_channels", "Joined channels.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Channels) }))
-	m.Counter("vigil_channel_skipped_total", "Clients' broadcasts and presence frames for which a socket had no room, since the flow began.", f.of(func(g *generation) float64 { return float64(g.channel.Stats().Skipped) }))
-	m.Counter("vigil_relay_published_total", "Entries given to the sockets since the flow began.", f.of(func(g *generation) float64 { return float64(g.dispatcher.Stats().Published) }))
-	m.Counter("vigil_relay_revocations_total", "Revocations handled since the flow began.", f.of(func(g *generation) float64 { return float64(g.dispatcher.Stats().Revoked) }))
-	m.Gauge("vigil_grants_kept", "Grants remembered.", f.of(func(g *generation) float64 { return float64(g.grants.Stats().Kept) }))
+	m.Gauge("vigil_sockets", "Open sockets.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Sockets) }))
+	m.Gauge("vigil_channels", "Joined channels.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Channels) }))
+	m.Counter("vigil_channel_skipped_total", "Clients' broadcasts and presence frames for which a socket had no room, since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Skipped) }))
+	m.Counter("vigil_relay_published_total", "Entries given to the sockets since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.dispatcher.Stats().Published) }))
+	m.Counter("vigil_relay_revocations_total", "Revocations handled since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.dispatcher.Stats().Revoked) }))
+	m.Gauge("vigil_grants_kept", "Grants remembered.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.grants.Stats().Kept) }))
+}
+
+// observeLeases says on which node of several the parts run that run on one.
+func (f *flow) observeLeases() {
+	for _, role := range leased {
+		f.metrics.Gauge("vigil_leads_"+string(role), "1 on the node that does "+string(role)+" for all.", func() float64 { return flag(f.leads[role].Load()) })
+	}
 }
 
 // scrapeTimeout bounds what one scrape asks of the bus.

@@ -75,6 +75,9 @@ func (r *resources) loadKeys(ctx context.Context) ([]*envelope.Device, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, err
 	}
+	if !c.NATSURL.IsZero() {
+		return nil, errSharedKey // each would make one of its own, and none could open what is sealed to another's
+	}
 	known, err := r.store.AnalysisDevices(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("there is no key file, and whether there was one could not be asked: %w", err)
@@ -98,6 +101,9 @@ func (r *resources) loadKeys(ctx context.Context) ([]*envelope.Device, error) {
 
 // errAllRevoked: new epochs would have no key of ours to be wrapped for.
 var errAllRevoked = errors.New("every analysis key here belongs to a revoked device: add a new key to the file of VIGIL_ANALYSIS_KEY_FILE, or remove the file to have one made")
+
+// errSharedKey: nodes that open messages must have the same keys.
+var errSharedKey = errors.New("with NATS_URL every node that detects or suggests needs the same analysis key: make it once with vigil keys new, and give it to all as VIGIL_ANALYSIS_KEY or as the file of VIGIL_ANALYSIS_KEY_FILE")
 
 // registerKeys makes the keys' public halves known, as a participant that everyone sees. The key of a revoked device stays
 // in use for what was sealed to it before.
@@ -128,7 +134,7 @@ func (r *resources) registerKeys(ctx context.Context) error {
 // openBus opens the bus as configured.
 func openBus(ctx context.Context, c config.Config, log *slog.Logger) (*bus.Bus, error) {
 	return bus.Open(ctx, bus.Config{
-		Dir: c.DataDir, URL: c.NATSURL.Reveal(), Key: c.BusKey.Reveal(),
+		Dir: c.DataDir, URL: c.NATSURL.Reveal(), Key: c.BusKey.Reveal(), Replicas: int(c.NATSReplicas),
 		LogMaxBytes: c.BusMaxBytes, TopicsKeep: c.TopicsRetention, Log: log,
 	})
 }
@@ -152,9 +158,11 @@ func openResources(ctx context.Context, c config.Config, log *slog.Logger) (_ *r
 		return nil, err
 	}
 	r.store = store.New(r.pool)
-	keys, err := r.loadKeys(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("load analysis key: %w", err)
+	var keys []*envelope.Device
+	if c.Has(config.RoleDetect) || c.Has(config.RoleSuggest) { // nobody else opens anything
+		if keys, err = r.loadKeys(ctx); err != nil {
+			return nil, fmt.Errorf("load analysis key: %w", err)
+		}
 	}
 	r.ring = envelope.NewRing(envelope.RingConfig{}, keys...)
 	if r.bus, err = openBus(ctx, c, log); err != nil {

@@ -80,12 +80,12 @@ func newModel(r *resources) *suggest.Model {
 	return suggest.NewModel(suggest.ModelConfig{URL: c.ModelURL, Key: c.ModelKey.Reveal(), Timeout: c.ModelTimeout, Calls: modelCalls})
 }
 
-func (f *flow) buildSuggest(g *generation) (err error) {
+func (f *flow) newDrafter() (*suggest.Drafter, error) {
 	log, tables := f.bus.Log(), store.New(f.aside)
-	g.suggest, err = suggest.New(suggest.Config{
+	drafter, err := suggest.New(suggest.Config{
 		Source: func(ctx context.Context, handle func(context.Context, []suggest.Entry) error) error {
 			var buffer []suggest.Entry
-			return f.consume(ctx, log, bus.Suggest, func(ctx context.Context, batch []bus.Entry) error {
+			return f.consume(ctx, log, bus.Suggest, func() {}, func(ctx context.Context, batch []bus.Entry) error {
 				buffer = buffer[:0]
 				for _, e := range batch {
 					buffer = append(buffer, suggest.Entry{Seq: e.Seq, Data: e.Data})
@@ -102,7 +102,7 @@ func (f *flow) buildSuggest(g *generation) (err error) {
 		Called: func(outcome string) { f.metrics.ModelCalls.WithLabelValues(outcome).Inc() },
 	})
 	if err != nil {
-		return fmt.Errorf("suggestions: %w", err)
+		return nil, fmt.Errorf("suggestions: %w", err)
 	}
-	return nil
+	return drafter, nil
 }

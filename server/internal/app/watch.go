@@ -15,25 +15,25 @@ import (
 const WatchInterval = 5 * time.Second
 
 // watch polls until ctx ends. What it finds has the same effect as a revocation that came by the log.
-func (f *flow) watch(ctx context.Context, g *generation) error {
+func (f *flow) watch(ctx context.Context, r *relaying) error {
 	tick := time.NewTicker(WatchInterval)
 	defer tick.Stop()
 	fingerprint := ""
 	for {
-		fingerprint = f.watchPolicies(ctx, g, fingerprint)
-		f.watchLogins(ctx, g)
+		fingerprint = f.watchPolicies(ctx, r, fingerprint)
+		f.watchLogins(ctx, r)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-g.hint:
+		case <-r.hint:
 		}
 	}
 }
 
 // watchPolicies asks for every grant again when policies, functions or privileges have changed, and at the first reading,
 // for they may have changed since the first join. It returns what they are now; before is "" at the first call.
-func (f *flow) watchPolicies(ctx context.Context, g *generation, before string) string {
+func (f *flow) watchPolicies(ctx context.Context, r *relaying, before string) string {
 	now, err := f.store.PolicyFingerprint(ctx)
 	if err != nil {
 		f.watchFailed(ctx, err)
@@ -41,15 +41,15 @@ func (f *flow) watchPolicies(ctx context.Context, g *generation, before string) 
 	}
 	if now != before {
 		f.log.InfoContext(ctx, "policies were read: every grant is asked for again")
-		g.invalidate(relay.Scope{Kind: relay.ScopeAll})
-		g.channel.Reauthorize(func(realtime.Member) bool { return true })
+		r.invalidate(relay.Scope{Kind: relay.ScopeAll})
+		r.channel.Reauthorize(func(realtime.Member) bool { return true })
 	}
 	return now
 }
 
 // watchLogins ends the channels of logins that are gone: where there is no trigger on auth.sessions, and for bans.
-func (f *flow) watchLogins(ctx context.Context, g *generation) {
-	open := g.channel.Logins()
+func (f *flow) watchLogins(ctx context.Context, r *relaying) {
+	open := r.channel.Logins()
 	if len(open) == 0 {
 		return
 	}
@@ -64,8 +64,8 @@ func (f *flow) watchLogins(ctx context.Context, g *generation) {
 	}
 	for _, login := range open {
 		if !alive[login] {
-			g.invalidate(relay.Scope{Kind: relay.ScopeLogin, ID: login})
-			g.channel.EndLogin(login)
+			r.invalidate(relay.Scope{Kind: relay.ScopeLogin, ID: login})
+			r.channel.EndLogin(login)
 		}
 	}
 }

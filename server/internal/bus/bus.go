@@ -22,6 +22,7 @@ import (
 // Bus is an open bus. All methods are safe for concurrent use; LOG and TOPICS each want one writer.
 type Bus struct {
 	c       Config
+	node    []byte // names this process, for leases
 	lock    *os.File
 	ns      *server.Server // nil on a cluster
 	nc      *nats.Conn
@@ -64,7 +65,7 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 }
 
 func openCluster(ctx context.Context, c Config) (*Bus, error) {
-	b := &Bus{c: c}
+	b := &Bus{c: c, node: []byte(randomText(12))}
 	nc, err := nats.Connect(c.URL, b.options()...)
 	if err != nil {
 		return nil, fmt.Errorf("dial bus: %w: %w", ErrUnavailable, err)
@@ -130,7 +131,7 @@ func openStore(ctx context.Context, c Config, key string, held bool) (*Bus, erro
 	if err != nil {
 		return nil, err
 	}
-	b := &Bus{c: c, ns: ns}
+	b := &Bus{c: c, ns: ns, node: []byte(randomText(12))}
 	nc, err := nats.Connect("", append(b.options(), nats.InProcessServer(ns))...)
 	if err != nil {
 		stopServer(ctx, ns)

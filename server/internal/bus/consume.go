@@ -26,7 +26,7 @@ type Entry struct {
 
 // ConsumeBatches calls handle for the entries after the durable's position, in order, one call at a time, and moves the
 // position after it returned nil. It hands over at once what is there, 1 to most entries, and never waits to fill a batch. It
-// returns handle's error, nil when ctx ends, ErrTaken when another process runs the same durable. from, unless 0, is the sequence to begin with instead of the one after the durable's position; the
+// returns handle's error, nil when ctx ends, ErrTaken when another process runs the same durable or LOG was made anew. from, unless 0, is the sequence to begin with instead of the one after the durable's position; the
 // position is then set to the entry before it. The handler must not keep the slice.
 func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, most int, handle func(context.Context, []Entry) error) error {
 	if !slices.Contains(l.durables, durable) {
@@ -34,16 +34,16 @@ func (l *Log) ConsumeBatches(ctx context.Context, durable string, from uint64, m
 	}
 	c := &consumption{log: l, durable: durable, most: max(most, 1), handle: handle}
 	var err error
-	if c.seq, c.revision, err = l.position(ctx, durable); err != nil {
+	if c.nonce, c.known, err = l.refresh(ctx); err != nil {
+		return err
+	}
+	if c.seq, c.revision, err = l.position(ctx, durable, c.nonce); err != nil {
 		return err
 	}
 	if from != 0 {
 		c.seq = from - 1
 	}
-	if c.known, err = l.LastSeq(ctx); err != nil {
-		return err
-	}
-	if c.revision, err = l.setPosition(ctx, durable, c.revision, c.seq); err != nil { // any other process stops here
+	if c.revision, err = l.setPosition(ctx, durable, c.nonce, c.revision, c.seq); err != nil { // any other process stops here
 		return err
 	}
 	c.stored = c.seq
@@ -67,6 +67,7 @@ type consumption struct {
 	durable  string
 	most     int
 	handle   func(context.Context, []Entry) error
+	nonce    string // of the LOG that is read
 	known    uint64 // LOG's end when this began
 	seq      uint64 // last entry handled
 	stored   uint64 // last position written
@@ -77,7 +78,7 @@ func (c *consumption) run(ctx context.Context) error {
 	entries := make(chan Entry, handOver) // full: the reader blocks, and asks for no more
 	g, ctx := errgroup.WithContext(ctx)
 	after := c.seq
-	g.Go(func() error { return c.read(ctx, newFeed(c.log.stream, after+1), after, entries) })
+	g.Go(func() error { return c.read(ctx, c.log.feed(after+1, c.nonce), after, entries) })
 	g.Go(func() error { return c.work(ctx, entries) })
 	return g.Wait()
 }
@@ -144,7 +145,7 @@ func (c *consumption) store(ctx context.Context) error {
 	if c.stored == c.seq {
 		return nil
 	}
-	revision, err := c.log.setPosition(ctx, c.durable, c.revision, c.seq)
+	revision, err := c.log.setPosition(ctx, c.durable, c.nonce, c.revision, c.seq)
 	if err != nil {
 		return fmt.Errorf("move %s to %d: %w", c.durable, c.seq, err)
 	}

@@ -39,3 +39,8 @@ func ServerHealth(ctx context.Context, b *Bus) error { return b.serverHealth(ctx
 
 // Mend is what Run does every mendInterval.
 func Mend(ctx context.Context, b *Bus) error { return b.mend(ctx, time.Time{}) }
+
+// HeardFrames is how many frames of other nodes may wait; RefusedFrames, how many could not be opened.
+const HeardFrames = heardFrames
+
+func RefusedFrames(p *Peers) int64 { return p.refused.Load() }

@@ -24,6 +24,7 @@ const (
 // for: it drops an entry then, and finds that out by the next one, or, if there is none, two heartbeats later (nats.go 1.55).
 type feed struct {
 	stream   jetstream.Stream
+	same     func(context.Context) error // fails when the stream is not the one that sequences were counted in; may be nil
 	last     uint64             // the entry given last
 	consumer jetstream.Consumer // nil: to be made
 	given    uint64             // by this consumer
@@ -48,7 +49,7 @@ func (f *feed) next(ctx context.Context) (jetstream.Msg, *jetstream.MsgMetadata,
 			return m, meta, nil
 		case ctx.Err() != nil:
 			return nil, nil, ctx.Err()
-		case errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed):
+		case errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, errRenewed):
 			return nil, nil, classify(err)
 		}
 		f.consumer, f.batch = nil, nil
@@ -70,6 +71,11 @@ func (f *feed) take(ctx context.Context) (jetstream.Msg, *jetstream.MsgMetadata,
 		})
 		if err != nil {
 			return nil, nil, err
+		}
+		if f.same != nil { // asked after: a stream that is made anew from here on takes its consumers with it
+			if err := f.same(ctx); err != nil {
+				return nil, nil, err
+			}
 		}
 		f.consumer, f.given = consumer, 0
 	}

@@ -91,25 +91,63 @@ func (l *Log) Append(ctx context.Context, data []byte) (*Pending, error) {
 
 func positionKey(durable string) string { return "position." + durable }
 
+// errRenewed: LOG is another, made by Renew in this process or another.
+var errRenewed = fmt.Errorf("%w: LOG was made anew", ErrTaken)
+
+// refresh reads which LOG it is, and where it ends.
+func (l *Log) refresh(ctx context.Context) (nonce string, last uint64, err error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return "", 0, fmt.Errorf("read state of LOG: %w", classify(err))
+	}
+	nonce = info.Config.Metadata[metaNonce]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.nonce != nonce {
+		l.nonce, l.samples = nonce, nil
+	}
+	return nonce, info.State.LastSeq, nil
+}
+
+// is fails with errRenewed when LOG has another nonce.
+func (l *Log) is(nonce string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		now, _, err := l.refresh(ctx)
+		if err == nil && now != nonce {
+			err = errRenewed
+		}
+		return err
+	}
+}
+
 // Position is the last entry that a durable has passed; 0 when none.
 func (l *Log) Position(ctx context.Context, durable string) (uint64, error) {
-	seq, _, err := l.position(ctx, durable)
+	seq, _, err := l.position(ctx, durable, l.Nonce())
 	return seq, err
 }
 
-func (l *Log) position(ctx context.Context, durable string) (seq, revision uint64, err error) {
+// position reads a record of 8 bytes and the nonce of the LOG that they count in; one of another LOG says nothing. Records of
+// the first version have no nonce.
+func (l *Log) position(ctx context.Context, durable, nonce string) (seq, revision uint64, err error) {
 	data, revision, err := l.records.Get(ctx, positionKey(durable))
 	if err != nil || revision == 0 {
 		return 0, revision, err
 	}
-	if len(data) != 8 {
+	if len(data) < 8 {
 		return 0, 0, fmt.Errorf("%w: position of %s has %d bytes", ErrDamaged, durable, len(data))
+	}
+	if of := string(data[8:]); of != "" && of != nonce {
+		return 0, revision, nil
 	}
 	return binary.BigEndian.Uint64(data), revision, nil
 }
 
-func (l *Log) setPosition(ctx context.Context, durable string, revision, seq uint64) (uint64, error) {
-	return l.records.PutIf(ctx, positionKey(durable), revision, binary.BigEndian.AppendUint64(nil, seq))
+func (l *Log) setPosition(ctx context.Context, durable, nonce string, revision, seq uint64) (uint64, error) {
+	return l.records.PutIf(ctx, positionKey(durable), revision, positionRecord(seq, nonce))
+}
+
+func positionRecord(seq uint64, nonce string) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, seq), nonce...)
 }
 
 // Lag tells for each durable how many entries it has not passed.
@@ -224,6 +262,13 @@ func (l *Log) readThrough(ctx context.Context, first, last uint64) error {
 		stalled.Reset(verifyStall)
 	}
 	return nil
+}
+
+// feed reads from seq on, for as long as LOG is the one of that nonce.
+func (l *Log) feed(seq uint64, nonce string) *feed {
+	f := newFeed(l.stream, seq)
+	f.same = l.is(nonce)
+	return f
 }
 
 // readOne says why an entry did not come.

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -30,6 +29,22 @@ func (b *Bus) Renew(ctx context.Context) error {
 	return b.topics.Reset(ctx)
 }
 
+// Refresh is called by a node that begins to be the one that appends, on a cluster: another may have called Renew since this one
+// read which LOG and which TOPICS there are, or died in between.
+func (b *Bus) Refresh(ctx context.Context) error {
+	nonce, _, err := b.log.refresh(ctx)
+	if err != nil {
+		return err
+	}
+	b.topics.mu.Lock()
+	b.topics.logNonce = nonce
+	b.topics.mu.Unlock()
+	if err := b.matchTopics(ctx); err != nil {
+		return err
+	}
+	return b.topics.Reload(ctx)
+}
+
 // keepUp waits until no other upkeep of LOG goes on.
 func (l *Log) keepUp(ctx context.Context) (end func(), err error) {
 	select {
@@ -48,7 +63,7 @@ func (l *Log) renew(ctx context.Context, config jetstream.StreamConfig) error {
 		return classify(err)
 	}
 	for _, name := range l.durables {
-		if err := l.records.Put(ctx, positionKey(name), binary.BigEndian.AppendUint64(nil, 0)); err != nil {
+		if err := l.records.Put(ctx, positionKey(name), positionRecord(0, config.Metadata[metaNonce])); err != nil {
 			return err
 		}
 	}

@@ -99,14 +99,25 @@ func (b *Bus) attachTopics(ctx context.Context) error {
 		return err
 	}
 	b.topics = newTopics(b, stream, app)
-	if stream.CachedInfo().Config.Metadata[metaLog] != b.log.nonce {
-		// Its entries name positions of a LOG that is no more.
-		if err := b.topics.Reset(ctx); err != nil {
+	if b.ns != nil { // on a cluster another node may be about to; see Refresh
+		if err := b.matchTopics(ctx); err != nil {
 			return err
 		}
 	}
 	_, err = b.topics.Last(ctx)
 	return err
+}
+
+// matchTopics empties TOPICS where its entries name positions of a LOG that is no more.
+func (b *Bus) matchTopics(ctx context.Context) error {
+	info, err := b.topics.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("read state of TOPICS: %w", classify(err))
+	}
+	if info.Config.Metadata[metaLog] == b.log.Nonce() {
+		return nil
+	}
+	return b.topics.Reset(ctx)
 }
 
 // ensure finds a stream, adopting changed limits, or makes it. Metadata of a stream that is there stays.

@@ -1,4 +1,4 @@
-// Package cli holds vigil's commands: serve, doctor, replay, trace and version.
+// Package cli holds vigil's commands: serve, keys, doctor, replay, trace and version.
 //
 // Guarantees: a command's result goes to standard output and what it has to say about itself to standard error; the exit
 // code is 0 when all is well, 1 when something failed, 2 when the call itself was wrong; no secret is printed.
@@ -37,7 +37,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"serve", "", "run the sidecar: ingest, detection, relay and API", serve},
+		{"serve", "[--roles ingest,…]", "run the sidecar: ingest, detection, relay and API", serve},
+		{"keys", "new [file]", "make an analysis key, for sidecars that share the work", keys},
 		{"doctor", "[--json]", "find what is wrong with a deployment, and say how to mend it", doctor},
 		{"replay", "[flags]", "replay conversations against a running system, and count what became of them", replayConversations},
 		{"trace", "[--json] <message id>", "show when a message passed each stage (asks the running sidecar)", trace},

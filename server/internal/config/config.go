@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,8 +69,10 @@ type Config struct {
 	RatePerSecond  int64
 	DrainTimeout   time.Duration
 
+	Roles           []Role // what this process does
 	DataDir         string
 	NATSURL         Secret
+	NATSReplicas    int64
 	BusKey          Secret
 	BusMaxBytes     int64
 	TopicsRetention time.Duration
@@ -124,7 +127,9 @@ var Variables = []Variable{
 	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR."},
 	{Name: "VIGIL_BUS_MAX_BYTES", Default: "4294967296", Help: "Most bytes LOG may take; when full, confirming stops, loudly, and nothing is dropped."},
 	{Name: "VIGIL_TOPICS_RETENTION", Default: "72h", Help: "How long a client may have been away and still recover from the log."},
-	{Name: "NATS_URL", Secret: true, Help: "An external NATS cluster instead of the embedded bus."},
+	{Name: "NATS_URL", Secret: true, Help: "An external NATS cluster instead of the embedded bus. Any number of sidecars may then share the work, see VIGIL_ROLES."},
+	{Name: "VIGIL_NATS_REPLICAS", Default: "1", Help: "On how many servers of the cluster each stream is kept: 1, 3 or 5. It is read when the streams are made."},
+	{Name: "VIGIL_ROLES", Default: "all", Help: "What this process does: all, or with NATS_URL some of ingest, detect, suggest, relay and page, separated by commas. Of the processes that ingest, detect or suggest, one at a time does, and another follows when it dies; any number relays."},
 	{Name: "VIGIL_ANALYSIS_KEY_FILE", Default: ".vigil/analysis-key.json", Help: "The sidecar's device key (file mode 0600); made at the first start."},
 	{Name: "VIGIL_ANALYSIS_KEY", Secret: true, Help: "The same as the file's content, from the environment; wins over the file."},
 	{Name: "VIGIL_CONSOLE", Default: "true", Help: "true: serve the console (a page for clients and clinicians) at /console/ of VIGIL_ADDR."},
@@ -145,7 +150,12 @@ var Variables = []Variable{
 // variables and what they should hold, never what they hold.
 func Parse(getenv func(string) string) (Config, error) {
 	p := parser{getenv: getenv}
+	roles := p.roles("VIGIL_ROLES")
+	if !slices.Contains(roles, RoleIngest) {
+		p.optional = "REPLICATION_URL" // it may read all WAL: who does not ingest is better off without
+	}
 	c := Config{
+		Roles:             roles,
 		DatabaseURL:       p.postgres("DATABASE_URL"),
 		ReplicationURL:    p.postgres("REPLICATION_URL"),
 		CACertFile:        p.text("DATABASE_CA_FILE"),
@@ -169,6 +179,7 @@ func Parse(getenv func(string) string) (Config, error) {
 		BusMaxBytes:       p.bytes("VIGIL_BUS_MAX_BYTES"),
 		TopicsRetention:   p.duration("VIGIL_TOPICS_RETENTION"),
 		NATSURL:           p.secret("NATS_URL"),
+		NATSReplicas:      p.replicas("VIGIL_NATS_REPLICAS"),
 		AnalysisKeyFile:   p.text("VIGIL_ANALYSIS_KEY_FILE"),
 		AnalysisKey:       p.secret("VIGIL_ANALYSIS_KEY"),
 		Console:           p.boolean("VIGIL_CONSOLE"),
@@ -195,6 +206,9 @@ func Parse(getenv func(string) string) (Config, error) {
 			c.NotifyURL = c.SupabaseURL.JoinPath("functions/v1/notify")
 		}
 	}
+	if c.NATSURL.IsZero() && len(roles) < len(AllRoles) {
+		p.fault("VIGIL_ROLES", "must be all, or NATS_URL be set: processes that share the work need one bus between them")
+	}
 	if c.NotifyURL != nil && c.NotifySecret.IsZero() {
 		p.fault("VIGIL_NOTIFY_SECRET", "must be set with VIGIL_NOTIFY_URL; any long random text, the same as the function's NOTIFY_SECRET")
 	}
@@ -202,8 +216,9 @@ func Parse(getenv func(string) string) (Config, error) {
 }
 
 type parser struct {
-	getenv func(string) string
-	faults []error
+	getenv   func(string) string
+	optional string // a required variable that is not, this time
+	faults   []error
 }
 
 func (p *parser) fault(name, want string) {
@@ -216,7 +231,7 @@ func (p *parser) text(name string) string {
 			continue
 		}
 		s := strings.TrimSpace(p.getenv(name))
-		if s == "" && v.Required {
+		if s == "" && v.Required && name != p.optional {
 			p.fault(name, "is not set; "+v.Help)
 		}
 		if s == "" {

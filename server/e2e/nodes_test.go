@@ -1,0 +1,153 @@
+package e2e_test
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// node is one sidecar of several that share the work.
+type node struct {
+	*sidecar
+	operatorURL string
+}
+
+// nodes prepares n sidecars on one bus outside of them, with one analysis key, each behind an address of its own.
+func (s *stack) nodes(t testing.TB, n int) []*node {
+	t.Helper()
+	bus, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true, MaxPayload: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go bus.Start() // ends once the server is up
+	if !bus.ReadyForConnections(patience) {
+		t.Fatal("NATS did not start")
+	}
+	t.Cleanup(func() { bus.Shutdown(); bus.WaitForShutdown() })
+	key := filepath.Join(t.TempDir(), "analysis-key.json")
+	if out, code := s.sidecar.run(t, "keys", "new", key); code != 0 {
+		t.Fatalf("make a key: %s", out)
+	}
+	var nodes []*node
+	for range n {
+		address, operator := freeAddress(t), freeAddress(t)
+		v := &sidecar{out: new(output), base: "http://" + address, env: append(append([]string{}, s.sidecar.env...),
+			"NATS_URL="+bus.ClientURL(), "VIGIL_ANALYSIS_KEY_FILE="+key, "VIGIL_ADDR="+address, "VIGIL_OPERATOR_ADDR="+operator)}
+		nodes = append(nodes, &node{v, "http://" + operator})
+		t.Cleanup(func() {
+			if v.cmd != nil && v.running() {
+				v.kill()
+			}
+			if t.Failed() {
+				t.Logf("the errors of the node at %s:\n%s\nits last lines:\n%s", address, v.out.errors(), v.out.tail())
+			}
+		})
+	}
+	s.sidecar = nodes[0].sidecar
+	return nodes
+}
+
+// leader waits until one of the nodes that run has a role that one has at a time, and returns it.
+func leader(t testing.TB, nodes []*node, role string) *node {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var found *node
+	if err := poll(ctx, func() (bool, error) {
+		for _, n := range nodes {
+			if !n.running() {
+				continue
+			}
+			if v, err := (&stack{operatorURL: n.operatorURL}).metric(ctx, "vigil_leads_"+role); err == nil && v == 1 {
+				found = n
+			}
+		}
+		return found != nil, nil
+	}); err != nil {
+		t.Fatalf("nobody does %s: %v", role, err)
+	}
+	return found
+}
+
+// TestThreeNodesLoseNothingWhenOneIsKilled is guarantees 1 and 3 over several nodes: people are spread over three, whoever
+// ingests or detects is killed under load and another follows; nothing is lost or doubled, and every client recovers on
+// another node.
+func TestThreeNodesLoseNothingWhenOneIsKilled(t *testing.T) {
+	t.Parallel()
+	s := setup(t, options{})
+	nodes := s.nodes(t, 3)
+	var urls []string
+	for _, n := range nodes {
+		n.begin(t)
+		urls = append(urls, n.base)
+	}
+	for _, n := range nodes {
+		n.mustBeReady(t)
+	}
+	l := newLoad(t, s, 3)
+	l.urls = urls
+	stopWriting := l.begin(t)
+	l.progresses(t, 40)
+	for _, role := range []string{"ingest", "detect", "ingest"} {
+		n := leader(t, nodes, role)
+		n.kill()
+		began := time.Now()
+		l.progresses(t, 20)
+		t.Logf("without who did %s, 20 messages took %s", role, time.Since(began).Round(time.Millisecond))
+		n.begin(t)
+		n.mustBeReady(t)
+	}
+	stopWriting()
+	l.verify(t, true)
+	for _, n := range nodes {
+		if code := n.stop(t); code != 0 {
+			t.Errorf("a node ended with %d", code)
+		}
+	}
+}
+
+// TestRolesRunApart: three processes do a third each. Who does not ingest needs no replication URL, who opens nothing no key.
+func TestRolesRunApart(t *testing.T) {
+	t.Parallel()
+	s := setup(t, options{})
+	nodes := s.nodes(t, 3)
+	for i, roles := range []string{"ingest", "detect,suggest,page", "relay"} {
+		var extra []string
+		if roles != "ingest" {
+			extra = append(extra, "REPLICATION_URL=")
+		}
+		if roles == "relay" || roles == "ingest" {
+			extra = append(extra, "VIGIL_ANALYSIS_KEY_FILE="+filepath.Join(t.TempDir(), "none.json"))
+		}
+		nodes[i].begin(t, append(extra, "VIGIL_ROLES="+roles)...)
+	}
+	for _, n := range nodes {
+		n.mustBeReady(t)
+	}
+	l := newLoad(t, s, 1)
+	l.urls = []string{nodes[2].base}
+	stopWriting := l.begin(t)
+	l.progresses(t, 40)
+	stopWriting()
+	l.verify(t, true)
+	if status, _, err := get(t.Context(), nodes[0].base+"/realtime/v1/websocket"); err != nil || status != http.StatusServiceUnavailable {
+		t.Errorf("a socket where nothing is relayed: %d, %v", status, err)
+	}
+}
+
+// TestProcessesThatShareTheWorkNeedOneBusAndOneKey: each is refused with what to do.
+func TestProcessesThatShareTheWorkNeedOneBusAndOneKey(t *testing.T) {
+	t.Parallel()
+	s := setup(t, options{})
+	s.sidecar.begin(t, "VIGIL_ROLES=relay")
+	<-s.sidecar.done
+	s.sidecar.saying(t, "NATS_URL")
+	n := s.nodes(t, 1)[0]
+	n.begin(t, "VIGIL_ANALYSIS_KEY_FILE="+filepath.Join(t.TempDir(), "none.json"))
+	<-n.done
+	n.saying(t, "vigil keys new")
+}
