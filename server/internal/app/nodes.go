@@ -45,7 +45,9 @@ func (f *flow) node(ctx context.Context) error {
 		parts = append(parts,
 			part{"dispatcher", r.dispatcher.Run},
 			part{"watch", func(ctx context.Context) error { return f.watch(ctx, r) }},
-			part{"channel", func(ctx context.Context) error { return f.serveChannel(ctx, r, f.topicsBegun(ctx), r.dispatcher.Ready()) }},
+			part{"channel", func(ctx context.Context) error {
+				return f.serveChannel(ctx, r, f.topicsBegun(ctx), r.dispatcher.Ready())
+			}},
 		)
 	}
 	return runParts(ctx, f.log, f.config.DrainTimeout, parts, func() { f.front.open(nil) })

@@ -25,9 +25,9 @@ const (
 type feed struct {
 	stream   jetstream.Stream
 	same     func(context.Context) error // fails when the stream is not the one that sequences were counted in; may be nil
-	last     uint64             // the entry given last
-	consumer jetstream.Consumer // nil: to be made
-	given    uint64             // by this consumer
+	last     uint64                      // the entry given last
+	consumer jetstream.Consumer          // nil: to be made
+	given    uint64                      // by this consumer
 	batch    <-chan jetstream.Msg
 	result   jetstream.MessageBatch
 }

@@ -195,6 +195,12 @@ func Parse(getenv func(string) string) (Config, error) {
 		LogLevel:          p.level("VIGIL_LOG_LEVEL"),
 		LogFormat:         p.oneOf("VIGIL_LOG_FORMAT", "json", "text"),
 	}
+	p.together(&c)
+	return c, errors.Join(p.faults...)
+}
+
+// together derives what follows from other variables, and finds those that do not fit together.
+func (p *parser) together(c *Config) {
 	if c.SupabaseURL != nil {
 		if c.JWKSURL == nil {
 			c.JWKSURL = c.SupabaseURL.JoinPath("auth/v1/.well-known/jwks.json")
@@ -206,13 +212,12 @@ func Parse(getenv func(string) string) (Config, error) {
 			c.NotifyURL = c.SupabaseURL.JoinPath("functions/v1/notify")
 		}
 	}
-	if c.NATSURL.IsZero() && len(roles) < len(AllRoles) {
+	if c.NATSURL.IsZero() && len(c.Roles) < len(AllRoles) {
 		p.fault("VIGIL_ROLES", "must be all, or NATS_URL be set: processes that share the work need one bus between them")
 	}
 	if c.NotifyURL != nil && c.NotifySecret.IsZero() {
 		p.fault("VIGIL_NOTIFY_SECRET", "must be set with VIGIL_NOTIFY_URL; any long random text, the same as the function's NOTIFY_SECRET")
 	}
-	return c, errors.Join(p.faults...)
 }
 
 type parser struct {
