@@ -52,7 +52,8 @@ type channel struct {
 	identity  Identity
 	token     tokenDigest // of identity
 	grant     Grant
-	expiry    *time.Timer // ends the channel when its token expires, or when a bare join shows none
+	expiry    *time.Timer // due when a bare join has shown no token, when it must be said that the token ends, and when it does
+	noticed   bool        // it was said that the token ends
 	tracked   bool
 
 	working   bool
@@ -190,7 +191,7 @@ func (c *channel) admit(ctx context.Context, token string) {
 		c.end(event, fault{CodeIdentityChanged, "The token is of another login: join again"})
 		return
 	}
-	c.identity, c.token = id, digestOf(token)
+	c.identity, c.token, c.noticed = id, digestOf(token), false
 	c.mu.Unlock()
 	c.authorize(ctx)
 }
@@ -291,17 +292,43 @@ func (c *channel) rewind() {
 	c.recover.due = !told
 }
 
-// setExpiry ends the channel when its token does. The caller holds mu.
+// setExpiry arms the channel's one timer for what is due next: the notice before the end of its token, which is given once
+// and at once if the token is that young, or the end. The caller holds mu.
 func (c *channel) setExpiry() {
 	if c.expiry != nil {
 		c.expiry.Stop()
 		c.expiry = nil
 	}
-	if at := c.identity.ExpiresAt; !at.IsZero() {
-		c.expiry = time.AfterFunc(time.Until(at), func() {
-			c.end(phoenix.EventError, fault{CodeInvalidJWTToken, "Token has expired 0 seconds ago"})
-		})
+	at := c.identity.ExpiresAt
+	if at.IsZero() {
+		return
 	}
+	left, notice := time.Until(at), c.socket.server.timing.ExpiryNotice
+	if !c.noticed && 0 < left && left <= notice {
+		c.noticed = true
+		c.socket.reply(c.tokenExpiring(at, left))
+	}
+	if !c.noticed {
+		left -= notice
+	}
+	c.expiry = time.AfterFunc(left, c.expire)
+}
+
+// expire gives notice, or ends the channel. A timer that was stopped too late changes nothing: it is looked at anew what is
+// due of the token there is.
+func (c *channel) expire() {
+	c.mu.Lock()
+	if c.state != granted || c.identity.ExpiresAt.IsZero() {
+		c.mu.Unlock()
+		return
+	}
+	if time.Until(c.identity.ExpiresAt) > 0 {
+		c.setExpiry()
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.end(phoenix.EventError, fault{CodeInvalidJWTToken, "Token has expired 0 seconds ago"})
 }
 
 // suspend stops everything to the channel and has its grant asked for again. When it returns, no further frame of the

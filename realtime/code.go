@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"vigil/realtime/phoenix"
 )
@@ -40,6 +42,7 @@ const (
 	CodeRealtimeRestarting      Code = "RealtimeRestarting"
 	CodeReplayTruncated         Code = "ReplayTruncated"
 	CodeSlowConsumer            Code = "SlowConsumer"
+	CodeTokenExpiring           Code = "TokenExpiring"
 	CodeTokenMissing            Code = "TokenMissing"
 	CodeTopicNameRequired       Code = "TopicNameRequired"
 	CodeUnableToConnect         Code = "UnableToConnectToProject"
@@ -91,13 +94,15 @@ func tokenFault(err error) fault {
 	return fault{CodeInvalidJWTToken, "The token is not valid"}
 }
 
-// systemMessage is the payload of a system message. from, to and missed are for recovery only.
+// systemMessage is the payload of a system message. expires_at, in seconds since 1970, is for token only; from, to and
+// missed are for recovery only.
 type systemMessage struct {
 	Extension string `json:"extension"`
 	Status    string `json:"status"`
 	Message   string `json:"message"`
 	Channel   string `json:"channel"`
 	Code      Code   `json:"code,omitempty"`
+	ExpiresAt int64  `json:"expires_at,omitempty"`
 	*recovery
 }
 
@@ -107,6 +112,13 @@ func (c *channel) systemError(f fault) phoenix.Message {
 		message = string(f.code)
 	}
 	return c.system(systemMessage{Extension: "system", Status: "error", Message: message, Code: f.code})
+}
+
+// tokenExpiring says that the channel will end unless it is shown another token.
+func (c *channel) tokenExpiring(at time.Time, left time.Duration) phoenix.Message {
+	seconds := strconv.FormatInt(int64(left.Round(time.Second)/time.Second), 10)
+	return c.system(systemMessage{Extension: "token", Status: "ok", Message: "The token expires in " + seconds + " seconds: refresh it",
+		Code: CodeTokenExpiring, ExpiresAt: at.Unix()})
 }
 
 func (c *channel) system(m systemMessage) phoenix.Message {

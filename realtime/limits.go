@@ -38,6 +38,7 @@ func (t Timing) withDefaults() Timing {
 	t.Ping = orElse(t.Ping, 25*time.Second)
 	t.Write = orElse(t.Write, 10*time.Second)
 	t.TokenWithin = orElse(t.TokenWithin, 10*time.Second)
+	t.ExpiryNotice = orElse(t.ExpiryNotice, 60*time.Second)
 	t.Decide = orElse(t.Decide, 3*time.Second)
 	t.DenialFirst = orElse(t.DenialFirst, 500*time.Millisecond)
 	t.DenialMost = orElse(t.DenialMost, 8*time.Second)

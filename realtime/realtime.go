@@ -148,6 +148,7 @@ type Timing struct {
 	Ping          time.Duration // between our pings: 25 s
 	Write         time.Duration // one write: 10 s
 	TokenWithin   time.Duration // a bare private join must show a token: 10 s
+	ExpiryNotice  time.Duration // before its token ends a channel is told so: 60 s
 	Decide        time.Duration // one Authenticate, Authorize or look at where a topic's log stands, each: 3 s
 	DenialFirst   time.Duration // before the first error reply to a join; it doubles per socket and topic: 500 ms
 	DenialMost    time.Duration // and grows no further than: 8 s

@@ -270,42 +270,6 @@ func TestTokenPushes(t *testing.T) {
 	}
 }
 
-func TestTokenExpiry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := setupVirtual(t)
-		began := time.Now()
-		b.people.allow("ann", "session:1", everything)
-		b.people.expires["ann/l1"] = began.Add(20 * time.Second)
-		c := b.connect(phoenix.V2)
-		ref := c.joined("session:1", "ann/l1")
-		if got := c.systemEnds(realtime.CodeInvalidJWTToken, "phx_error", ref); got != "Token has expired 0 seconds ago" {
-			t.Errorf("got %q", got)
-		}
-		if d := time.Since(began); d != 20*time.Second {
-			t.Errorf("after %v", d)
-		}
-		c.join("session:1", joinOptions{token: "ann/l1"})
-		c.refused(realtime.CodeInvalidJWTToken)
-	})
-}
-
-func TestTokenRefreshMovesTheExpiry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := setupVirtual(t)
-		began := time.Now()
-		b.people.allow("ann", "session:1", everything)
-		b.people.expires["ann/l1"] = began.Add(15 * time.Second)
-		b.people.expires["ann/l1/fresh"] = began.Add(25 * time.Second)
-		c := b.connect(phoenix.V2)
-		ref := c.joined("session:1", "ann/l1")
-		c.send(ref, "realtime:session:1", "access_token", `{"access_token":"ann/l1/fresh"}`)
-		c.systemEnds(realtime.CodeInvalidJWTToken, "phx_error", ref)
-		if d := time.Since(began); d != 25*time.Second {
-			t.Errorf("ended after %v", d)
-		}
-	})
-}
-
 func TestDrainFlushesAndClosesWithServiceRestart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
