@@ -121,8 +121,30 @@ func (c *channel) kick() {
 	c.start(c.run)
 }
 
-// begin is the first work of a channel: where its log stands, then its token.
+// answerWithin is how long the answer to a join may take: realtime-js waits 10 s and then joins again.
+const answerWithin = 9 * time.Second
+
+// errJoinsTooOften is the answer to a join above the socket's rate, and to one whose turn at the server would come too late.
+var errJoinsTooOften = fault{CodeClientJoinRateLimit, "Too many joins per second"}
+
+// answerBy is when the join must be answered; zero: it was.
+func (c *channel) answerBy() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != joining {
+		return time.Time{}
+	}
+	return c.began.Add(answerWithin)
+}
+
+// begin is the first work of a channel: its turn, where its log stands, then its token.
 func (c *channel) begin(ctx context.Context) {
+	if s := c.socket.server; !s.turn(ctx, s.joins, s.timing.JoinWait) {
+		if ctx.Err() == nil {
+			c.refuse(ctx, errJoinsTooOften)
+		}
+		return
+	}
 	if c.durable {
 		if err := c.findBaseline(ctx); err != nil {
 			c.refuse(ctx, fault{CodeHistoryUnavailable, "The history could not be read, please try again"})
@@ -169,7 +191,7 @@ func (c *channel) replyOK() {
 
 // admit verifies a token and authorises its identity.
 func (c *channel) admit(ctx context.Context, token string) {
-	id, err := c.socket.verify(ctx, token)
+	id, err := c.socket.verify(ctx, c.answerBy(), token)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.refuse(ctx, tokenFault(err))
@@ -193,6 +215,10 @@ func (c *channel) admit(ctx context.Context, token string) {
 	}
 	c.identity, c.token, c.noticed = id, digestOf(token), false
 	c.mu.Unlock()
+	if !c.socket.own(id.UserID) {
+		c.refuse(ctx, errTooManySockets)
+		return
+	}
 	c.authorize(ctx)
 }
 
@@ -209,7 +235,7 @@ func (c *channel) authorize(ctx context.Context) {
 			return
 		}
 		var grant Grant
-		err := s.decide(ctx, func(ctx context.Context) (err error) {
+		err := s.decide(ctx, c.answerBy(), func(ctx context.Context) (err error) {
 			s.at("authorize")
 			grant, err = s.config.Authorize(ctx, id, c.topic)
 			s.at("authorized")

@@ -13,6 +13,9 @@ import (
 // so its channels are ended for good before.
 const closeLoginEnded = 4001
 
+// closeNoChannel is the close code of a socket that has had no channel for Timing.NoChannelWithin.
+const closeNoChannel = 4002
+
 // Publish delivers e to the channels of its topic. One goroutine calls it, in the order of the log, after the entry can be
 // read from Config.History. It never blocks on a client.
 func (s *Server) Publish(e Entry) {
@@ -25,6 +28,7 @@ func (s *Server) Publish(e Entry) {
 // those channels; each then goes on where it stopped, or is ended with phx_close. A channel whose first grant is being
 // asked for meanwhile asks again. match must not call the server. Whatever Authorize caches must be invalidated before.
 func (s *Server) Reauthorize(match func(Member) bool) {
+	s.revoked.Add(1)
 	for _, k := range s.connected() {
 		for _, c := range k.all() {
 			if m, ok := c.member(); ok && match(m) {
@@ -38,6 +42,7 @@ func (s *Server) Reauthorize(match func(Member) bool) {
 // EndLogin ends every channel of a login for good, and its sockets unless another login has channels on them. A join of
 // the login that is being authorised meanwhile is refused.
 func (s *Server) EndLogin(loginID string) {
+	s.revoked.Add(1)
 	for _, k := range s.connected() {
 		ended, others := 0, 0
 		for _, c := range k.all() {
@@ -99,7 +104,10 @@ func (s *Server) connected() []*socket {
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.mu.Lock()
-	s.ending = true
+	if !s.ending {
+		s.ending = true
+		close(s.stopping)
+	}
 	empty := make(chan struct{})
 	if s.held == 0 {
 		close(empty)
@@ -109,7 +117,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	for _, k := range s.connected() {
 		for _, c := range k.all() {
-			c.end(phoenix.EventError, fault{CodeRealtimeRestarting, "Realtime is restarting, please standby"})
+			c.end(phoenix.EventError, errRestarting)
 		}
 		k.finish(websocket.CloseServiceRestart, "restarting")
 	}

@@ -15,9 +15,10 @@ import (
 	"vigil/realtime/phoenix"
 )
 
-// unlimited lets one socket push as fast as it can.
+// unlimited lets one person push as fast as they can.
 func unlimited(c *realtime.Config) {
 	c.Limits.BroadcastBurst, c.Limits.PresenceBurst = 1<<20, 1<<20
+	c.Limits.UserBroadcastBurst, c.Limits.UserPresenceBurst = 1<<20, 1<<20
 }
 
 // answered reads until the reply to ref, which must be ok. What comes before it must not be an error.

@@ -1,10 +1,14 @@
 package realtime
 
 import (
+	"context"
 	"time"
 
 	"golang.org/x/time/rate"
 )
+
+// Defaults gives what the zero fields of Limits and Timing stand for.
+func Defaults() (Limits, Timing) { return Limits{}.withDefaults(), Timing{}.withDefaults() }
 
 func orElse[T int | int64 | time.Duration](v, otherwise T) T {
 	if v == 0 {
@@ -14,22 +18,32 @@ func orElse[T int | int64 | time.Duration](v, otherwise T) T {
 }
 
 func (l Limits) withDefaults() Limits {
+	l.Sockets = orElse(l.Sockets, 20_000)
+	l.SocketsPerUser = orElse(l.SocketsPerUser, 100)
+	l.SocketsPerAddress = orElse(l.SocketsPerAddress, 2000)
+	l.HandshakesPerSecond = orElse(l.HandshakesPerSecond, 2000)
+	l.ServerJoinsPerSecond = orElse(l.ServerJoinsPerSecond, 3000)
+	l.JoinsPerSecond = orElse(l.JoinsPerSecond, 50)
+	l.Channels = orElse(l.Channels, 100)
+	l.TopicsRemembered = orElse(l.TopicsRemembered, 200)
+	l.AuthorizeAtOnce = orElse(l.AuthorizeAtOnce, 64)
 	l.FrameBytes = orElse(l.FrameBytes, 512<<10)
-	l.BroadcastBytes = orElse(l.BroadcastBytes, 256<<10)
 	l.QueueBytes = orElse(l.QueueBytes, 4<<20)
 	l.QueueFrames = orElse(l.QueueFrames, 4096)
-	l.Channels = orElse(l.Channels, 100)
-	l.JoinsPerSecond = orElse(l.JoinsPerSecond, 50)
-	l.Sockets = orElse(l.Sockets, 20_000)
-	l.AuthorizeAtOnce = orElse(l.AuthorizeAtOnce, 64)
 	l.ReplayEntries = orElse(l.ReplayEntries, 10_000)
+
+	l.BroadcastBytes = orElse(l.BroadcastBytes, 256<<10)
 	l.BroadcastsPerSecond = orElse(l.BroadcastsPerSecond, 50)
 	l.BroadcastBurst = orElse(l.BroadcastBurst, 100)
-	l.PresencePerSecond = orElse(l.PresencePerSecond, 5)
-	l.PresenceBurst = orElse(l.PresenceBurst, 20)
+	l.UserBroadcastsPerSecond = orElse(l.UserBroadcastsPerSecond, 100)
+	l.UserBroadcastBurst = orElse(l.UserBroadcastBurst, 200)
+
 	l.PresenceMetas = orElse(l.PresenceMetas, 200)
 	l.PresenceBytes = orElse(l.PresenceBytes, 4<<10)
-	l.TopicsRemembered = orElse(l.TopicsRemembered, 200)
+	l.PresencePerSecond = orElse(l.PresencePerSecond, 5)
+	l.PresenceBurst = orElse(l.PresenceBurst, 20)
+	l.UserPresencePerSecond = orElse(l.UserPresencePerSecond, 10)
+	l.UserPresenceBurst = orElse(l.UserPresenceBurst, 40)
 	return l
 }
 
@@ -44,6 +58,9 @@ func (t Timing) withDefaults() Timing {
 	t.DenialMost = orElse(t.DenialMost, 8*time.Second)
 	t.DrainWithin = orElse(t.DrainWithin, 5*time.Second)
 	t.CatchUpWithin = orElse(t.CatchUpWithin, 5*time.Second)
+	t.HandshakeWait = orElse(t.HandshakeWait, 5*time.Second)
+	t.JoinWait = orElse(t.JoinWait, 5*time.Second)
+	t.NoChannelWithin = orElse(t.NoChannelWithin, 10*time.Minute)
 	return t
 }
 
@@ -60,4 +77,31 @@ func newBuckets(l Limits) buckets {
 		broadcasts: rate.NewLimiter(rate.Limit(l.BroadcastsPerSecond), l.BroadcastBurst),
 		presence:   rate.NewLimiter(rate.Limit(l.PresencePerSecond), l.PresenceBurst),
 	}
+}
+
+// newTurns gives perSecond turns a second, and as many at once.
+func newTurns(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), perSecond) }
+
+// turn waits for the next of the turns, which come in the order they were asked for: so a storm is spread, where refusals
+// would only have everybody come again together. False: it would take longer than most, or ctx ended, or the server drains.
+func (s *Server) turn(ctx context.Context, turns *rate.Limiter, most time.Duration) bool {
+	next := turns.Reserve()
+	wait := next.Delay()
+	if wait == 0 {
+		return true
+	}
+	if wait > most {
+		next.Cancel()
+		return false
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.stopping:
+	}
+	next.Cancel()
+	return false
 }

@@ -92,6 +92,9 @@ func (s *socket) drop(c *channel) {
 	defer s.mu.Unlock()
 	if s.channels[c.wire] == c {
 		delete(s.channels, c.wire)
+		if len(s.channels) == 0 {
+			s.bare = time.Now()
+		}
 	}
 	delete(s.owed, c)
 }
@@ -197,13 +200,13 @@ func digestOf(token string) tokenDigest { return sha256.Sum256([]byte(token)) }
 
 // verify says whom a token speaks for. A socket shows one token for all its channels: it is verified at the first, and stands
 // for the others until it expires, as it does for a channel that has joined.
-func (s *socket) verify(ctx context.Context, token string) (Identity, error) {
+func (s *socket) verify(ctx context.Context, by time.Time, token string) (Identity, error) {
 	digest := digestOf(token)
 	if v := s.verified.Load(); v != nil && v.token == digest && time.Now().Before(v.identity.ExpiresAt) {
 		return v.identity, nil
 	}
 	var id Identity
-	err := s.server.decide(ctx, func(ctx context.Context) (err error) {
+	err := s.server.decide(ctx, by, func(ctx context.Context) (err error) {
 		id, err = s.server.config.Authenticate(ctx, token)
 		return err
 	})

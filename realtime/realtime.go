@@ -27,6 +27,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"time"
 )
 
@@ -105,6 +106,9 @@ type Config struct {
 	// AllowedOrigins are the values of Origin that may connect; "*" is any. Empty: only the server's own host. A request
 	// without Origin is no browser and always passes.
 	AllowedOrigins []string
+	// Address says where a request comes from, for what an address may do. nil: the host of RemoteAddr; behind a proxy that is
+	// the proxy's, for everybody.
+	Address func(*http.Request) string
 	// ValidKey says whether the connection's apikey is known. nil: every key that is not empty.
 	ValidKey func(apikey string) bool
 
@@ -112,34 +116,46 @@ type Config struct {
 	Timing Timing
 
 	Log *slog.Logger // nil: discard
-	// At is called at named points, for tests that interleave: "authorize", "authorized", "replay", "suspended".
+	// At is called at named points, for tests that interleave: "authorize", "authorized", "replay", "suspended",
+	// "posted" (after Authorize for a broadcast by REST).
 	At func(point string)
 	// OnFrame is called by a writer once per entry, after the first frame that carries it was written. It must not block.
 	OnFrame func(Entry)
 }
 
-// Limits bounds what one socket may hold and do. Zero fields take the default in the comment.
+// Limits bounds what one socket, one person, one address and the server may hold and do. Zero fields take the default in the
+// comment. What is said of a person and of the server is counted on this node alone.
 //
 // On top of its queue a socket holds at most a quarter of QueueBytes and QueueFrames of client broadcasts and presence
 // diffs, and as much again of presence states. What is tracked on one topic takes at most a quarter of QueueBytes too, so
 // that its presence_state fits, however PresenceMetas and PresenceBytes are set.
 type Limits struct {
-	FrameBytes          int64 // a frame from the client, above which the socket is closed with 1009: 512 KiB
-	BroadcastBytes      int   // the payload of a client's broadcast, above which it is refused: 256 KiB
-	BroadcastsPerSecond int   // broadcasts pushed by one socket, above which they are refused: 50
-	BroadcastBurst      int   // the burst of these: 100
-	QueueBytes          int   // durable broadcasts and control frames waiting for one socket: 4 MiB
-	QueueFrames         int   // durable broadcasts and control frames waiting for one socket: 4,096
-	Channels            int   // channels of one socket: 100
-	JoinsPerSecond      int   // joins of one socket, with a burst of Channels: 50
-	Sockets             int   // sockets of the server: 20,000
-	AuthorizeAtOnce     int   // Authenticate and Authorize running at once in the server: 64
-	ReplayEntries       int   // entries one join replays by cursor before it is told recovered: false: 10,000
-	PresencePerSecond   int   // track and untrack pushed by one socket, above which they are refused: 5
-	PresenceBurst       int   // the burst of these: 20
-	PresenceMetas       int   // metas tracked on one topic: 200
-	PresenceBytes       int   // payload of one track: 4 KiB
-	TopicsRemembered    int   // topics of one socket whose denials and cursors are remembered: 200
+	Sockets              int   // sockets of the server: 20,000
+	SocketsPerUser       int   // sockets of one person, above which joins are refused: 100
+	SocketsPerAddress    int   // sockets of one address, above which handshakes are refused: 2,000
+	HandshakesPerSecond  int   // handshakes of the server, and as many at once; those above it wait for their turn: 2,000
+	ServerJoinsPerSecond int   // joins of the server, and as many at once; those above it wait for their turn: 3,000
+	JoinsPerSecond       int   // joins of one socket, with a burst of Channels, above which they are refused: 50
+	Channels             int   // channels of one socket: 100
+	TopicsRemembered     int   // topics of one socket whose denials and cursors are remembered: 200
+	AuthorizeAtOnce      int   // Authenticate and Authorize running at once in the server: 64
+	FrameBytes           int64 // a frame from the client, above which the socket is closed with 1009, and a batch by REST: 512 KiB
+	QueueBytes           int   // durable broadcasts and control frames waiting for one socket: 4 MiB
+	QueueFrames          int   // durable broadcasts and control frames waiting for one socket: 4,096
+	ReplayEntries        int   // entries one join replays by cursor before it is told recovered: false: 10,000
+
+	BroadcastBytes          int // the payload of a client's broadcast, above which it is refused: 256 KiB
+	BroadcastsPerSecond     int // broadcasts pushed by one socket, above which they are refused: 50
+	BroadcastBurst          int // the burst of these: 100
+	UserBroadcastsPerSecond int // broadcasts of one person by all their sockets and by REST, above which they are refused: 100
+	UserBroadcastBurst      int // the burst of these, and the longest batch by REST: 200
+
+	PresenceMetas         int // metas tracked on one topic: 200
+	PresenceBytes         int // payload of one track: 4 KiB
+	PresencePerSecond     int // track and untrack pushed by one socket, above which they are refused: 5
+	PresenceBurst         int // the burst of these: 20
+	UserPresencePerSecond int // track and untrack pushed by one person, above which they are refused: 10
+	UserPresenceBurst     int // the burst of these: 40
 }
 
 // Timing is every wait of the server. Zero fields take the default in the comment.
@@ -154,4 +170,8 @@ type Timing struct {
 	DenialMost    time.Duration // and grows no further than: 8 s
 	DrainWithin   time.Duration // from the end of Run's context to the last close: 5 s
 	CatchUpWithin time.Duration // history may lag behind Publish by: 5 s
+
+	HandshakeWait   time.Duration // a handshake waits for its turn, and is refused if that would be longer: 5 s
+	JoinWait        time.Duration // a join, likewise: 5 s
+	NoChannelWithin time.Duration // a socket without a channel for so long is closed with 4002: 10 min
 }

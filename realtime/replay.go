@@ -45,7 +45,7 @@ var recoveryTexts = map[Code]string{
 func (c *channel) findBaseline(ctx context.Context) error {
 	h := c.socket.server.config.History
 	epoch := h.Epoch()
-	asking, cancel := context.WithTimeout(ctx, c.socket.server.timing.Decide)
+	asking, cancel := c.socket.server.within(ctx, c.answerBy())
 	defer cancel()
 	last, err := h.LastOf(asking, c.topic)
 	if err != nil {

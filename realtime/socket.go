@@ -25,6 +25,7 @@ type socket struct {
 	conn    *websocket.Conn
 	version phoenix.Version
 	queue   *queue
+	from    *place
 	ending  atomic.Bool // our close frame is on its way; the read deadline is not moved any more
 	slow    atomic.Bool // its channels are being dropped
 
@@ -39,6 +40,8 @@ type socket struct {
 	channels map[string]*channel
 	memory   map[string]*memory    // by topic; at most Limits.TopicsRemembered
 	owed     map[*channel]struct{} // those whose presence_state waits for room
+	person   *account              // whose socket it is; nil: nobody has shown a token yet
+	bare     time.Time             // since when there is no channel, if there is none
 
 	buckets
 }
@@ -83,6 +86,7 @@ func (s *socket) finished() {
 	s.pings.Stop()
 	s.workMu.Unlock()
 	s.work.Wait()
+	s.disown()
 }
 
 func (s *socket) read(ctx context.Context) {
@@ -147,8 +151,12 @@ func (s *socket) ended(ctx context.Context, err error) {
 	s.server.log.DebugContext(ctx, "socket ended", logReason, reason)
 }
 
-// ping asks for a sign of life, again and again until the socket has ended.
+// ping asks for a sign of life, again and again until the socket has ended. A socket that nobody uses is closed.
 func (s *socket) ping() {
+	if s.unused() {
+		s.finish(closeNoChannel, "no channel")
+		return
+	}
 	s.urgent(appendFrame(nil, websocket.PingMessage, nil))
 	s.workMu.Lock()
 	defer s.workMu.Unlock()
@@ -271,7 +279,7 @@ func (s *socket) push(m phoenix.Message) {
 		}
 		s.broadcast(m, phoenix.Broadcast{Topic: m.Topic, Event: p.Event, Meta: p.Meta, Encoding: phoenix.JSON, Payload: p.Payload})
 	case phoenix.EventPresence:
-		if !s.buckets.presence.Allow() {
+		if person := s.owner(); !s.buckets.presence.Allow() || person != nil && !person.presence.Allow() {
 			s.answer(m, &errTooOften)
 			return
 		}
@@ -289,8 +297,18 @@ func (s *socket) answer(m phoenix.Message, f *fault) {
 	s.reply(phoenix.Reply(m, true, nil))
 }
 
-// errTooOften is the reply to a push above the socket's rate. It changes nothing.
+// errTooOften is the reply to a push above the rate of the socket or of its person. It changes nothing.
 var errTooOften = fault{CodeMessageRateLimit, "Too many messages per second"}
+
+// What a client's broadcast is refused for, whichever way it came.
+var (
+	errNoName  = fault{CodeInvalidPayload, "A broadcast needs an event"}
+	errPayload = fault{CodePayloadTooLarge, "payload_size_exceeded"}
+	errPersist = fault{CodePersistUnsupported, "Broadcasts of clients are not stored"}
+	errPublic  = fault{CodePrivateOnly, "This server only allows private channels"}
+	errPrivate = fault{CodePrivateOnly, "pass { config: { private: true } }"}
+	errNoTopic = fault{CodeTopicNameRequired, "You must provide a topic name"}
+)
 
 // broadcast fans a client's broadcast out. Refused: an error, asked for or not. Done: ok, if the join asked for acks.
 func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
@@ -303,15 +321,16 @@ func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 		Persist json.RawMessage `json:"persist"`
 	}
 	lenient(b.Meta, &meta)
+	person := s.owner()
 	switch {
-	case !s.broadcasts.Allow():
+	case !s.broadcasts.Allow() || person != nil && !person.broadcasts.Allow():
 		s.answer(m, &errTooOften)
 	case b.Event == "":
-		s.answer(m, &fault{CodeInvalidPayload, "A broadcast needs an event"})
+		s.answer(m, &errNoName)
 	case len(b.Payload) > s.server.limits.BroadcastBytes:
-		s.answer(m, &fault{CodePayloadTooLarge, "payload_size_exceeded"})
+		s.answer(m, &errPayload)
 	case !isNull(meta.Persist):
-		s.answer(m, &fault{CodePersistUnsupported, "Broadcasts of clients are not stored"})
+		s.answer(m, &errPersist)
 	default:
 		if f := c.maySend(func(g Grant) bool { return g.BroadcastSend }); f != nil {
 			s.answer(m, f)
@@ -335,15 +354,15 @@ func (s *socket) join(ctx context.Context, m phoenix.Message) {
 	var refused *fault
 	switch {
 	case !prefixed || topic == "":
-		refused = &fault{CodeTopicNameRequired, "You must provide a topic name"}
+		refused = &errNoTopic
 	case !s.joins.Allow():
-		refused = &fault{CodeClientJoinRateLimit, "Too many joins per second"}
+		refused = &errJoinsTooOften
 	case s.server.draining():
-		refused = &fault{CodeRealtimeRestarting, "Realtime is restarting, please standby"}
+		refused = &errRestarting
 	case durable && !config.private:
-		refused = &fault{CodePrivateOnly, "pass { config: { private: true } }"}
+		refused = &errPrivate
 	case !config.private && !s.server.config.AllowPublic:
-		refused = &fault{CodePrivateOnly, "This server only allows private channels"}
+		refused = &errPublic
 	case config.changes > 0:
 		refused = &fault{CodePostgresChanges, "postgres_changes is not served here: listen to broadcasts"}
 	}
