@@ -71,11 +71,15 @@ func New(config Config) *Server {
 	}
 }
 
-// ServeHTTP upgrades a request for …/websocket and returns; the socket is served until it ends or Run does. A refusal is JSON
-// with the keys error, code and message. The ResponseWriter, or one that it unwraps to, must be a http.Hijacker.
+// ServeHTTP answers POST …/api/broadcast and …/api/broadcast/<topic>/events/<event>, below any prefix, and upgrades a request
+// for …/websocket and returns; the socket is served until it ends or Run does. A refusal is JSON with the keys error, code and
+// message. To upgrade, the ResponseWriter, or one that it unwraps to, must be a http.Hijacker.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
+	to, posts := parseTarget(path)
 	switch {
+	case posts:
+		s.servePost(w, r, to)
 	case strings.HasSuffix(path, pathSuffix):
 		s.shakeHands(w, r)
 	default:
