@@ -53,6 +53,7 @@ func (p *practice) sidecar() (*sidecar, error) {
 		"SUPABASE_URL=" + p.url, "SUPABASE_PUBLISHABLE_KEY=" + p.keys.Publishable, "SUPABASE_SECRET_KEY=" + p.keys.Secret,
 		"VIGIL_SLOT=vigil_" + p.database, "VIGIL_ADDR=" + ports[0], "VIGIL_OPERATOR_ADDR=" + ports[1],
 		"VIGIL_DATA_DIR=" + filepath.Join(dir, "data"), "VIGIL_ANALYSIS_KEY_FILE=" + p.keyFile, "VIGIL_RATE_PER_SECOND=1000000",
+		"VIGIL_CHANNEL_SOCKETS_PER_ADDRESS=1000000", "VIGIL_CHANNEL_SOCKETS_PER_USER=1000000",
 	}}, nil
 }
 

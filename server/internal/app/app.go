@@ -50,6 +50,7 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	public := gateway.New(gateway.Config{
 		Verifier: verifier, Socket: front, Health: r.health, Metrics: r.metrics, Log: log,
 		AllowedOrigins: c.AllowedOrigins, MaxBodyBytes: c.MaxBodyBytes, RequestTimeout: c.RequestTimeout, RatePerSecond: int(c.RatePerSecond), ProxyTo: c.ProxyTarget(),
+		Address: gateway.Address(c.TrustedProxies),
 		Console: page,
 	})
 	api, err := listen(ctx, c.Addr, "VIGIL_ADDR", public, c.DrainTimeout)

@@ -6,6 +6,7 @@ import (
 
 	"vigil/realtime"
 	"vigil/server/internal/config"
+	"vigil/server/internal/gateway"
 	"vigil/server/internal/grant"
 	"vigil/server/internal/identity"
 	"vigil/server/internal/relay"
@@ -38,8 +39,8 @@ func (f *flow) newChannel(grants *grant.Grants) *realtime.Server {
 		Durable:   relay.Durable,
 		History:   relay.NewHistory(topicsFeed{topics}, topics.Epoch),
 		Retention: f.config.TopicsRetention, AllowedOrigins: f.config.AllowedOrigins, ValidKey: f.keys.Valid,
-		Timing: realtime.Timing{DrainWithin: f.config.DrainTimeout - drainMargin(f.config.DrainTimeout)},
-		Log:    f.log, OnFrame: f.markRelayed,
+		Address: gateway.Address(f.config.TrustedProxies), Limits: limitsOf(f.config.Channel), Timing: timingOf(f.config),
+		Log: f.log, OnFrame: f.markRelayed,
 	})
 }
 

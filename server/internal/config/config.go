@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -67,6 +68,8 @@ type Config struct {
 	MaxBodyBytes   int64
 	RequestTimeout time.Duration
 	RatePerSecond  int64
+	TrustedProxies []netip.Prefix
+	Channel        Channel
 	DrainTimeout   time.Duration
 
 	Roles           []Role // what this process does
@@ -104,7 +107,9 @@ type Variable struct {
 }
 
 // Variables lists every variable Parse reads, in the order of .env.example.
-var Variables = []Variable{
+var Variables = slices.Concat(generalVariables, channelVariables)
+
+var generalVariables = []Variable{
 	{Name: "DATABASE_URL", Required: true, Secret: true, Help: "Postgres as role vigil; a session pooler will do. Its password is set by you: alter role vigil password '…'."},
 	{Name: "REPLICATION_URL", Required: true, Secret: true, Help: "Postgres for logical replication: a direct connection, never a pooler. Hosted Postgres 15: role postgres; 17: a role with replication."},
 	{Name: "DATABASE_CA_FILE", Help: "The Supabase CA certificate (PEM), used with sslmode=verify-full when the URLs name no sslrootcert."},
@@ -121,7 +126,8 @@ var Variables = []Variable{
 	{Name: "VIGIL_PROXY", Default: "false", Help: "true: also pass /auth/v1 /rest/v1 /storage/v1 /functions/v1 on to SUPABASE_URL."},
 	{Name: "VIGIL_MAX_BODY_BYTES", Default: "1048576", Help: "Largest request body in bytes."},
 	{Name: "VIGIL_REQUEST_TIMEOUT", Default: "30s", Help: "Longest time for one HTTP request (not for a socket)."},
-	{Name: "VIGIL_RATE_PER_SECOND", Default: "50", Help: "Most HTTP requests and socket handshakes a second from one address; twice as many in a burst. Behind a load balancer all people share its address: raise it, and let the balancer limit."},
+	{Name: "VIGIL_RATE_PER_SECOND", Default: "50", Help: "Most HTTP requests and socket handshakes a second from one address (of IPv6, one /64); twice as many in a burst. Behind a load balancer that VIGIL_TRUSTED_PROXIES does not name, all people share its address."},
+	{Name: "VIGIL_TRUSTED_PROXIES", Help: "Comma-separated addresses or networks, such as 10.0.0.0/8, of the proxies in front. Only they are believed what X-Forwarded-For says; the rightmost address in it that is none of theirs is the client's."},
 	{Name: "VIGIL_DRAIN_TIMEOUT", Default: "8s", Help: "How long a stop may take before what is left is cut off."},
 	{Name: "VIGIL_DATA_DIR", Default: ".vigil/data", Help: "Where the embedded bus keeps its files (ciphertext and ids only, encrypted at rest)."},
 	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR."},
@@ -173,6 +179,8 @@ func Parse(getenv func(string) string) (Config, error) {
 		MaxBodyBytes:      p.bytes("VIGIL_MAX_BODY_BYTES"),
 		RequestTimeout:    p.duration("VIGIL_REQUEST_TIMEOUT"),
 		RatePerSecond:     p.count("VIGIL_RATE_PER_SECOND"),
+		TrustedProxies:    p.networks("VIGIL_TRUSTED_PROXIES"),
+		Channel:           p.channel(),
 		DrainTimeout:      p.duration("VIGIL_DRAIN_TIMEOUT"),
 		DataDir:           p.text("VIGIL_DATA_DIR"),
 		BusKey:            p.secret("VIGIL_BUS_KEY"),
@@ -308,6 +316,25 @@ func (p *parser) origins(name string) []string {
 		origins = append(origins, o)
 	}
 	return origins
+}
+
+func (p *parser) networks(name string) []netip.Prefix {
+	var networks []netip.Prefix
+	for _, text := range strings.Split(p.text(name), ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		network, err := netip.ParsePrefix(text)
+		if address, single := netip.ParseAddr(text); single == nil && address.Zone() == "" {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			p.fault(name, "must be addresses or networks such as 10.0.0.0/8, separated by commas")
+			continue
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks
 }
 
 func (p *parser) boolean(name string) bool {

@@ -128,6 +128,31 @@ func TestWhatIsNotToBeOverheardGoesByHTTPS(t *testing.T) {
 	}
 }
 
+func TestTrustedProxiesAreNetworks(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse(env(map[string]string{"VIGIL_TRUSTED_PROXIES": " 10.1.2.3/8, 192.0.2.1 ,fd00::/8,"}))
+	if got := fmt.Sprint(c.TrustedProxies); err != nil || got != "[10.0.0.0/8 192.0.2.1/32 fd00::/8]" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, bad := range []string{"proxy.example", "10.0.0.0/33", "fe80::1%eth0", "10.0.0.0/8;192.0.2.1"} {
+		if _, err := config.Parse(env(map[string]string{"VIGIL_TRUSTED_PROXIES": bad})); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}
+
+func TestLimitsThatContradictEachOtherAreFaults(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"VIGIL_CHANNEL_PING": "1m", "VIGIL_CHANNEL_BROADCAST_BYTES": "524288", "VIGIL_CHANNEL_FRAME_BYTES": "4194304",
+		"VIGIL_CHANNEL_DENIAL_FIRST": "8s", "VIGIL_CHANNEL_DENIAL_MOST": "9s", "VIGIL_CHANNEL_JOIN_WAIT": "9s", "VIGIL_CHANNEL_DECIDE": "10s",
+	} {
+		if _, err := config.Parse(env(map[string]string{name: value})); err == nil || !strings.HasPrefix(err.Error(), name+": must be less than") {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+}
+
 func TestNotifyIsAskedOnlyWithASecret(t *testing.T) {
 	t.Parallel()
 	if c, err := config.Parse(env(nil)); err != nil || c.NotifyURL != nil {

@@ -35,16 +35,17 @@ type verifier interface {
 // Config is what the gateway is made of. Verifier, Socket, Health, Metrics and Log must be set.
 type Config struct {
 	Verifier       verifier
-	Socket         http.Handler // serves …/websocket below any prefix; does its own authorisation
+	Socket         http.Handler // serves …/websocket and …/api/broadcast below any prefix; does its own authorisation
 	Health         *telemetry.Health
 	Metrics        *telemetry.Metrics
 	Log            *slog.Logger
-	AllowedOrigins []string      // exact origins; "*" allows all
-	MaxBodyBytes   int64         // zero means 1 MiB
-	RequestTimeout time.Duration // zero means 30 s; sockets have none
-	RatePerSecond  int           // requests a second from one address; zero means 50
-	ProxyTo        *url.URL      // nil: Supabase is not proxied
-	Console        http.Handler  // serves ConsolePath, where / leads to; nil: there is none
+	AllowedOrigins []string                   // exact origins; "*" allows all
+	MaxBodyBytes   int64                      // zero means 1 MiB
+	RequestTimeout time.Duration              // zero means 30 s; sockets have none
+	RatePerSecond  int                        // requests a second from one address; zero means 50
+	Address        func(*http.Request) string // where a request comes from; nil: Address of no trusted proxy
+	ProxyTo        *url.URL                   // nil: Supabase is not proxied
+	Console        http.Handler               // serves ConsolePath, where / leads to; nil: there is none
 }
 
 // ConsolePath is where Console is mounted.
@@ -63,6 +64,9 @@ func New(c Config) http.Handler {
 	}
 	if c.RatePerSecond == 0 {
 		c.RatePerSecond = 50
+	}
+	if c.Address == nil {
+		c.Address = Address(nil)
 	}
 	g := &gateway{Config: c, limits: newLimits(c.RatePerSecond)}
 	mux := http.NewServeMux()
@@ -109,7 +113,7 @@ func (g *gateway) cors() *cors.Cors {
 			return func(string) bool { return false } // rs/cors takes an empty list for "all"
 		}(),
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Apikey", "X-Client-Info", "X-Request-Id", "Prefer", "Range", "Range-Unit", "Accept", "Accept-Profile", "Content-Profile", "X-Supabase-Api-Version", "X-Upsert", "Cache-Control"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Apikey", "X-Client-Info", "X-Request-Id", "Prefer", "Range", "Range-Unit", "Accept", "Accept-Profile", "Content-Profile", "X-Api-Key", "X-Supabase-Api-Version", "X-Upsert", "Cache-Control"},
 		ExposedHeaders: []string{"X-Request-Id", "Content-Range", "Range-Unit", "Location", "Retry-After"},
 		MaxAge:         600,
 	})

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -209,6 +210,51 @@ func TestAnAddressThatAsksTooOftenIsToldHowLongToWait(t *testing.T) {
 	res, p, _ := f.do(t, "GET", "/healthz", nil, "")
 	if res.StatusCode != 429 || p.Code != gateway.CodeRateLimited || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %+v %q", res.StatusCode, p, res.Header.Get("Retry-After"))
+	}
+}
+
+// TestPagesMayPostBroadcasts: the headers of realtime-js and of supabase-js pass, and the refusal of a preflight names none.
+func TestPagesMayPostBroadcasts(t *testing.T) {
+	t.Parallel()
+	f := setup(t, nil)
+	const path = "/realtime/v1/api/broadcast/session%3A1/events/typing?private=true&apikey=sb_publishable_canary"
+	for _, headers := range []string{"apikey,authorization,content-type", "apikey,authorization,content-type,x-client-info"} {
+		res, _, _ := f.do(t, "OPTIONS", path, map[string]string{"Origin": "https://app.example", "Access-Control-Request-Method": "POST",
+			"Access-Control-Request-Headers": headers}, "")
+		if res.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || res.Header.Get("Access-Control-Allow-Methods") != "POST" ||
+			res.Header.Get("Access-Control-Allow-Headers") != headers {
+			t.Errorf("%s: got %v", headers, res.Header)
+		}
+	}
+	res, _, body := f.do(t, "POST", path, map[string]string{"Origin": "https://app.example"}, "{}")
+	if body != "socket /realtime/v1/api/broadcast/session:1/events/typing" || res.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
+		t.Errorf("got %s %v", body, res.Header)
+	}
+	if strings.Contains(f.logs.String(), "session") || strings.Contains(f.logs.String(), "canary") {
+		t.Errorf("logged: %s", f.logs)
+	}
+}
+
+// TestPeopleBehindATrustedProxyAreToldApart, and nobody else can say that they are behind one.
+func TestPeopleBehindATrustedProxyAreToldApart(t *testing.T) {
+	t.Parallel()
+	for sentence, c := range map[string]struct {
+		trusted string
+		status  int
+	}{
+		"by a trusted proxy": {"127.0.0.0/8", 200},
+		"by anybody":         {"10.0.0.0/8", 429},
+	} {
+		f := setup(t, func(g *gateway.Config) {
+			g.RatePerSecond = 1
+			g.Address = gateway.Address([]netip.Prefix{netip.MustParsePrefix(c.trusted)})
+		})
+		for range 2 {
+			f.do(t, "GET", "/healthz", map[string]string{"X-Forwarded-For": "198.51.100.1"}, "")
+		}
+		if res, _, _ := f.do(t, "GET", "/healthz", map[string]string{"X-Forwarded-For": "198.51.100.2"}, ""); res.StatusCode != c.status {
+			t.Errorf("%s: got %d", sentence, res.StatusCode)
+		}
 	}
 }
 

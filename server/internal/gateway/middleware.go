@@ -97,11 +97,7 @@ func (g *gateway) recovered(next http.Handler) http.Handler {
 // limited refuses an address that asks too often. It stands before the token is looked at, so guessing tokens is slow too.
 func (g *gateway) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil {
-			host = r.RemoteAddr
-		}
-		if wait := g.limits.take(host); wait > 0 {
+		if wait := g.limits.take(g.Address(r)); wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 			writeProblem(w, r, http.StatusTooManyRequests, CodeRateLimited, "Too many requests; wait as long as Retry-After says.")
 			return
