@@ -133,7 +133,7 @@ func bearerOf(r *http.Request) string {
 }
 
 // readPosts reads what is to be sent.
-func (s *Server) readPosts(w http.ResponseWriter, r *http.Request, to target) ([]post, *rejection) {
+func (s *Server) readPosts(w http.ResponseWriter, r *http.Request, to target) ([]posting, *rejection) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	encoded := r.Header.Get("Content-Encoding") != ""
 	if err != nil || encoded || kind != typeJSON && (to.batch || kind != typeRaw) {
@@ -154,7 +154,7 @@ func (s *Server) readPosts(w http.ResponseWriter, r *http.Request, to target) ([
 	if f != nil {
 		return nil, &rejection{status: status, fault: *f}
 	}
-	return []post{p}, nil
+	return []posting{p}, nil
 }
 
 // readBody reads at most so many bytes, within Timing.Write.
@@ -173,12 +173,12 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, most int64) ([
 	return body, nil
 }
 
-// askAgain is how often the permissions of one request are read, if each time some were withdrawn meanwhile.
-const askAgain = 3
+// askRights is how often the permissions of one request are read, if each time some were withdrawn meanwhile.
+const askRights = 3
 
 // maySendAll asks for everything that is posted. A revocation that is handled meanwhile has it asked again.
-func (s *Server) maySendAll(ctx context.Context, id Identity, posts []post, batch bool) *rejection {
-	for range askAgain {
+func (s *Server) maySendAll(ctx context.Context, id Identity, posts []posting, batch bool) *rejection {
+	for range askRights {
 		revoked := s.revoked.Load()
 		no := s.askAll(ctx, id, posts, batch)
 		if no != nil || s.revoked.Load() == revoked {
@@ -191,7 +191,7 @@ func (s *Server) maySendAll(ctx context.Context, id Identity, posts []post, batc
 var errUnread = fault{CodeUnableToConnect, "The permissions could not be read, please try again"}
 
 // askAll asks once for each room, for all at once.
-func (s *Server) askAll(ctx context.Context, id Identity, posts []post, batch bool) *rejection {
+func (s *Server) askAll(ctx context.Context, id Identity, posts []posting, batch bool) *rejection {
 	answers := map[roomKey]*rejection{}
 	for _, p := range posts {
 		answers[p.key] = new(rejection)

@@ -38,47 +38,47 @@ func parseTarget(path string) (target, bool) {
 	return target{batch: true}, len(t) == batchParts && t[0] == "api" && t[1] == "broadcast"
 }
 
-// post is one client broadcast that came by REST.
-type post struct {
+// posting is one client broadcast that came by REST.
+type posting struct {
 	key       roomKey
 	broadcast phoenix.Broadcast
 }
 
 // newPost makes one of parts that are UTF-8; a JSON payload is valid, or empty for none.
-func newPost(topic, event string, private bool, encoding phoenix.Encoding, payload []byte) (post, *fault) {
+func newPost(topic, event string, private bool, encoding phoenix.Encoding, payload []byte) (posting, *fault) {
 	switch {
 	case topic == "":
-		return post{}, &errNoTopic
+		return posting{}, &errNoTopic
 	case len(phoenix.TopicPrefix)+len(topic) > phoenix.MaxHeaderBytes:
-		return post{}, &fault{CodeInvalidPayload, "The topic's name is too long"}
+		return posting{}, &fault{CodeInvalidPayload, "The topic's name is too long"}
 	case event == "":
-		return post{}, &errNoName
+		return posting{}, &errNoName
 	case len(event) > phoenix.MaxHeaderBytes:
-		return post{}, &fault{CodeInvalidPayload, "The event's name is too long"}
+		return posting{}, &fault{CodeInvalidPayload, "The event's name is too long"}
 	}
 	if encoding == phoenix.JSON && isNull(payload) {
 		payload = []byte("{}")
 	}
-	return post{roomKey{topic, private},
+	return posting{roomKey{topic, private},
 		phoenix.Broadcast{Topic: phoenix.TopicPrefix + topic, Event: event, Encoding: encoding, Payload: payload}}, nil
 }
 
 // readEvent reads the one event that a path names. status is the answer's where it cannot be.
-func readEvent(to target, query url.Values, raw bool, body []byte) (p post, status int, f *fault) {
+func readEvent(to target, query url.Values, raw bool, body []byte) (p posting, status int, f *fault) {
 	for name, values := range query {
 		if (name == "persist" || strings.HasPrefix(name, "persist[")) && values[0] != "false" {
-			return post{}, http.StatusUnprocessableEntity, &errPersist
+			return posting{}, http.StatusUnprocessableEntity, &errPersist
 		}
 	}
 	encoding := phoenix.Raw
 	if !raw {
 		encoding = phoenix.JSON
 		if body = bytes.TrimSpace(body); len(body) > 0 && (!utf8.Valid(body) || !json.Valid(body)) {
-			return post{}, http.StatusUnprocessableEntity, &errNoJSON
+			return posting{}, http.StatusUnprocessableEntity, &errNoJSON
 		}
 	}
 	if !utf8.ValidString(to.topic) || !utf8.ValidString(to.event) {
-		return post{}, http.StatusUnprocessableEntity, &fault{CodeInvalidPayload, "Topic and event must be UTF-8"}
+		return posting{}, http.StatusUnprocessableEntity, &fault{CodeInvalidPayload, "Topic and event must be UTF-8"}
 	}
 	p, f = newPost(to.topic, to.event, query.Get("private") == "true", encoding, body)
 	return p, http.StatusUnprocessableEntity, f
@@ -96,8 +96,8 @@ type batchMessage struct {
 }
 
 // readBatch reads {"messages": [{topic, event, payload, private}]}. If any message cannot be read, none is given.
-func readBatch(body []byte, limits Limits) ([]post, *rejection) {
-	invalid := func(text string) ([]post, *rejection) {
+func readBatch(body []byte, limits Limits) ([]posting, *rejection) {
+	invalid := func(text string) ([]posting, *rejection) {
 		return nil, &rejection{status: http.StatusUnprocessableEntity, fault: fault{CodeInvalidPayload, text}}
 	}
 	var batch struct {
@@ -111,7 +111,7 @@ func readBatch(body []byte, limits Limits) ([]post, *rejection) {
 	case len(batch.Messages) > limits.UserBroadcastBurst:
 		return invalid("A batch may hold " + strconv.Itoa(limits.UserBroadcastBurst) + " messages")
 	}
-	posts := make([]post, 0, len(batch.Messages))
+	posts := make([]posting, 0, len(batch.Messages))
 	var no *rejection
 	for i, raw := range batch.Messages {
 		p, status, f := readMessage(raw, limits.BroadcastBytes)
@@ -130,16 +130,16 @@ func readBatch(body []byte, limits Limits) ([]post, *rejection) {
 	return posts, nil
 }
 
-func readMessage(raw json.RawMessage, most int) (p post, status int, f *fault) {
+func readMessage(raw json.RawMessage, most int) (p posting, status int, f *fault) {
 	var m batchMessage
 	if json.Unmarshal(raw, &m) != nil {
-		return post{}, http.StatusUnprocessableEntity, &fault{CodeInvalidPayload, "A message has topic, event, payload and private"}
+		return posting{}, http.StatusUnprocessableEntity, &fault{CodeInvalidPayload, "A message has topic, event, payload and private"}
 	}
 	switch {
 	case len(m.Payload) > most:
-		return post{}, http.StatusRequestEntityTooLarge, &errPayload
+		return posting{}, http.StatusRequestEntityTooLarge, &errPayload
 	case !isNull(m.Persist) && string(m.Persist) != "false":
-		return post{}, http.StatusUnprocessableEntity, &errPersist
+		return posting{}, http.StatusUnprocessableEntity, &errPersist
 	}
 	p, f = newPost(m.Topic, m.Event, bool(m.Private), phoenix.JSON, m.Payload)
 	return p, http.StatusUnprocessableEntity, f

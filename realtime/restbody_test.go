@@ -10,7 +10,7 @@ import (
 )
 
 // checkPost holds what the rest of the package relies on.
-func checkPost(t *testing.T, p post, most int) {
+func checkPost(t *testing.T, p posting, most int) {
 	t.Helper()
 	b := p.broadcast
 	if p.key.topic == "" || b.Topic != phoenix.TopicPrefix+p.key.topic || b.Event == "" || len(b.Topic) > 255 || len(b.Event) > 255 {
