@@ -9,9 +9,11 @@
 //     queued before are dropped as they leave the queue, and read again from the history if the grant still stands. A join
 //     that was being authorised meanwhile is authorised again (guarantee 4).
 //   - Heartbeats are answered from the read path, before everything that is queued.
+//   - A broadcast by REST asks the permission that a push asks; a batch is handed on whole or not at all.
+//   - Above a rate of the server's, handshakes and joins wait for their turn, and joins are answered in time all the same.
 //   - Every queue is bounded; a slow consumer is told so and its channels end with phx_error, which brings it back to replay.
-//   - What other clients send is no reason for that: their broadcasts and presence are limited per socket, and dropped for
-//     a peer that has no room for them; its presence is then sent whole as soon as it has.
+//   - What other clients send is no reason for that: their broadcasts and presence are limited per socket and per person, and
+//     dropped for a peer that has no room for them; its presence is then sent whole as soon as it has.
 //
 // It does not guarantee: client broadcasts and presence are ephemeral, at most once, and reach this node only; frames that
 // the kernel already holds when a grant is withdrawn cannot be recalled.
