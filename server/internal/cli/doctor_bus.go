@@ -72,6 +72,10 @@ func (e *examination) examineCluster(ctx context.Context, r *report) {
 	}
 	r.warn("bus sync", advice("In each server's configuration: jetstream { sync_interval: always }. Without it, a power cut takes back what was acknowledged, and the sidecar begins a new log epoch."),
 		"a cluster does not say whether it writes to disk before it acknowledges")
+	if e.BusKey.IsZero() {
+		r.warn("bus key", advice("Give every process the same VIGIL_BUS_KEY, of 32 random characters or more, and use TLS in NATS_URL."),
+			"what clients send each other passes between processes unsealed")
+	}
 	e.askSidecar(ctx, r, false)
 }
 

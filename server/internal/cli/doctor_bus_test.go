@@ -26,8 +26,12 @@ func TestDoctorOnACluster(t *testing.T) {
 		t.Fatal("the server did not start")
 	}
 	d.env["NATS_URL"] = "nats://vigil:canary@" + ns.Addr().String()
+	busKey := d.env["VIGIL_BUS_KEY"]
+	delete(d.env, "VIGIL_BUS_KEY")
 	f := d.healthy()
 	d.must(f, "bus", "ok", "the cluster answers")
+	d.must(f, "bus key", "warn", "unsealed")
+	d.env["VIGIL_BUS_KEY"] = busKey
 	if x := d.must(f, "bus sync", "warn", "does not say whether it writes to disk"); x.Fix[:15] != "In each server'" {
 		t.Errorf("%+v", x)
 	}
@@ -37,6 +41,19 @@ func TestDoctorOnACluster(t *testing.T) {
 	d.must(d.healthy(), "sidecar", "ok", "ready")
 	end()
 
+	d.env["VIGIL_ROLES"] = "relay"
+	d.must(d.healthy(), "replication", "warn", "is not needed here")
+	url := d.env["REPLICATION_URL"]
+	delete(d.env, "REPLICATION_URL")
+	f = d.healthy()
+	d.must(f, "replication", "skip", "does not ingest")
+	d.must(f, "key", "skip", "opens nothing")
+	delete(d.env, "VIGIL_ROLES")
+	d.env["REPLICATION_URL"] = url
+
+	d.sql(pgtest.RoleOwner, "delete from public.devices")
+	d.env["VIGIL_ANALYSIS_KEY_FILE"] = filepath.Join(t.TempDir(), "none.json")
+	d.must(d.doctor(), "key", "fail", "must have the same")
 	d.env["NATS_URL"] = "nats://vigil:canary-wrong@" + ns.Addr().String()
 	d.must(d.doctor(), "bus", "fail", "does not take entries")
 	d.env["NATS_URL"] = "nats://vigil:canary@" + freeAddress(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"vigil/server/internal/config"
 	"vigil/server/internal/envelope"
 )
 
@@ -62,6 +63,10 @@ const revoke = "update public.devices set revoked_at = now() where id in ('%s');
 // examineKey looks at the analysis keys: in the file or the environment, and as the project knows them.
 func (e *examination) examineKey(ctx context.Context, r *report, known devices) {
 	const check = "key"
+	if !e.Has(config.RoleDetect) && !e.Has(config.RoleSuggest) {
+		r.skip(check, "not looked for: VIGIL_ROLES says that this process opens nothing")
+		return
+	}
 	keys, err := e.readKeys(ctx)
 	others := known.live(keys)
 	switch {
@@ -96,6 +101,8 @@ func (e *examination) reportNoKey(r *report, known devices, others []string) {
 	switch {
 	case known == nil:
 		r.skip(check, "there is no key file; whether there should be one was not asked")
+	case len(others) == 0 && !e.NATSURL.IsZero():
+		r.fail(check, mend{Fix: "Make one, once, and give it to every process that detects or suggests.", Shell: "vigil keys new " + quote(e.AnalysisKeyFile)}, "there is none yet, and processes that share the work must have the same")
 	case len(others) == 0:
 		r.ok(check, "there is none yet; vigil serve makes it at its first start")
 	default:

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"vigil/server/internal/app"
+	"vigil/server/internal/config"
 	"vigil/server/internal/replication"
 )
 
@@ -19,6 +20,13 @@ const lowBudget = 256 << 20
 func (e *examination) examineReplication(ctx context.Context, r *report) {
 	const check = "replication"
 	const variable = "REPLICATION_URL"
+	if !e.Has(config.RoleIngest) {
+		r.skip(check, "not asked: VIGIL_ROLES says that this process does not ingest")
+		if !e.ReplicationURL.IsZero() {
+			r.warn(check, advice("Take %s away from this process.", variable), "%s may read all WAL, and is not needed here", variable)
+		}
+		return
+	}
 	dsn := e.dsn(e.ReplicationURL)
 	probe := replication.Probe(ctx, dsn)
 	var fault *replication.Fault

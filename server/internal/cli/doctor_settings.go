@@ -79,8 +79,8 @@ func (e *examination) examineTLS(r *report) {
 		dsn  config.Secret
 	}{{"DATABASE_URL", e.DatabaseURL}, {"REPLICATION_URL", e.ReplicationURL}} {
 		u, err := url.Parse(e.dsn(v.dsn))
-		if err != nil {
-			continue // config has said so
+		if err != nil || v.dsn.IsZero() {
+			continue // config has said so, or this process needs none
 		}
 		host := u.Hostname()
 		if host == "" {
