@@ -8,6 +8,7 @@ export default defineConfig({
     exclude: ['node_modules/**', 'browser/**'], // the browser's have a config of their own, and a sidecar that they kill
     // The files share one project and one sidecar.
     fileParallelism: false,
+    maxConcurrency: 40, // the behaviours of realtime/ mostly wait
     // The project that the environment names, or a stand-in; then the sidecar beside it.
     globalSetup: ['./standin/setup.ts', './path/setup.ts'],
     testTimeout: 60_000,

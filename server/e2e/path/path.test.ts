@@ -1,7 +1,7 @@
 // The path, with the real supabase-js and unmodified realtime-js on both versions of the wire: sign-in, second factor, device,
 // consent, start, epoch, seal, insert; and the alert on the therapist's socket.
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { isRecovery, listen, type Durable, type Heard } from '../realtime/echo.ts'
+import { isRecovery, listen, type Durable, type Heard } from '../realtime/heard.ts'
 import { person, type Person } from '../standin/project.ts'
 import { checked, closeAll, crisis, enter, practice, schedule, signIn, start, therapy, type Practice } from './people.ts'
 import { bare, disconnectAll, joined, named, rowOf } from './socket.ts'

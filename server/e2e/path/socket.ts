@@ -1,6 +1,6 @@
 // A bare RealtimeClient on the sidecar, as an app uses it without vigil-client.
 import { RealtimeClient } from '@supabase/realtime-js'
-import { listen, type Durable, type Heard } from '../realtime/echo.ts'
+import { listen, type Durable, type Heard } from '../realtime/heard.ts'
 import { project, tokenOf, type Client } from '../standin/project.ts'
 import { sidecar } from './people.ts'
 import { transport, Wire } from './wire.ts'
