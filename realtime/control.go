@@ -100,9 +100,13 @@ func (s *Server) connected() []*socket {
 }
 
 // Run waits for ctx to end, then drains: no new sockets, phx_error to every channel, each queue flushed, close 1012. It
-// returns when all sockets have ended; those that take longer than Timing.DrainWithin are cut.
+// returns when all sockets have ended; those that take longer than Timing.DrainWithin are cut. While it runs, other nodes
+// are heard.
 func (s *Server) Run(ctx context.Context) error {
+	end := s.hub.link.begin()
+	defer end()
 	<-ctx.Done()
+	s.hub.link.bye()
 	s.mu.Lock()
 	if !s.ending {
 		s.ending = true

@@ -12,10 +12,13 @@ import (
 	"vigil/realtime/phoenix"
 )
 
-// seat is a channel's place in its room. Guarded by the room.
+// seat is a channel's place in its room, or one that was taken on another node. Guarded by the room.
 type seat struct {
-	hears bool // presence_state was sent, diffs follow
-	owed  bool // there was no room for presence_state or for a diff: presence_state is due, and no diff before it
+	hears   bool // presence_state was sent, diffs follow
+	owed    bool // there was no room for presence_state or for a diff: presence_state is due, and no diff before it
+	due     bool // presence_state waits for what other nodes know of the room
+	leftOut bool // of another node: beyond the limits, and not listed
+
 	key   string
 	ref   string
 	plain json.RawMessage // what was tracked
@@ -119,17 +122,15 @@ func (r *room) track(c *channel, plain json.RawMessage, meta func(string) json.R
 	if watches := c.tracking(); watches && !s.hears {
 		r.state(c, s)
 	}
-	r.bytes = bytes
 	s.key, s.ref, s.plain, s.meta = after.key, after.ref, after.plain, after.meta
 	if before.meta == nil {
-		if r.presence == nil {
-			r.presence = map[string][]*seat{}
-		}
-		r.presence[s.key] = append(r.presence[s.key], s)
-		r.metas++
-		r.diff(s, nil)
+		r.list(s)
+		r.tell(s, nil)
+		r.diff([]*seat{s}, nil)
 	} else {
-		r.diff(s, &before)
+		r.bytes = bytes
+		r.tell(s, &before)
+		r.diff([]*seat{s}, []*seat{&before})
 	}
 	return nil
 }
@@ -153,36 +154,26 @@ func (r *room) untrack(c *channel) {
 // unseat takes a meta away and says so. The caller holds mu.
 func (r *room) unseat(s *seat) {
 	gone := *s
-	r.bytes -= gone.stateBytes()
-	kept := r.presence[s.key][:0]
-	for _, other := range r.presence[s.key] {
-		if other != s {
-			kept = append(kept, other)
-		}
-	}
-	clear(r.presence[s.key][len(kept):])
-	r.presence[s.key] = kept
-	if len(kept) == 0 {
-		delete(r.presence, s.key)
-	}
+	r.unlist(s)
 	s.key, s.ref, s.plain, s.meta = "", "", nil, nil
-	r.metas--
-	r.diff(nil, &gone)
+	r.tell(nil, &gone)
+	r.diff(r.readmit(), []*seat{&gone})
 }
 
 type metaList struct {
 	Metas []json.RawMessage `json:"metas"`
 }
 
-func listOf(s *seat) map[string]metaList {
-	if s == nil {
-		return map[string]metaList{}
+func listOf(seats []*seat) map[string]metaList {
+	all := make(map[string]metaList, len(seats))
+	for _, s := range seats {
+		all[s.key] = metaList{Metas: append(all[s.key].Metas, s.meta)}
 	}
-	return map[string]metaList{s.key: {Metas: []json.RawMessage{s.meta}}}
+	return all
 }
 
 // diff tells one change to every member that watches, or has it sent the whole state later. The caller holds mu.
-func (r *room) diff(joins, leaves *seat) {
+func (r *room) diff(joins, leaves []*seat) {
 	payload := mustJSON(map[string]any{"joins": listOf(joins), "leaves": listOf(leaves)})
 	m := &shared{message: phoenix.Message{Topic: phoenix.TopicPrefix + r.key.topic, Event: phoenix.EventPresenceDiff, Payload: payload}}
 	for c, s := range r.members {
@@ -216,8 +207,12 @@ func (r *room) owe(c *channel, s *seat) {
 	c.socket.owe(c)
 }
 
-// state sends presence_state, or owes it. The caller holds mu.
+// state sends presence_state, or owes it. Where other nodes have not said yet who is present, it waits for them: nobody is
+// shown to be alone who is not. The caller holds mu.
 func (r *room) state(c *channel, s *seat) {
+	if s.due = r.share != nil && !r.share.settled; s.due {
+		return
+	}
 	s.hears, s.owed = true, false
 	all := make(map[string]metaList, len(r.presence))
 	for key, seats := range r.presence {

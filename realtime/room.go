@@ -14,6 +14,8 @@ type roomKey struct {
 
 // hub holds the rooms that have members. Lock order: hub.mu, then room.mu.
 type hub struct {
+	link *link // nil: there are no other nodes
+
 	mu    sync.RWMutex
 	rooms map[roomKey]*room
 }
@@ -25,9 +27,10 @@ type room struct {
 
 	mu       sync.RWMutex
 	members  map[*channel]*seat
-	metas    int // tracked
+	metas    int // tracked, here and on other nodes
 	bytes    int // of a presence_state that lists them
 	presence map[string][]*seat
+	share    *shareOf // nil: there are no other nodes
 }
 
 func (h *hub) join(c *channel, key roomKey) *room {
@@ -36,6 +39,9 @@ func (h *hub) join(c *channel, key roomKey) *room {
 	r := h.rooms[key]
 	if r == nil {
 		r = &room{hub: h, key: key, members: map[*channel]*seat{}}
+		if h.link != nil {
+			r.share = h.link.opened(key)
+		}
 		h.rooms[key] = r
 	}
 	r.mu.Lock()
@@ -60,6 +66,9 @@ func (r *room) leave(c *channel) {
 	}
 	if len(r.members) == 0 {
 		delete(r.hub.rooms, r.key)
+		if r.share != nil {
+			r.hub.link.closed(r.key, r.share)
+		}
 	}
 }
 

@@ -55,20 +55,24 @@ type Server struct {
 	empty   chan struct{} // not nil: closed when held is 0
 }
 
-// New makes a server. It starts nothing; Run drains it.
+// New makes a server. It starts nothing; Run drains it, and hears the other nodes.
 func New(config Config) *Server {
 	log := config.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	limits := config.Limits.withDefaults()
-	return &Server{
+	s := &Server{
 		config: config, limits: limits, timing: config.Timing.withDefaults(), log: log,
 		hub: &hub{rooms: map[roomKey]*room{}}, refs: newRefMaker(),
 		authorize: make(chan struct{}, limits.AuthorizeAtOnce), accounts: newAccounts(limits),
 		handshakes: newTurns(limits.HandshakesPerSecond), joins: newTurns(limits.ServerJoinsPerSecond),
 		stopping: make(chan struct{}), sockets: map[*socket]struct{}{}, places: map[string]*place{},
 	}
+	if config.Peers != nil {
+		s.hub.link = newLink(s, s.hub, config.Peers)
+	}
+	return s
 }
 
 // ServeHTTP answers POST …/api/broadcast and …/api/broadcast/<topic>/events/<event>, below any prefix, and upgrades a request
@@ -161,11 +165,12 @@ type Stats struct {
 	Channels int
 	Dropped  int64 // malformed frames since New
 	Skipped  int64 // client broadcasts and presence frames for which a socket had no room since New
+	Peers    PeerStats
 }
 
 // Stats counts sockets and channels.
 func (s *Server) Stats() Stats {
-	stats := Stats{Dropped: s.dropped.Load(), Skipped: s.skipped.Load()}
+	stats := Stats{Dropped: s.dropped.Load(), Skipped: s.skipped.Load(), Peers: s.hub.link.stats()}
 	for _, k := range s.connected() {
 		stats.Sockets++
 		stats.Channels += len(k.all())
