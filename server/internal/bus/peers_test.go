@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,7 +64,10 @@ func pause(t *testing.T) {
 // greet sends in a room until it was heard, so that what is sent after it is heard too.
 func greet(t *testing.T, p *bus.Peers, room string, into chan heardFrame) {
 	t.Helper()
-	for {
+	for began := time.Now(); ; {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("nobody hears")
+		}
 		if err := p.Send(room, []byte("hello")); err != nil && !errors.Is(err, bus.ErrUnavailable) {
 			t.Fatal(err)
 		}
@@ -257,16 +261,30 @@ func TestANodeThatIsTooSlowIsTold(t *testing.T) {
 	ns := natsServer(t, t.TempDir(), -1)
 	a := peersOn(t, ns, "")
 	b := peersOn(t, ns, "")
-	into, hold := make(chan heardFrame, 4096), make(chan struct{})
-	hear(t, b, "p:1", into)
-	greet(t, a, "p:1", into)
+	stuck, hold := make(chan heardFrame, 4096), make(chan struct{})
+	let := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(let)
+	hear(t, b, "p:2", make(chan heardFrame, 4096)) // as soon as there is a connection
+	if _, err := b.Subscribe("p:1", func(string, []byte) {}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Subscribe("p:2", func(from string, data []byte) {
+		if string(data) == "wait" {
+			<-hold
+		}
+		stuck <- heardFrame{from, string(data)}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	greet(t, a, "p:2", stuck)
 	for len(b.Lost()) > 0 {
 		<-b.Lost()
 	}
-	hold2 := make(chan heardFrame)
-	hear(t, b, "p:2", hold2) // nobody takes what comes there, for now
+	if err := a.Send("p:2", []byte("wait")); err != nil {
+		t.Fatal(err)
+	}
 	for range bus.HeardFrames + 100 {
-		if err := a.Send("p:2", []byte("x")); err != nil {
+		if err := a.Send("p:1", []byte("hello")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,17 +293,19 @@ func TestANodeThatIsTooSlowIsTold(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nobody was told")
 	}
-	go func() { // until the test ends
-		for {
-			select {
-			case <-hold2:
-			case <-hold:
+	let()
+	for { // and everything goes on
+		if err := a.Send("p:2", []byte("after")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case f := <-stuck:
+			if f.data == "after" {
 				return
 			}
+		case <-time.After(20 * time.Millisecond):
 		}
-	}()
-	greet(t, a, "p:1", into)
-	t.Cleanup(func() { close(hold) })
+	}
 }
 
 func TestOneNodeHasNoPeers(t *testing.T) {
