@@ -239,3 +239,23 @@ func TestPresenceOfOtherNodesKeepsTheLimits(t *testing.T) {
 		}
 	})
 }
+
+// TestANewServerOfTheSameNodeIsAnother: the flow may begin anew within a process, and others remember what the last one said.
+func TestANewServerOfTheSameNodeIsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		watcher := a.connect(phoenix.V2)
+		watcher.here("cem/l1", "cem", "")
+		b.connect(phoenix.V2).here("ann/l2", "ann", "before")
+		watcher.diff()
+		b.stop()
+		watcher.diff()
+		<-b.ended
+		again := setupVirtual(t, unlimited, func(c *realtime.Config) { c.Peers = b.peers })
+		again.people.allow("ann", "session:1", everything)
+		again.connect(phoenix.V2).here("ann/l2", "ann", "after")
+		if d := watcher.diff(); len(d.Leaves) != 0 || d.Joins["ann"].Metas[0]["at"] != "after" {
+			t.Errorf("diff %+v", d)
+		}
+	})
+}
