@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vigil/realtime"
+	"vigil/server/internal/bus"
 	"vigil/server/internal/config"
 	"vigil/server/internal/gateway"
 	"vigil/server/internal/grant"
@@ -23,9 +24,9 @@ func newVerifier(c config.Config) (*identity.Verifier, *identity.APIKeys, error)
 }
 
 // newChannel makes the sockets' server with the grants that decide for it.
-func (f *flow) newChannel(grants *grant.Grants) *realtime.Server {
+func (f *flow) newChannel(grants *grant.Grants, peers *bus.Peers) *realtime.Server {
 	topics := f.bus.Topics()
-	return realtime.New(realtime.Config{
+	c := realtime.Config{
 		Authenticate: func(ctx context.Context, token string) (realtime.Identity, error) {
 			s, err := f.verifier.Verify(ctx, token)
 			if err != nil {
@@ -41,7 +42,11 @@ func (f *flow) newChannel(grants *grant.Grants) *realtime.Server {
 		Retention: f.config.TopicsRetention, AllowedOrigins: f.config.AllowedOrigins, ValidKey: f.keys.Valid,
 		Address: gateway.Address(f.config.TrustedProxies), Limits: limitsOf(f.config.Channel), Timing: timingOf(f.config),
 		Log: f.log, OnFrame: f.markRelayed,
-	})
+	}
+	if peers != nil {
+		c.Peers = peers
+	}
+	return realtime.New(c)
 }
 
 // drainMargin is what a part's deadline has over what the channel takes to drain.

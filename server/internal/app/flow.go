@@ -173,7 +173,7 @@ func (f *flow) beginEpoch(ctx context.Context, cause string) error {
 // generation is one log epoch of a process that does everything: it builds the parts, runs them until ctx ends or one fails,
 // and stops them in the order of the flow.
 func (f *flow) generation(ctx context.Context, v verdict) error {
-	r, p := f.newRelaying(), f.newPipeline(func() {})
+	r, p := f.newRelaying(nil), f.newPipeline(func() {})
 	drafter, err := f.newDrafter()
 	if err != nil {
 		return err
@@ -330,10 +330,10 @@ func (f *flow) recorded(o triage.Outcome) {
 	}
 }
 
-// newRelaying makes the way from TOPICS to the sockets.
-func (f *flow) newRelaying() *relaying {
+// newRelaying makes the way from TOPICS to the sockets. peers is nil where there are no other nodes.
+func (f *flow) newRelaying(peers *bus.Peers) *relaying {
 	r := &relaying{hint: make(chan struct{}, 1), grants: grant.New(grant.Config{Pool: f.pool})}
-	r.channel = f.newChannel(r.grants)
+	r.channel = f.newChannel(r.grants, peers)
 	r.dispatcher = relay.NewDispatcher(relay.DispatcherConfig{
 		Topics: topicsFeed{f.bus.Topics()}, Sockets: r.channel, ResetHistory: r.channel.ResetHistory,
 		Invalidate: func(_ context.Context, s relay.Scope) { r.invalidate(s) },

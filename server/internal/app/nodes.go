@@ -39,7 +39,8 @@ func (f *flow) node(ctx context.Context) error {
 		}
 	}
 	if f.config.Has(config.RoleRelay) {
-		r := f.newRelaying()
+		peers := f.bus.Peers()
+		r := f.newRelaying(peers)
 		f.now.relaying.Store(r)
 		defer f.front.open(nil)
 		parts = append(parts,
@@ -48,6 +49,7 @@ func (f *flow) node(ctx context.Context) error {
 			part{"channel", func(ctx context.Context) error {
 				return f.serveChannel(ctx, r, f.topicsBegun(ctx), r.dispatcher.Ready())
 			}},
+			part{"peers", peers.Run}, // after the channel, which says goodbye
 		)
 	}
 	return runParts(ctx, f.log, f.config.DrainTimeout, parts, func() { f.front.open(nil) })

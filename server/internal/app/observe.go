@@ -100,6 +100,8 @@ func (f *flow) observeRelay() {
 	m.Gauge("vigil_sockets", "Open sockets.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Sockets) }))
 	m.Gauge("vigil_channels", "Joined channels.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Channels) }))
 	m.Counter("vigil_channel_skipped_total", "Clients' broadcasts and presence frames for which a socket had no room, since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Skipped) }))
+	m.Gauge("vigil_channel_nodes", "Other nodes that the channel hears.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Peers.Nodes) }))
+	m.Counter("vigil_channel_nodes_dropped_total", "Frames of or for other nodes that were dropped, since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.channel.Stats().Peers.Dropped) }))
 	m.Counter("vigil_relay_published_total", "Entries given to the sockets since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.dispatcher.Stats().Published) }))
 	m.Counter("vigil_relay_revocations_total", "Revocations handled since the flow began.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.dispatcher.Stats().Revoked) }))
 	m.Gauge("vigil_grants_kept", "Grants remembered.", of(&f.now.relaying, func(r *relaying) float64 { return float64(r.grants.Stats().Kept) }))

@@ -171,7 +171,7 @@ func (p *Peers) Run(ctx context.Context) error {
 	nc, err := nats.Connect(p.c.URL, nats.Name("vigil nodes"), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
 		nats.ReconnectWait(250*time.Millisecond), nats.RetryOnFailedConnect(true), nats.ConnectHandler(missed), nats.ReconnectHandler(missed),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
-			p.c.Log.Warn("connection between nodes reported an error", logkey.Error, err.Error())
+			p.c.Log.WarnContext(ctx, "connection between nodes reported an error", logkey.Error, err.Error())
 			missed(nc)
 		}))
 	if err != nil {
