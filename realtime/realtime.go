@@ -15,8 +15,11 @@
 //   - What other clients send is no reason for that: their broadcasts and presence are limited per socket and per person, and
 //     dropped for a peer that has no room for them; its presence is then sent whole as soon as it has.
 //
-// It does not guarantee: client broadcasts and presence are ephemeral, at most once, and reach this node only; frames that
-// the kernel already holds when a grant is withdrawn cannot be recalled.
+//   - With Config.Peers, broadcasts and presence reach the clients of every node. Whatever is lost between nodes, they come to
+//     show the same people, and the people of a node that died leave within 7 s.
+//
+// It does not guarantee: client broadcasts are ephemeral, at most once; frames that the kernel already holds when a grant is
+// withdrawn cannot be recalled.
 //
 // A channel's life:
 //
