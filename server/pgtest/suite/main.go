@@ -80,6 +80,19 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		return 2
 	}
 	began := time.Now()
+	dir, forget, err := inMemory()
+	if err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	defer forget()
+	if dir != "" {
+		s.say("what the tests write is kept in memory, below %s; set TMPDIR to have it on a disk", dir)
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			fmt.Fprintln(out, err)
+			return 1
+		}
+	}
 	failed := s.runParts(ctx, chosen)
 	if failed || s.tally.total() > 0 {
 		s.report()
