@@ -14,7 +14,6 @@
 //   - Every queue is bounded; a slow consumer is told so and its channels end with phx_error, which brings it back to replay.
 //   - What other clients send is no reason for that: their broadcasts and presence are limited per socket and per person, and
 //     dropped for a peer that has no room for them; its presence is then sent whole as soon as it has.
-//
 //   - With Config.Peers, broadcasts and presence reach the clients of every node. Whatever is lost between nodes, they come to
 //     show the same people, and the people of a node that died leave within 7 s.
 //
