@@ -15,6 +15,7 @@ type Config struct {
 	// URL of a NATS cluster; empty: embedded. A cluster keeps nothing in Dir and has its own encryption.
 	URL string
 	// Key encrypts the embedded store; empty: read from, or made in, Dir/bus.key (mode 0600). Another key means another store.
+	// On a cluster it seals what nodes send each other through Peers; empty: that is plain.
 	Key string
 	// Prefix of stream names and subjects; "" means "vigil". Two deployments on one cluster need two.
 	Prefix string

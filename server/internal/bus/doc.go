@@ -20,6 +20,8 @@
 //     space; nothing acknowledged is lost, and readers go on.
 //   - A store that cannot be opened (another key, damage) is renamed, not removed; Recreated tells.
 //
+// On a cluster it carries ephemeral frames between nodes, too: Peers, on a connection of its own, at most once and never stored.
+//
 // Not guaranteed: an acknowledged Append to TOPICS survives kill -9 or a power cut. TOPICS is written behind (persist mode
 // `async`; one fsync for each entry would be the ceiling of the relay, 4,000 a second). It is a pure function of LOG, so the sequencer
 // writes a lost tail again with the same sequences; Config.LogKeep keeps LOG's entries for longer than TOPICS may lag.

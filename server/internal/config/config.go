@@ -130,7 +130,7 @@ var generalVariables = []Variable{
 	{Name: "VIGIL_TRUSTED_PROXIES", Help: "Comma-separated addresses or networks, such as 10.0.0.0/8, of the proxies in front. Only they are believed what X-Forwarded-For says; the rightmost address in it that is none of theirs is the client's."},
 	{Name: "VIGIL_DRAIN_TIMEOUT", Default: "8s", Help: "How long a stop may take before what is left is cut off."},
 	{Name: "VIGIL_DATA_DIR", Default: ".vigil/data", Help: "Where the embedded bus keeps its files (ciphertext and ids only, encrypted at rest)."},
-	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR."},
+	{Name: "VIGIL_BUS_KEY", Secret: true, Help: "Key of the bus files; when unset a key file is made in VIGIL_DATA_DIR. With NATS_URL it seals what clients send each other through several sidecars, which must all have it; when unset that is not sealed."},
 	{Name: "VIGIL_BUS_MAX_BYTES", Default: "4294967296", Help: "Most bytes LOG may take; when full, confirming stops, loudly, and nothing is dropped."},
 	{Name: "VIGIL_TOPICS_RETENTION", Default: "72h", Help: "How long a client may have been away and still recover from the log."},
 	{Name: "NATS_URL", Secret: true, Help: "An external NATS cluster instead of the embedded bus. Any number of sidecars may then share the work, see VIGIL_ROLES."},
