@@ -90,6 +90,31 @@ update public.organizations set require_aal2 = false;
 select is(tests.granted('theo at aal1', 'care:' || tests.session('assisted')), 'r-rs', 'an organisation may do without the second factor');
 rollback to revoked;
 
+-- A policy may be for another role that one who signs in is a member of. When they are no more, the connection that has asked before
+-- does not go on by its old plan.
+savepoint warded;
+create role ward;
+do $$
+begin
+  if current_setting('server_version_num')::int >= 160000 then
+    execute 'grant ward to authenticated with inherit true';
+  else
+    alter role authenticated inherit;
+    grant ward to authenticated;
+  end if;
+end
+$$;
+create policy "wards follow organisations" on relay.permissions for select to ward
+  using ((select relay.topic_kind()) = 'org' and (extension, action) = ('broadcast', 'receive'));
+select is(tests.granted('theo', 'org:' || tests.organization('alder')), 'r---', 'a member of a role is under its policies');
+revoke ward from authenticated;
+select is(tests.granted('theo', 'org:' || tests.organization('alder')), '----', 'and no more, once that has ended');
+alter role authenticated bypassrls;
+select is(tests.granted('nobody', 'org:' || tests.organization('alder')), 'rsrs', 'a role that passes policies by is under none');
+alter role authenticated nobypassrls;
+select is(tests.granted('nobody', 'org:' || tests.organization('alder')), '----', 'and under all again');
+rollback to warded;
+
 -- Nobody writes the table, and only one who may sign in reads it.
 select * from tests.matrix(array[
   array['anon', 'select from relay.permissions', '42501'],
