@@ -133,9 +133,9 @@ func examineNotices(ctx context.Context, r *report, p *patient) {
 	var ddl, logins bool
 	err := p.conn.QueryRow(ctx, `
 		select exists (select from pg_event_trigger where evtname = 'vigil_ddl' and evtenabled in ('O', 'A')),
-		  exists (
-		    select from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
-		    where n.nspname = 'auth' and c.relname = 'sessions' and t.tgname = 'vigil_an_ended_login_is_recorded' and t.tgenabled in ('O', 'A'))`).Scan(&ddl, &logins)
+		  (select count(*) = 2 from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+		    where n.nspname = 'auth' and t.tgenabled in ('O', 'A')
+		      and (c.relname, t.tgname) in (('sessions', 'vigil_an_ended_login_is_recorded'), ('users', 'vigil_a_barred_person_is_recorded')))`).Scan(&ddl, &logins)
 	if err != nil {
 		r.fail("notices", again, "event triggers could not be read: %s", code(err))
 		return
@@ -143,14 +143,14 @@ func examineNotices(ctx context.Context, r *report, p *patient) {
 	if ddl {
 		r.ok("ddl", "an event trigger tells of changed policies at once")
 	} else {
-		r.warn("ddl", advice("Run sql/migrations/…_schema_changes.sql as a role that may create event triggers (postgres, on hosted Supabase)."),
+		r.warn("ddl", advice("Run sql/migrations/…_policy_fingerprint.sql as a role that may create event triggers (postgres, on hosted Supabase)."),
 			"no event trigger: changed policies and grants are noticed by the fingerprint, every 5 s")
 	}
 	if logins {
-		r.ok("sign-out", "a trigger on auth.sessions ends sockets at once")
+		r.ok("sign-out", "triggers on auth.sessions and auth.users end sockets at once")
 	} else {
-		r.warn("sign-out", advice("Run sql/migrations/…_logins.sql as a role that may create triggers on auth.sessions (postgres, on hosted Supabase)."),
-			"no trigger on auth.sessions: ended logins are asked for, every 5 s")
+		r.warn("sign-out", advice("Run sql/migrations/…_logins.sql and …_barred_people.sql as a role that may create triggers in auth (postgres, on hosted Supabase)."),
+			"a trigger on auth.sessions or auth.users is missing: ended logins and bans are asked for, every 5 s")
 	}
 }
 

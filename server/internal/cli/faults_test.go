@@ -185,6 +185,10 @@ func TestDoctorFindsFaultsOfTheDatabase(t *testing.T) {
 			sql:    "drop trigger vigil_an_ended_login_is_recorded on auth.sessions",
 			status: "warn", check: "sign-out", says: "every 5 s", undo: remigrate,
 		},
+		"bans are not told of": {
+			sql:    "drop trigger vigil_a_barred_person_is_recorded on auth.users",
+			status: "warn", check: "sign-out", says: "every 5 s", undo: remigrate,
+		},
 	} {
 		t.Run(name, func(t *testing.T) { f.test(d.in(t)) })
 	}
