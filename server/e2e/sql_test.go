@@ -59,7 +59,7 @@ func sqlPeople(t *testing.T, c *pgtest.Cluster) (*pgtest.Database, *pgxpool.Pool
 	return d, d.Pool(t, pgtest.RoleSuperuser)
 }
 
-func sqlScript(t *testing.T, name string) pgtest.Script {
+func sqlScript(t testing.TB, name string) pgtest.Script {
 	t.Helper()
 	root, err := pgtest.ModuleRoot()
 	if err != nil {
@@ -330,7 +330,7 @@ func sqlSchemaChanges(t *testing.T, c *pgtest.Cluster) {
 	if count() != 0 {
 		t.Fatal("postgres, who is no superuser, has made an event trigger: this is not plain Postgres")
 	}
-	if err := c.Run(ctx, pgtest.RoleSuperuser, d.Name, []pgtest.Script{sqlScript(t, "sql/migrations/20260101003400_schema_changes.sql")}); err != nil {
+	if err := c.Run(ctx, pgtest.RoleSuperuser, d.Name, []pgtest.Script{sqlScript(t, "sql/migrations/20261123000810_policy_fingerprint.sql")}); err != nil {
 		t.Fatal(err)
 	}
 	if count() != 1 {

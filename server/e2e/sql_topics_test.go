@@ -22,7 +22,7 @@ type relayed struct {
 }
 
 // sqlRelayed gives, for each table and operation, what the relay sends to clients.
-func sqlRelayed(t *testing.T) map[string]map[string][]relayed {
+func sqlRelayed(t testing.TB) map[string]map[string][]relayed {
 	t.Helper()
 	var all map[string]map[string][]relayed
 	if err := json.Unmarshal([]byte(sqlScript(t, "server/internal/relay/testdata/tables.json").SQL), &all); err != nil {

@@ -42,6 +42,7 @@ type stack struct {
 	supabaseURL, vigilURL     string
 	operatorURL, dataDir      string
 	publishableKey, secretKey string
+	keys                      standin.Keys
 	notifySecret              string        // "" where no notify runs
 	admin                     *pgxpool.Pool // postgres: owns the tables, is no superuser
 	people                    *pgxpool.Pool // authenticator, as PostgREST connects
@@ -99,8 +100,11 @@ func (s *stack) startStandin(t testing.TB, functions standin.Functions) {
 		t.Fatal(err)
 	}
 	s.supabaseURL = "http://" + l.Addr().String()
+	if s.keys, err = standin.NewKeys(); err != nil {
+		t.Fatal(err)
+	}
 	server, err := standin.New(standin.Config{
-		URL: s.supabaseURL, AuthDatabaseURL: s.cluster.URL(pgtest.RoleAuth, databaseName), RestDatabaseURL: s.cluster.URL(pgtest.RoleAPI, databaseName),
+		URL: s.supabaseURL, Keys: s.keys, AuthDatabaseURL: s.cluster.URL(pgtest.RoleAuth, databaseName), RestDatabaseURL: s.cluster.URL(pgtest.RoleAPI, databaseName),
 		Hook: "private.custom_access_token_hook", Autoconfirm: true, HashCost: 4, Functions: functions, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
