@@ -4,9 +4,12 @@ import (
 	"context"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/gorilla/websocket"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -97,13 +100,20 @@ func TestThreeNodesLoseNothingWhenOneIsKilled(t *testing.T) {
 		n.kill()
 		began := time.Now()
 		l.progresses(t, 20)
-		t.Logf("without who did %s, 20 messages took %s", role, time.Since(began).Round(time.Millisecond))
+		took := time.Since(began).Round(time.Millisecond)
+		if t.Logf("without who did %s, 20 messages took %s", role, took); took > 15*time.Second { // about 3 s where others do not want the machine
+			t.Errorf("nobody followed who did %s for %s", role, took)
+		}
 		n.begin(t)
 		n.mustBeReady(t)
 	}
 	stopWriting()
 	l.verify(t, true)
+	s.presenceOf(t, l.sessions[0], nodes[0], nodes[1])
 	for _, n := range nodes {
+		if !n.running() {
+			continue
+		}
 		if code := n.stop(t); code != 0 {
 			t.Errorf("a node ended with %d", code)
 		}
@@ -150,4 +160,60 @@ func TestProcessesThatShareTheWorkNeedOneBusAndOneKey(t *testing.T) {
 	n.begin(t, "VIGIL_ANALYSIS_KEY_FILE="+filepath.Join(t.TempDir(), "none.json"))
 	<-n.done
 	n.saying(t, "vigil keys new")
+}
+
+// presenceOf: the therapist on one node sees the client on another, hears what they send, and sees them leave within 10 s of the
+// client's node being killed.
+func (s *stack) presenceOf(t *testing.T, y *therapy, there, here *node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client, therapist := s.present(ctx, t, there, y.client, y.id), s.present(ctx, t, here, y.therapist, y.id)
+	push(t, client, y.id, "presence", map[string]any{"type": "presence", "event": "track", "payload": map[string]any{"typing": true}})
+	await(t, therapist, "the client is there", func(f frame) bool { return strings.HasPrefix(f.event, "presence_") && strings.Contains(string(f.payload), `"typing":true`) })
+	push(t, client, y.id, "broadcast", map[string]any{"type": "broadcast", "event": "typing", "payload": map[string]any{"on": true}})
+	await(t, therapist, "the client types", func(f frame) bool { return f.event == "broadcast" && strings.Contains(string(f.payload), `"typing"`) })
+	there.kill()
+	killed := time.Now()
+	await(t, therapist, "the client has left", func(f frame) bool {
+		return f.event == "presence_diff" && strings.Contains(string(f.payload), `"leaves":{"`) && strings.Contains(string(f.payload), `"typing":true`)
+	})
+	if took := time.Since(killed); took > 10*time.Second {
+		t.Errorf("who was on a node that died was there for another %s", took)
+	}
+}
+
+// present joins a session's topic on a node, with presence.
+func (s *stack) present(ctx context.Context, t *testing.T, n *node, p *person, session uuid.UUID) *websocket.Conn {
+	t.Helper()
+	conn, err := (&watcher{url: n.base, key: s.publishableKey}).dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetReadDeadline(deadline)
+	push(t, conn, session, "phx_join", map[string]any{"access_token": p.token, "config": map[string]any{"private": true, "presence": map[string]any{"enabled": true}}})
+	await(t, conn, "presence", func(f frame) bool { return f.event == "presence_state" })
+	return conn
+}
+
+func push(t *testing.T, conn *websocket.Conn, session uuid.UUID, event string, payload any) {
+	t.Helper()
+	if err := conn.WriteJSON([]any{"1", "1", "realtime:session:" + session.String(), event, payload}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func await(t *testing.T, conn *websocket.Conn, what string, is func(frame) bool) {
+	t.Helper()
+	for {
+		f, err := readFrame(conn)
+		if err != nil {
+			t.Fatalf("waiting for %q: %v", what, err)
+		}
+		if is(f) {
+			return
+		}
+	}
 }
