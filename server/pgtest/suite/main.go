@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -52,6 +53,9 @@ func parts() []part {
 	}
 }
 
+// tests are the parts that write much that nobody needs after them.
+var tests = []string{"go", "sql", "client", "e2e", "browser"}
+
 // lints are run by name only: "all" is about tests.
 func lints() []part {
 	return []part{
@@ -80,19 +84,12 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		return 2
 	}
 	began := time.Now()
-	dir, forget, err := inMemory()
+	forget, err := s.keepInMemory(chosen)
 	if err != nil {
 		fmt.Fprintln(out, err)
 		return 1
 	}
 	defer forget()
-	if dir != "" {
-		s.say("what the tests write is kept in memory, below %s; set TMPDIR to have it on a disk", dir)
-		if err := os.Setenv("TMPDIR", dir); err != nil {
-			fmt.Fprintln(out, err)
-			return 1
-		}
-	}
 	failed := s.runParts(ctx, chosen)
 	if failed || s.tally.total() > 0 {
 		s.report()
@@ -102,6 +99,19 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// keepInMemory lets tests, where some were chosen, write to memory.
+func (s *suite) keepInMemory(chosen []part) (forget func(), err error) {
+	if !slices.ContainsFunc(chosen, func(p part) bool { return slices.Contains(tests, p.name) }) {
+		return func() {}, nil
+	}
+	dir, forget, err := inMemory()
+	if err != nil || dir == "" {
+		return forget, err
+	}
+	s.say("what the tests write is kept in memory, below %s; set TMPDIR to have it on a disk", dir)
+	return forget, os.Setenv("TMPDIR", dir)
 }
 
 // runParts runs the parts in their order, in two lanes from the first on that may run beside others.
