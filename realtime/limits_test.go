@@ -80,6 +80,23 @@ func TestSocketsOfOnePersonAreLimited(t *testing.T) {
 	})
 }
 
+// TestSocketIsOfThePersonItShowedLast, and counts as no other's any more.
+func TestSocketIsOfThePersonItShowedLast(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *realtime.Config) { c.Limits.SocketsPerUser = 1 })
+	for _, user := range []string{"ann", "ben"} {
+		b.people.allow(user, "session:1", everything)
+		b.people.allow(user, "care:1", everything)
+	}
+	both := b.connect(phoenix.V2)
+	both.joined("session:1", "ann/l1")
+	both.joined("care:1", "ben/l2")
+	b.connect(phoenix.V2).joined("session:1", "ann/l1")
+	third := b.connect(phoenix.V2)
+	third.join("session:1", joinOptions{token: "ben/l2"})
+	third.refused(realtime.CodeConnectionRateLimit)
+}
+
 // TestHandshakesAboveTheRateWaitTheirTurn: a storm is spread over time; what would wait too long is told to come again.
 func TestHandshakesAboveTheRateWaitTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -195,6 +195,7 @@ func TestPostsThatAreRefusedSaySo(t *testing.T) {
 		"no token, a batch":       {"POST", batchPath, with(key), one(""), 401, realtime.CodeTokenMissing},
 		"an old token":            {"POST", eventPath, with("old/l1"), "{}", 401, realtime.CodeInvalidJWTToken},
 		"mud":                     {"POST", eventPath, with("mud"), "{}", 401, realtime.CodeMalformedJWT},
+		"a bearer that is a key":  {"POST", eventPath, with("sb_secret_other"), "{}", 401, realtime.CodeTokenMissing},
 		"another origin":          {"POST", eventPath, with("ann/l1", "Origin", "https://evil.example"), "{}", 403, realtime.CodeOriginNotAllowed},
 		"may only hear":           {"POST", eventPath, with("eve/l1"), "{}", 403, realtime.CodeUnauthorized},
 		"may only hear, a batch":  {"POST", batchPath, with("eve/l1"), one(""), 403, realtime.CodeUnauthorized},
@@ -293,6 +294,9 @@ func TestPostsOfNobodyArePublic(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	c.expect("broadcast")
+	if got := b.post(batchPath, header, batchOf(`{"topic":"session:1","event":"e"}`)); got.status != http.StatusForbidden || got.Code != realtime.CodePrivateOnly {
+		t.Errorf("got %+v", got)
+	}
 	got := b.post(batchPath, header, batchOf(`{"topic":"lobby","event":"e"}`, `{"topic":"lobby","event":"e","private":true}`))
 	if got.status != http.StatusUnauthorized || got.Code != realtime.CodeTokenMissing || len(got.Errors) != 1 || got.Errors[0].Index != 1 {
 		t.Errorf("got %+v", got)

@@ -26,7 +26,7 @@ func FuzzReadBatch(f *testing.F) {
 		`{"messages":[{"topic":"session:1","event":"e","payload":{"a":1},"private":true}]}`,
 		`{"messages":[{"topic":"session:1","event":"e","payload":null,"private":"true","persist":false},{"topic":"","event":"e"},null,7]}`,
 		`{"messages":[{"topic":"t","event":"e","payload":"0123456789012345678901234567890123456789"}]}`,
-		`{"messages":[{"topic":"t","event":"e","persist":{"ttl":5}}]}`, `{"messages":[]}`, `{"messages":{}}`, `[]`, "\xff", "",
+		`{"messages":[{"topic":"t","event":"e","persist":{"ttl":5}}]}`, "{\"messages\":[{\"topic\":\"t\",\"event\":\"e\",\"payload\":\"\xff\"}]}", `{"messages":[]}`, `{"messages":{}}`, `[]`, "\xff", "",
 	} {
 		f.Add([]byte(seed))
 	}
