@@ -146,7 +146,7 @@ func aPolicy(y *therapy) change {
 func aFunction(y *therapy) change {
 	return change{
 		name: "a function", topic: "care:" + y.id.String(), person: y.therapist,
-		do:   "create or replace function private.attends(session uuid) returns boolean language sql stable security definer set search_path = '' as 'select false'",
+		do: "create or replace function private.attends(session uuid) returns boolean language sql stable security definer set search_path = '' as 'select false'",
 		undo: func(t testing.TB, s *stack) {
 			t.Helper()
 			s.sql(t, s.migration(t, "permissions_of"))
