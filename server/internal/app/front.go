@@ -28,7 +28,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "The channel is starting; try again.", "code": "RealtimeRestarting"}) // as the channel's own refusals
+		const text = "The channel is starting; try again."
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": text, "code": "RealtimeRestarting", "message": text}) // as the channel's own refusals
 		return
 	}
 	(*h).ServeHTTP(w, r)
