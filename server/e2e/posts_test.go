@@ -84,7 +84,7 @@ func (s *stack) hearing(t testing.TB, p *person, topic string) (next func() []by
 func TestBroadcastsByRESTAskWhatSocketsAsk(t *testing.T) {
 	t.Parallel()
 	s := setup(t, options{})
-	s.sidecar.begin(t)
+	s.sidecar.begin(t, "VIGIL_CHANNEL_BROADCAST_BYTES=1000")
 	s.sidecar.mustBeReady(t)
 	org, _ := s.organization(t)
 	y := s.therapy(t, org)
@@ -125,6 +125,9 @@ func TestBroadcastsByRESTAskWhatSocketsAsk(t *testing.T) {
 		if status, code := s.post(t, c.by, "", "application/json", batch(c.topic)); status != c.status || code != c.code {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
+	}
+	if status, code := s.post(t, y.client, event, "application/octet-stream", strings.Repeat("x", 1001)); status != http.StatusRequestEntityTooLarge || code != "PayloadTooLarge" {
+		t.Errorf("larger than is configured: %d %s", status, code)
 	}
 	s.sql(t, "delete from public.session_participants where session_id = $1 and user_id = $2", y.id, y.client.id)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
