@@ -54,7 +54,9 @@ type attended struct {
 	last    meta
 	got     []receipt
 	faults  []string
-	placed  bool // it is known where in the topic's log got begins: at first
+	keys    []string // of the rows in got, as far as they were looked at
+	judged  int      // so many of got were judged
+	placed  bool     // it is known where in the topic's log got begins: at first
 	first   int
 }
 

@@ -76,6 +76,7 @@ func TestChurnLosesDoublesAndLeaksNothing(t *testing.T) {
 		}
 	}
 	s := setup(t, options{})
+	s.sidecar.env = append(s.sidecar.env, "VIGIL_LOG_LEVEL=info") // what it says is kept in memory
 	s.sidecar.begin(t)
 	s.sidecar.mustBeReady(t)
 	c := newChurn(t, s)

@@ -16,7 +16,7 @@ import (
 
 // stepsOfWorld is how many steps the test plays: a few in the suite, VIGIL_DOORS of them by hand.
 const (
-	stepsOfWorld  = 24
+	stepsOfWorld  = 16
 	stepsOfPhase  = 8 // between two checkpoints
 	seedOfWorld   = 20261123
 	variableSteps = "VIGIL_DOORS"
@@ -65,6 +65,7 @@ func TestWhatIsRelayedIsWhatCanBeSelected(t *testing.T) {
 func (w *world) verify(t testing.TB) {
 	t.Helper()
 	w.readLog(t)
+	w.findOnlyThere()
 	for i, m := range w.members {
 		if err := m.attendee.flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -112,39 +113,36 @@ func (w *world) judge(who int, topic string, c *attended) (faults []string) {
 
 // closed gives the rows that are only on the topic, and that somebody can select to whom it is refused.
 func (w *world) closed(who int, topic string) (faults []string) {
-	now := w.states[len(w.states)-1]
-	kind, id, _ := strings.Cut(topic, ":")
-	for _, d := range w.doors {
-		for _, route := range d.routes {
-			if route.kind != kind || !route.onlyThere {
-				continue
-			}
-			for key := range now.seen[who].rows {
-				if table, _, _ := strings.Cut(key, " "); table == d.table && w.column(now.rows[key].row, route.column) == id {
-					faults = append(faults, "the topic is refused, and a row of it can be selected: "+key)
-				}
-			}
+	seen := w.states[len(w.states)-1].seen[who]
+	for _, key := range w.onlyThere[topic] {
+		if _, ok := seen.rows[key]; ok {
+			faults = append(faults, "the topic is refused, and a row of it can be selected: "+key)
 		}
 	}
 	return faults
 }
 
-func (w *world) column(row, name string) string {
-	var values map[string]any
-	if err := json.Unmarshal([]byte(row), &values); err != nil {
-		return ""
+// findOnlyThere lists by topic the rows that are on no other.
+func (w *world) findOnlyThere() {
+	w.onlyThere = map[string][]string{}
+	for key, shown := range w.states[len(w.states)-1].rows {
+		table, _, _ := strings.Cut(key, " ")
+		values := decodeRow([]byte(shown.row))
+		for _, route := range w.doors[slices.IndexFunc(w.doors, func(d door) bool { return d.table == table })].routes {
+			if route.onlyThere {
+				topic := route.kind + ":" + fmt.Sprint(values[route.column])
+				w.onlyThere[topic] = append(w.onlyThere[topic], key)
+			}
+		}
 	}
-	text, _ := values[name].(string)
-	return text
 }
 
 // compare holds what came against the log: a part of it, whole and in order, to its end if complete, and nothing in it that could
 // not be selected. Where that part begins stands once everything had come; until then it may be wherever all of it fits.
 func (w *world) compare(who int, topic string, c *attended, complete bool) (faults []string) {
 	log := w.log[topic]
-	keys := make([]string, len(c.got))
-	for i, r := range c.got {
-		keys[i] = w.keyOfPayload(r)
+	for _, r := range c.got[len(c.keys):] {
+		c.keys = append(c.keys, w.keyOfPayload(r))
 	}
 	if complete && !c.placed {
 		c.placed, c.first = true, len(log)-len(c.got)
@@ -155,7 +153,7 @@ func (w *world) compare(who int, topic string, c *attended, complete bool) (faul
 	if !c.placed {
 		best := []string{fmt.Sprintf("the %d that came are no part of the log's %d", len(c.got), len(log))}
 		for first := range max(0, len(log)-len(c.got)+1) {
-			if fits(log[first:], c.got, keys) {
+			if fits(log[first:], c.got, c.keys) {
 				if best = w.judgeEach(who, topic, log[first:], c.got); len(best) == 0 {
 					break
 				}
@@ -163,13 +161,15 @@ func (w *world) compare(who int, topic string, c *attended, complete bool) (faul
 		}
 		return append(faults, best...)
 	}
-	if c.first < 0 || !fits(log[c.first:], c.got, keys) {
+	if c.first < 0 || !fits(log[c.first:], c.got, c.keys) {
 		return append(faults, fmt.Sprintf("the %d that came are not the log's %d from place %d on", len(c.got), len(log), c.first))
 	}
 	if complete && c.first+len(c.got) < len(log) {
 		faults = append(faults, fmt.Sprintf("lost: %d came from place %d on, and the log has %d", len(c.got), c.first, len(log)))
 	}
-	return append(faults, w.judgeEach(who, topic, log[c.first:], c.got)...)
+	faults = append(faults, w.judgeEach(who, topic, log[c.first+c.judged:], c.got[c.judged:])...)
+	c.judged = len(c.got)
+	return faults
 }
 
 // fits says whether all that came is what the log has from its beginning on.

@@ -36,6 +36,7 @@ type world struct {
 	refused, done        int            // moves that the rules refused, and others
 	states               []state        // after each step
 	log                  map[string][]entry
+	onlyThere            map[string][]string // rows by the one topic that they are on
 	slot                 string
 	mark                 int
 	rightsLeft, rowsLeft []move
