@@ -38,8 +38,8 @@ interface Kept extends Seat {
 
 export const consoleURL = `${sidecar.url}/console/`
 
-export async function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: stack.chromium, args: flags, headless: true })
+export async function launch(...more: string[]): Promise<Browser> {
+  return chromium.launch({ executablePath: stack.chromium, args: [...flags, ...more], headless: true })
 }
 
 // What one page says and does, from its beginning.

@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ['*.test.ts'],
     fileParallelism: false,
+    maxConcurrency: 40, // conformance.test.ts mostly waits
     isolate: false, // one process for all files: they share nothing that one of them leaves behind
     globalSetup: ['../standin/setup.ts', './setup.ts'],
     testTimeout: 60_000,

@@ -6,7 +6,7 @@ export interface Behaviour {
   // Why a client cannot show it, which the table says; undefined if it can.
   except?: (seat: Seat) => string | undefined
   settings?: Settings
-  alone?: boolean // it needs a page that nothing else is in
+  page?: 'own' | 'frozen' // in Chromium: a page that nothing else is in, or one that can be put to sleep
   run: (world: World) => Promise<void>
 }
 

@@ -82,7 +82,7 @@ export const connecting: Behaviour[] = [
   {
     name: 'keeps its connection in a background tab, where timers do not run, with worker: true',
     except: notNode(pagesOnly),
-    alone: true,
+    page: 'own',
     run: async (world) => {
       const wake = slowTimers()
       try {
@@ -105,7 +105,7 @@ export const connecting: Behaviour[] = [
   {
     name: 'hears in a tab that was frozen, once it wakes, what came meanwhile, though its connection broke too',
     except: notNode(pagesOnly),
-    alone: true,
+    page: 'frozen',
     run: async (world) => {
       const heard = await following(world)
       const publish = (n: number): ['publish', { Topic: string; Event: string; Payload: unknown }] => ['publish', { Topic: topic, Event: 'message', Payload: { n } }]
