@@ -190,6 +190,30 @@ func TestAPartitionHeals(t *testing.T) {
 	})
 }
 
+func TestANodeThatMayHaveMissedSomethingAsksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network, a, b := twoNodes(t)
+		watcher := a.connect(phoenix.V2)
+		watcher.here("cem/l1", "cem", "")
+		ann := b.connect(phoenix.V2)
+		ref, _ := ann.here("ann/l2", "ann", "desk")
+		watcher.diff()
+		network.Lose(1)
+		ann.track(ref, "track", `{"at":"door"}`)
+		ann.diff()
+		ann.ok()
+		network.Lose(0)
+		began := time.Now()
+		a.peers.Miss()
+		if d := watcher.diff(); d.Joins["ann"].Metas[0]["at"] != "door" || d.Leaves["ann"].Metas[0]["at"] != "desk" {
+			t.Errorf("diff %+v", d)
+		}
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestWhoIsPresentIsToldThoughAnotherNodeHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
