@@ -5,8 +5,6 @@ import { isRecovery, listen, type Heard, type System } from '../heard.ts'
 import { again, everything, nothing, saying, subscribed, type World } from '../world.ts'
 
 const topic = 'session:tokens'
-const expiresIn = 1500
-
 const isNotice = (s: System): boolean => s.extension === 'token'
 const isEnd = (s: System): boolean => s.extension === 'system'
 
@@ -15,20 +13,23 @@ async function untilExpired(clock: Heard): Promise<void> {
   fits(await clock.system.until(isEnd), { status: 'error', code: 'InvalidJWTToken', message: /^Token has expired/ })
 }
 
-async function expiring(world: World, token: string): Promise<void> {
-  await world.order('expire', { Token: token, Milliseconds: expiresIn })
+// Shows a token that will expire, and waits until the channel has it: the notice says so.
+async function expiring(world: World, ms: number, shown: [Heard, () => Promise<void>][]): Promise<void> {
+  await world.order('expire', { Token: 'ann/l1/1', Milliseconds: ms })
+  await Promise.all(shown.map(([, show]) => show()))
+  for (const [heard] of shown) fits(await heard.system.until(isNotice), { status: 'ok', code: 'TokenExpiring' })
 }
+
+const show = (heard: Heard): [Heard, () => Promise<void>] => [heard, () => heard.channel.socket.setAuth('ann/l1/1')]
 
 export const tokens: Behaviour[] = [
   {
     name: 'keeps its channel when its token is refreshed',
     run: async (world) => {
-      await expiring(world, 'ann/l1/1')
-      const clock = await world.joined('ann/l1/1', topic)
-      const client = await world.signedIn('ann/l1/1')
-      const heard = listen(client, topic)
-      await subscribed(heard)
-      await client.setAuth('ann/l1/2')
+      const clock = await world.joined('ann/l1', topic)
+      const heard = await world.joined('ann/l1', topic)
+      await expiring(world, 4000, [show(clock), show(heard)])
+      await heard.channel.socket.setAuth('ann/l1/2')
       await untilExpired(clock)
       await world.publish(topic, 1)
       fits(await heard.messages.next(), { payload: { n: 1 } })
@@ -38,13 +39,17 @@ export const tokens: Behaviour[] = [
   {
     name: 'refreshes its token by itself with its heartbeats',
     run: async (world) => {
-      await expiring(world, 'ann/l1/1')
-      const clock = await world.joined('ann/l1/1', topic)
-      let token = 'ann/l1/1'
-      const client = world.client({ accessToken: () => Promise.resolve(token), heartbeatIntervalMs: 500 })
+      const clock = await world.joined('ann/l1', topic)
+      let token = 'ann/l1'
+      const client = world.client({ accessToken: () => Promise.resolve(token), heartbeatIntervalMs: 1500 })
       await client.setAuth()
       const heard = listen(client, topic)
       await subscribed(heard)
+      const change = (): Promise<void> => {
+        token = 'ann/l1/1'
+        return Promise.resolve()
+      }
+      await expiring(world, 6000, [show(clock), [heard, change]])
       token = 'ann/l1/2'
       await untilExpired(clock)
       await world.publish(topic, 1)
@@ -55,28 +60,23 @@ export const tokens: Behaviour[] = [
   {
     name: 'is told in time that its token will expire, once',
     run: async (world) => {
-      await expiring(world, 'ann/l1/1')
-      const before = Date.now() / 1000
-      const heard = await world.joined('ann/l1/1', topic)
-      fits(await heard.system.until(isNotice), {
-        status: 'ok', code: 'TokenExpiring',
-        expires_at: (at: number) => at >= Math.floor(before) && at <= before + 60,
-      })
+      const heard = await world.joined('ann/l1', topic)
+      const before = Math.floor(Date.now() / 1000)
+      await world.order('expire', { Token: 'ann/l1/1', Milliseconds: 3000 })
+      await heard.channel.socket.setAuth('ann/l1/1')
+      fits(await heard.system.until(isNotice), { status: 'ok', code: 'TokenExpiring', expires_at: (at: number) => at >= before + 2 && at <= before + 60 })
       fits(await heard.system.until((s) => isNotice(s) || isEnd(s)), { extension: 'system', code: 'InvalidJWTToken' })
     },
   },
   {
     name: 'comes back by itself with a fresh token when the old one has expired, and has missed nothing',
     run: async (world) => {
-      await world.allow('ann', topic)
-      await expiring(world, 'ann/l1/1')
-      const client = await world.signedIn('ann/l1/1')
-      const heard = listen(client, topic)
-      await subscribed(heard)
+      const heard = await world.joined('ann/l1', topic)
+      await expiring(world, 3000, [show(heard)])
       await world.publish(topic, 1)
       fits(await heard.messages.next(), { payload: { n: 1 } })
       await untilExpired(heard)
-      await client.setAuth('ann/l1/2')
+      await heard.channel.socket.setAuth('ann/l1/2')
       fits(await heard.states.next(), { status: 'CHANNEL_ERROR' })
       await world.publish(topic, 2)
       await heard.states.until(again)
