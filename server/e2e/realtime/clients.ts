@@ -1,4 +1,4 @@
-// The two clients of the table, unmodified. The older is the last of its kind: before it was built on Phoenix' own client.
+// The two clients of the table, unmodified. The older is not built on Phoenix' own, and speaks vsn 1.0.0 alone.
 import { RealtimeClient } from '@supabase/realtime-js'
 import { RealtimeClient as Older } from 'realtime-js-older'
 import type { Seat } from './world.ts'
