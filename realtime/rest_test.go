@@ -396,3 +396,21 @@ func TestRevocationRacingAPostIsAskedAgain(t *testing.T) {
 		c.silent()
 	}
 }
+
+// TestPostedBroadcastReachesOtherNodes, also where nobody of the node that took it hears the topic.
+func TestPostedBroadcastReachesOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		c := b.connect(phoenix.V2)
+		c.joined("session:1", "ben/l2")
+		synctest.Wait()
+		if got := a.post(eventPath, as("ann/l1"), `{"n":1}`); got.status != http.StatusAccepted {
+			t.Fatalf("got %+v", got)
+		}
+		if m := c.expect("broadcast"); m.Topic != "realtime:session:1" || string(m.Payload) != `{"type":"broadcast","event":"typing","payload":{"n":1}}` {
+			t.Errorf("got %s", m)
+		}
+		synctest.Wait()
+		c.silent()
+	})
+}
