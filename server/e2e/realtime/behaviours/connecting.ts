@@ -5,7 +5,7 @@ import { isRecovery, listen, Queue, type Heard } from '../heard.ts'
 import { again, cursorOf, subscribed, type World } from '../world.ts'
 
 const topic = 'session:connecting'
-const beat = 1000 // no answer within it counts as a dead connection
+const beat = 2500 // no answer within it counts as a dead connection, on a machine however busy
 const pagesOnly = 'only pages are put to sleep'
 
 // A channel that has heard one message and goes on after it.
@@ -55,7 +55,7 @@ export const connecting: Behaviour[] = [
   {
     name: 'notices by its heartbeat that its connection is dead, and misses nothing',
     run: async (world) => {
-      const heard = await following(world, { heartbeatIntervalMs: beat })
+      const heard = await following(world, { heartbeatIntervalMs: 1000 })
       const beats = new Queue<string>('heartbeats')
       heard.channel.socket.onHeartbeat(beats.push)
       await world.order('silence')
@@ -92,7 +92,7 @@ export const connecting: Behaviour[] = [
         heard.channel.socket.onHeartbeat(working.push)
         const other = await following(world, { heartbeatIntervalMs: beat })
         other.channel.socket.onHeartbeat(sleeping.push)
-        for (let n = 0; n < 3; n++) await working.until((status) => status === 'ok')
+        for (let n = 0; n < 2; n++) await working.until((status) => status === 'ok')
         fits(sleeping.length, 0)
         await world.publish(topic, 1)
         await heard.messages.until((message) => message.payload.n === 1)
