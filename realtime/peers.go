@@ -119,8 +119,7 @@ type opening struct {
 
 func newLink(s *Server, h *hub, p peers) *link {
 	return &link{server: s, hub: h, peers: p, run: s.refs.node, wake: make(chan struct{}, 1), subs: map[string]func(){},
-		own: map[roomHash]uint64{}, rooms: map[roomHash]roomKey{}, changed: map[roomKey]struct{}{},
-		asks: map[string]askedOf{}, others: map[string]*other{}, gone: map[string]time.Time{}}
+		own: map[roomHash]uint64{}, rooms: map[roomHash]roomKey{}, others: map[string]*other{}, gone: map[string]time.Time{}}
 }
 
 // begin starts the goroutine. end sends what waits, stops it and waits until it has ended. A nil link does nothing.
@@ -224,7 +223,7 @@ func (l *link) opened(key roomKey) *shareOf {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rooms[s.hash] = key
-	l.changed[key] = struct{}{}
+	l.change(key)
 	l.opening = append(l.opening, &opening{key: key, seats: s})
 	l.ask(everyoneRoom, name)
 	return s
@@ -235,7 +234,7 @@ func (l *link) closed(key roomKey, s *shareOf) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.rooms, s.hash)
-	l.changed[key] = struct{}{}
+	l.change(key)
 	for node := range s.parts {
 		if o := l.others[node]; o != nil {
 			delete(o.rooms, s.hash)
@@ -244,8 +243,19 @@ func (l *link) closed(key roomKey, s *shareOf) {
 	l.poke()
 }
 
+// change notes that a room opened or closed. The caller holds mu.
+func (l *link) change(key roomKey) {
+	if l.changed == nil {
+		l.changed = map[roomKey]struct{}{}
+	}
+	l.changed[key] = struct{}{}
+}
+
 // ask has a node asked for its seats in a room. The caller holds mu.
 func (l *link) ask(node, room string) {
+	if l.asks == nil {
+		l.asks = map[string]askedOf{}
+	}
 	if l.asks[node] == nil {
 		l.asks[node] = askedOf{}
 	}
@@ -273,12 +283,7 @@ func (l *link) askEverything() {
 func (l *link) flush() {
 	l.mu.Lock()
 	changed, asks, out, hello := l.changed, l.asks, l.out, l.hello
-	if len(changed) > 0 {
-		l.changed = map[roomKey]struct{}{}
-	}
-	if len(asks) > 0 {
-		l.asks = map[string]askedOf{}
-	}
+	l.changed, l.asks = nil, nil
 	l.out, l.outBytes, l.hello = nil, 0, false
 	l.mu.Unlock()
 	l.hear(everyoneRoom, nil)
@@ -288,7 +293,7 @@ func (l *link) flush() {
 			l.unhear(key.name())
 		} else if !l.hear(key.name(), &key) {
 			l.mu.Lock()
-			l.changed[key] = struct{}{} // tried again at the next beat, at the latest
+			l.change(key) // tried again at the next beat, at the latest
 			l.mu.Unlock()
 		}
 	}
