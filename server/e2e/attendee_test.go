@@ -67,6 +67,7 @@ const (
 	joinGranted joinState = "granted"
 	joinRefused joinState = "refused"
 	joinEnded   joinState = "ended"
+	joinLater   joinState = "put off" // refused for now: the server could not read the permissions in time
 )
 
 // receipt is one durable broadcast that came, and when.
@@ -103,19 +104,39 @@ func (a *attendee) comeBack(ctx context.Context, topics []string) error {
 	}
 	a.update(func() { a.conn, a.open, a.code = conn, true, 0 })
 	a.dialed.Go(func() error { a.read(conn); return nil })
-	for _, topic := range topics {
-		if a.join(topic) != nil {
-			break // the server has closed the socket: the reader says so
-		}
-	}
-	return a.await(ctx, func() bool {
-		for _, topic := range topics {
-			if c := a.topics[topic]; c == nil || c.state == joinAsked || c.state == joinGranted && !c.told {
-				return !a.open
+	for asked := topics; len(asked) > 0; asked = a.putOff(topics) {
+		for _, topic := range asked {
+			if a.join(topic) != nil {
+				break // the server has closed the socket: the reader says so
 			}
 		}
-		return true
-	})
+		if err := a.await(ctx, func() bool { return a.answered(topics) || !a.open }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answered says whether each join was, and each that was granted has recovered. The caller holds mu.
+func (a *attendee) answered(topics []string) bool {
+	for _, topic := range topics {
+		if c := a.topics[topic]; c == nil || c.state == joinAsked || c.state == joinGranted && !c.told {
+			return false
+		}
+	}
+	return true
+}
+
+// putOff gives the topics that the server wants to be asked for again.
+func (a *attendee) putOff(topics []string) (again []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, topic := range topics {
+		if c := a.topics[topic]; a.open && c != nil && c.state == joinLater {
+			again = append(again, topic)
+		}
+	}
+	return again
 }
 
 // leave closes the socket, and returns when its reader has ended.
@@ -222,10 +243,16 @@ func (a *attendee) handle(f frame) {
 	case f.joinRef != c.joinRef: // of a join before
 	case f.event == "phx_reply" && f.ref == c.joinRef:
 		var reply struct {
-			Status string `json:"status"`
+			Status   string `json:"status"`
+			Response struct {
+				Reason string `json:"reason"`
+			} `json:"response"`
 		}
 		if err := json.Unmarshal(f.payload, &reply); err != nil || reply.Status != "ok" {
 			c.state = joinRefused
+			if code, _, _ := strings.Cut(reply.Response.Reason, ":"); code == "UnableToConnectToProject" {
+				c.state = joinLater
+			}
 			return
 		}
 		c.state, c.joined, c.told = joinGranted, true, a.token() == ""

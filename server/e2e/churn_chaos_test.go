@@ -66,7 +66,8 @@ func (c *churn) run(t testing.TB, lasts time.Duration) {
 	}
 }
 
-// restart kills the sidecar, or has it drain, and starts it again, until ctx ends. It is the test's own goroutine.
+// restart kills the sidecar, or has it drain, and starts it again, until ctx ends, and each at least once. It is the test's own
+// goroutine.
 func (c *churn) restart(ctx context.Context, t testing.TB) {
 	t.Helper()
 	for n := 0; ; n++ {
@@ -74,7 +75,9 @@ func (c *churn) restart(ctx context.Context, t testing.TB) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			if n > 1 {
+				return
+			}
 		case <-timer.C:
 		}
 		if n%3 == 1 {

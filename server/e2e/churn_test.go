@@ -124,7 +124,8 @@ func newChurn(t testing.TB, s *stack) *churn {
 }
 
 func (c *churn) add(p *person, org uuid.UUID, loose bool, life func() time.Duration, sockets int, topics func(n int) []string) {
-	who := &churner{s: c.s, org: org, person: p, loose: loose, life: life, changed: make(chan struct{})}
+	own := *p // its token is renewed while the person writes
+	who := &churner{s: c.s, org: org, person: &own, loose: loose, life: life, changed: make(chan struct{})}
 	c.people = append(c.people, who)
 	for n := range sockets {
 		k := &churnSocket{owner: who, topics: topics(n), seen: map[string][]uint8{}}
@@ -206,7 +207,7 @@ func (k *churnSocket) stay(ctx context.Context, c *churn) error {
 // attends says whether every channel stands. The caller holds mu.
 func (k *churnSocket) attends() bool {
 	for _, topic := range k.topics {
-		if s := k.attendee.topics[topic]; s == nil || s.state == joinRefused || s.state == joinEnded {
+		if s := k.attendee.topics[topic]; s == nil || s.state == joinRefused || s.state == joinEnded || s.state == joinLater {
 			return false
 		}
 	}
