@@ -3,8 +3,10 @@ package e2e_test
 import (
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,6 +56,40 @@ func (s *stack) nodes(t testing.TB, n int) []*node {
 	return nodes
 }
 
+// beginAll starts every node and waits until all are ready. It returns where they are.
+func (s *stack) beginAll(t testing.TB, nodes []*node) (urls []string) {
+	t.Helper()
+	for _, n := range nodes {
+		n.begin(t)
+		urls = append(urls, n.base)
+	}
+	s.allReady(t, nodes)
+	return urls
+}
+
+// allReady waits until all nodes are ready, and whoever detects has made its key known.
+func (s *stack) allReady(t testing.TB, nodes []*node) {
+	t.Helper()
+	for _, n := range nodes {
+		n.mustBeReady(t)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := poll(ctx, func() (known bool, err error) {
+		err = s.admin.QueryRow(ctx, "select exists (select from public.devices where user_id is null)").Scan(&known)
+		return known, err
+	}); err != nil {
+		t.Fatalf("no node has made the key known: %v", err)
+	}
+}
+
+func (n *node) signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := n.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // leader waits until one of the nodes that run has a role that one has at a time, and returns it.
 func leader(t testing.TB, nodes []*node, role string) *node {
 	t.Helper()
@@ -83,14 +119,7 @@ func TestThreeNodesLoseNothingWhenOneIsKilled(t *testing.T) {
 	t.Parallel()
 	s := setup(t, options{})
 	nodes := s.nodes(t, 3)
-	var urls []string
-	for _, n := range nodes {
-		n.begin(t)
-		urls = append(urls, n.base)
-	}
-	for _, n := range nodes {
-		n.mustBeReady(t)
-	}
+	urls := s.beginAll(t, nodes)
 	l := newLoad(t, s, 3)
 	l.urls = urls
 	stopWriting := l.begin(t)
@@ -101,12 +130,18 @@ func TestThreeNodesLoseNothingWhenOneIsKilled(t *testing.T) {
 		began := time.Now()
 		l.progresses(t, 20)
 		took := time.Since(began).Round(time.Millisecond)
-		if t.Logf("without who did %s, 20 messages took %s", role, took); took > 15*time.Second { // about 3 s where others do not want the machine
+		if t.Logf("without who did %s, 20 messages took %s", role, took); took > 10*time.Second { // 3 s where nobody else wants the machine
 			t.Errorf("nobody followed who did %s for %s", role, took)
 		}
 		n.begin(t)
 		n.mustBeReady(t)
 	}
+	// One that stands still is followed as if it were dead, and does no harm when it goes on.
+	n := leader(t, nodes, "ingest")
+	n.signal(t, syscall.SIGSTOP)
+	l.progresses(t, 20)
+	n.signal(t, syscall.SIGCONT)
+	l.progresses(t, 20)
 	stopWriting()
 	l.verify(t, true)
 	s.presenceOf(t, l.sessions[0], nodes[0], nodes[1])
@@ -118,6 +153,26 @@ func TestThreeNodesLoseNothingWhenOneIsKilled(t *testing.T) {
 			t.Errorf("a node ended with %d", code)
 		}
 	}
+}
+
+// TestANewLogEpochReachesEveryNode: the slot is gone when the node that ingested is followed; everybody is told, on whatever node,
+// and has everything after reading the tables once.
+func TestANewLogEpochReachesEveryNode(t *testing.T) {
+	t.Parallel()
+	s := setup(t, options{})
+	nodes := s.nodes(t, 3)
+	urls := s.beginAll(t, nodes)
+	l := newLoad(t, s, 2)
+	l.urls = urls
+	stopWriting := l.begin(t)
+	l.progresses(t, 40)
+	n := leader(t, nodes, "ingest")
+	n.kill()
+	s.dropSlot(t) // before anybody has waited long enough
+	l.allLost(t, 1)
+	l.progresses(t, 40)
+	stopWriting()
+	l.verify(t, false)
 }
 
 // TestRolesRunApart: three processes do a third each. Who does not ingest needs no replication URL, who opens nothing no key.
@@ -135,9 +190,7 @@ func TestRolesRunApart(t *testing.T) {
 		}
 		nodes[i].begin(t, append(extra, "VIGIL_ROLES="+roles)...)
 	}
-	for _, n := range nodes {
-		n.mustBeReady(t)
-	}
+	s.allReady(t, nodes)
 	l := newLoad(t, s, 1)
 	l.urls = []string{nodes[2].base}
 	stopWriting := l.begin(t)
@@ -170,7 +223,9 @@ func (s *stack) presenceOf(t *testing.T, y *therapy, there, here *node) {
 	defer cancel()
 	client, therapist := s.present(ctx, t, there, y.client, y.id), s.present(ctx, t, here, y.therapist, y.id)
 	push(t, client, y.id, "presence", map[string]any{"type": "presence", "event": "track", "payload": map[string]any{"typing": true}})
-	await(t, therapist, "the client is there", func(f frame) bool { return strings.HasPrefix(f.event, "presence_") && strings.Contains(string(f.payload), `"typing":true`) })
+	await(t, therapist, "the client is there", func(f frame) bool {
+		return strings.HasPrefix(f.event, "presence_") && strings.Contains(string(f.payload), `"typing":true`)
+	})
 	push(t, client, y.id, "broadcast", map[string]any{"type": "broadcast", "event": "typing", "payload": map[string]any{"on": true}})
 	await(t, therapist, "the client types", func(f frame) bool { return f.event == "broadcast" && strings.Contains(string(f.payload), `"typing"`) })
 	there.kill()

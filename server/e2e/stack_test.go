@@ -60,7 +60,7 @@ const databaseName = "postgres"
 // setup starts Postgres with every migration and the stand-in, and prepares a sidecar that is not started yet.
 func setup(t testing.TB, o options) *stack {
 	t.Helper()
-	settings := map[string]string{"fsync": "on", "max_slot_wal_keep_size": "1GB"}
+	settings := map[string]string{"max_slot_wal_keep_size": "1GB"}
 	for k, v := range o.settings {
 		settings[k] = v
 	}

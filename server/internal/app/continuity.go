@@ -131,6 +131,9 @@ func (c *continuity) take(ctx context.Context) (giveBack func(), err error) {
 
 // read compares both sides as they are now.
 func (c *continuity) read(ctx context.Context) (verdict, error) {
+	if err := c.bus.Log().Reload(ctx); err != nil {
+		return verdict{}, err
+	}
 	row, inDatabase, err := c.store.Continuity(ctx, c.slot)
 	if err != nil {
 		return verdict{}, err

@@ -148,7 +148,9 @@ func (f *flow) whileAway(ctx context.Context, ask func(context.Context) error) e
 }
 
 // isAway says whether an error says only that the database or the bus is away for a time.
-func isAway(err error) bool { return triage.IsUnavailable(err) || errors.Is(err, bus.ErrUnavailable) }
+func isAway(err error) bool {
+	return triage.IsUnavailable(err) || errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) // of one question
+}
 
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -167,7 +169,7 @@ func (f *flow) beginEpoch(ctx context.Context, cause string) error {
 	f.metrics.Continuity.WithLabelValues(cause).Inc()
 	f.log.ErrorContext(ctx, "continuity is not proven: a new log epoch begins and the tables are reconciled", logkey.Cause, cause, logkey.Slot, f.config.Slot)
 	f.ring.ForgetAll()
-	return f.bus.Renew(ctx)
+	return f.whileAway(ctx, f.bus.Renew) // again does no harm
 }
 
 // generation is one log epoch of a process that does everything: it builds the parts, runs them until ctx ends or one fails,

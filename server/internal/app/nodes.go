@@ -47,7 +47,8 @@ func (f *flow) node(ctx context.Context) error {
 			part{"dispatcher", r.dispatcher.Run},
 			part{"watch", func(ctx context.Context) error { return f.watch(ctx, r) }},
 			part{"channel", func(ctx context.Context) error {
-				return f.serveChannel(ctx, r, f.topicsBegun(ctx), r.dispatcher.Ready())
+				f.awaitTopics(ctx)
+				return f.serveChannel(ctx, r, r.dispatcher.Ready())
 			}},
 			part{"peers", peers.Run}, // after the channel, which says goodbye
 		)
@@ -64,7 +65,7 @@ func (f *flow) lead(ctx context.Context, role config.Role, do func(context.Conte
 			defer f.leads[role].Store(false)
 			return do(ctx)
 		})
-		if ctx.Err() != nil || !isAway(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, bus.ErrTaken) {
+		if ctx.Err() != nil || !isAway(err) && !errors.Is(err, bus.ErrTaken) {
 			return endOf(ctx, err)
 		}
 		f.log.WarnContext(ctx, "part begins again", logkey.Part, string(role), logkey.Error, err.Error(), logkey.Duration, retryPause)
@@ -80,7 +81,7 @@ func (f *flow) ingest(ctx context.Context) error {
 		return err
 	}
 	return f.epochs(ctx, func(ctx context.Context, v verdict) error {
-		i, err := f.newIntake(v, func() {}) // whoever detects finds what was committed before the slot: LOG is another
+		i, err := f.newIntake(v, func() {}) // what was committed before the slot is found where it is reconciled, within a minute
 		if err != nil {
 			return err
 		}
@@ -115,20 +116,15 @@ func (i *intake) sequence(ctx context.Context) error {
 	}
 }
 
-// topicsBegun is closed once TOPICS has an entry: somebody has brought, or brings, commits into it.
-func (f *flow) topicsBegun(ctx context.Context) <-chan struct{} {
-	begun := make(chan struct{})
-	go func() { // ends with ctx, or with the first entry
-		for ctx.Err() == nil {
-			err := f.bus.Topics().Follow(ctx, 1, func(context.Context, bus.TopicEntry) error { return errFound })
-			if errors.Is(err, errFound) {
-				close(begun)
-				return
-			}
-			pause(ctx, retryPause)
+// awaitTopics waits until TOPICS has an entry: somebody has brought, or brings, commits into it.
+func (f *flow) awaitTopics(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := f.bus.Topics().Follow(ctx, 1, func(context.Context, bus.TopicEntry) error { return errFound })
+		if errors.Is(err, errFound) {
+			return
 		}
-	}()
-	return begun
+		pause(ctx, retryPause)
+	}
 }
 
 var errFound = errors.New("found")
@@ -138,6 +134,7 @@ func (f *flow) detect(ctx context.Context) error {
 	if err := f.whileAway(ctx, f.registerKeys); err != nil {
 		return err
 	}
+	f.ring.ForgetAll() // what ended it was read by whoever had the lease before
 	reset := func() {}
 	p := f.newPipeline(func() { reset() })
 	reset = p.Reset
@@ -148,6 +145,7 @@ func (f *flow) detect(ctx context.Context) error {
 
 // draft makes the suggestions of all nodes.
 func (f *flow) draft(ctx context.Context) error {
+	f.ring.ForgetAll()
 	drafter, err := f.newDrafter()
 	if err != nil {
 		return err

@@ -165,8 +165,14 @@ func openResources(ctx context.Context, c config.Config, log *slog.Logger) (_ *r
 		}
 	}
 	r.ring = envelope.NewRing(envelope.RingConfig{}, keys...)
-	if r.bus, err = openBus(ctx, c, log); err != nil {
-		return nil, fmt.Errorf("open bus: %w", err)
+	for r.bus, err = openBus(ctx, c, log); err != nil; r.bus, err = openBus(ctx, c, log) {
+		if c.NATSURL.IsZero() || !errors.Is(err, bus.ErrUnavailable) {
+			return nil, fmt.Errorf("open bus: %w", err)
+		}
+		log.WarnContext(ctx, "bus is away", logkey.Error, err.Error())
+		if !pause(ctx, retryPause) {
+			return nil, ctx.Err()
+		}
 	}
 	return r, nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"vigil/realtime"
@@ -14,12 +15,16 @@ import (
 // policies, and logins that ended.
 const WatchInterval = 5 * time.Second
 
-// watch polls until ctx ends. What it finds has the same effect as a revocation that came by the log.
+// watch polls until ctx ends. What it finds has the same effect as a revocation that came by the log. While the bus is away none
+// comes by it: then every grant is asked for again at each look, for what clients send each other goes on.
 func (f *flow) watch(ctx context.Context, r *relaying) error {
 	tick := time.NewTicker(WatchInterval)
 	defer tick.Stop()
 	fingerprint := ""
 	for {
+		if !f.bus.Connected() {
+			fingerprint = ""
+		}
 		fingerprint = f.watchPolicies(ctx, r, fingerprint)
 		f.watchLogins(ctx, r)
 		select {
@@ -47,10 +52,12 @@ func (f *flow) watchPolicies(ctx context.Context, r *relaying, before string) st
 	return now
 }
 
-// watchLogins ends the channels of logins that are gone: where there is no trigger on auth.sessions, and for bans.
+// watchLogins ends the channels of logins that are gone, and forgets what they may do: where there is no trigger on
+// auth.sessions, and for bans. A login without a channel may have a grant that is kept: one that posts by REST has.
 func (f *flow) watchLogins(ctx context.Context, r *relaying) {
-	open := r.channel.Logins()
-	if len(open) == 0 {
+	open := append(r.channel.Logins(), r.grants.Logins()...)
+	slices.Sort(open)
+	if open = slices.Compact(open); len(open) == 0 {
 		return
 	}
 	live, err := f.store.LiveLogins(ctx, open)

@@ -177,6 +177,9 @@ func (b *Bus) failAppends(err error) {
 	}
 }
 
+// Connected is false while there is no way to the bus.
+func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+
 // Log is the stream of committed transactions.
 func (b *Bus) Log() *Log { return b.log }
 

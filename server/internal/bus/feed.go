@@ -49,7 +49,9 @@ func (f *feed) next(ctx context.Context) (jetstream.Msg, *jetstream.MsgMetadata,
 			return m, meta, nil
 		case ctx.Err() != nil:
 			return nil, nil, ctx.Err()
-		case errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, errRenewed):
+		case errors.Is(err, jetstream.ErrStreamNotFound): // it is being made anew
+			return nil, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, errRenewed):
 			return nil, nil, classify(err)
 		}
 		f.consumer, f.batch = nil, nil

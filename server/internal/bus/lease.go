@@ -110,7 +110,7 @@ func (l *lease) hold(ctx context.Context, work func(context.Context) error) (los
 			continue
 		}
 		began := time.Now()
-		switch err := l.renew(held); {
+		switch err := l.renew(context.WithoutCancel(ctx)); { // also while work drains
 		case err == nil:
 			renewed = began
 		case errors.Is(err, ErrTaken) || time.Since(renewed) >= leaseStop:
@@ -122,6 +122,8 @@ func (l *lease) hold(ctx context.Context, work func(context.Context) error) (los
 
 // renew writes the lease again. ErrTaken: another has it.
 func (l *lease) renew(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, leaseRenew)
+	defer stop()
 	err := l.write(ctx, l.revision, l.bus.node)
 	if !errors.Is(err, ErrTaken) {
 		return err

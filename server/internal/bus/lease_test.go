@@ -39,6 +39,7 @@ func TestOneLeadsAtATime(t *testing.T) {
 					if working.Add(1) != 1 {
 						t.Error("two lead")
 					}
+					<-time.After(20 * time.Millisecond) // as long as others look
 					taken.Add(1)
 					working.Add(-1)
 					return nil

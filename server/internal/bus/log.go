@@ -94,6 +94,12 @@ func positionKey(durable string) string { return "position." + durable }
 // errRenewed: LOG is another, made by Renew in this process or another.
 var errRenewed = fmt.Errorf("%w: LOG was made anew", ErrTaken)
 
+// Reload reads the nonce again, when another node may have called Renew.
+func (l *Log) Reload(ctx context.Context) error {
+	_, _, err := l.refresh(ctx)
+	return err
+}
+
 // refresh reads which LOG it is, and where it ends.
 func (l *Log) refresh(ctx context.Context) (nonce string, last uint64, err error) {
 	info, err := l.stream.Info(ctx)
@@ -158,7 +164,7 @@ func (l *Log) Lag(ctx context.Context) (map[string]uint64, error) {
 	}
 	lag := make(map[string]uint64, len(l.durables))
 	for _, name := range l.durables {
-		seq, err := l.Position(ctx, name)
+		seq, _, err := l.position(ctx, name, info.Config.Metadata[metaNonce])
 		if err != nil {
 			return nil, err
 		}

@@ -32,6 +32,9 @@ func (b *Bus) Renew(ctx context.Context) error {
 // Refresh is called by a node that begins to be the one that appends, on a cluster: another may have called Renew since this one
 // read which LOG and which TOPICS there are, or died in between.
 func (b *Bus) Refresh(ctx context.Context) error {
+	if _, err := b.ensure(ctx, b.logConfig()); err != nil { // it died between deleting LOG and making it
+		return err
+	}
 	nonce, _, err := b.log.refresh(ctx)
 	if err != nil {
 		return err
@@ -56,11 +59,15 @@ func (l *Log) keepUp(ctx context.Context) (end func(), err error) {
 }
 
 func (l *Log) renew(ctx context.Context, config jetstream.StreamConfig) error {
-	if err := l.js.DeleteStream(ctx, config.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return classify(err)
-	}
-	if _, err := l.js.CreateStream(ctx, config); err != nil {
-		return classify(err)
+	for again := true; again; {
+		if err := l.js.DeleteStream(ctx, config.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return classify(err)
+		}
+		_, err := l.js.CreateStream(ctx, config)
+		again = errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) // a node that starts has made one in between
+		if err != nil && !again {
+			return classify(err)
+		}
 	}
 	for _, name := range l.durables {
 		if err := l.records.Put(ctx, positionKey(name), positionRecord(0, config.Metadata[metaNonce])); err != nil {

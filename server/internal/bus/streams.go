@@ -120,7 +120,7 @@ func (b *Bus) matchTopics(ctx context.Context) error {
 	return b.topics.Reset(ctx)
 }
 
-// ensure finds a stream, adopting changed limits, or makes it. Metadata of a stream that is there stays.
+// ensure finds a stream, adopting changed limits and more replicas, or makes it. Metadata of a stream that is there stays.
 func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -133,12 +133,16 @@ func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstrea
 		return nil, fmt.Errorf("open stream %s: %w", want.Name, classify(err))
 	}
 	have := stream.CachedInfo().Config
-	if have.MaxBytes == want.MaxBytes || want.MaxBytes == 0 {
+	limit := have.MaxBytes != want.MaxBytes && want.MaxBytes != 0
+	if !limit && have.Replicas >= want.Replicas { // fewer are left to who administers the cluster
 		return stream, nil
 	}
-	have.MaxBytes = want.MaxBytes
+	if limit {
+		have.MaxBytes = want.MaxBytes
+	}
+	have.Replicas = max(have.Replicas, want.Replicas)
 	if stream, err = b.js.UpdateStream(ctx, have); err != nil {
-		return nil, fmt.Errorf("set limit of stream %s: %w", want.Name, classify(err))
+		return nil, fmt.Errorf("set limits of stream %s: %w", want.Name, classify(err))
 	}
 	return stream, nil
 }

@@ -53,7 +53,7 @@ func (e *examination) examineBus(ctx context.Context, r *report) {
 
 func busConfig(c config.Config) bus.Config {
 	return bus.Config{
-		Dir: c.DataDir, URL: c.NATSURL.Reveal(), Key: c.BusKey.Reveal(), LogMaxBytes: c.BusMaxBytes, TopicsKeep: c.TopicsRetention,
+		Dir: c.DataDir, URL: c.NATSURL.Reveal(), Replicas: int(c.NATSReplicas), Key: c.BusKey.Reveal(), LogMaxBytes: c.BusMaxBytes, TopicsKeep: c.TopicsRetention,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

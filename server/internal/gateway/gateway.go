@@ -48,6 +48,9 @@ type Config struct {
 	Console        http.Handler               // serves ConsolePath, where / leads to; nil: there is none
 }
 
+// channelPrefixes are where Socket is mounted.
+var channelPrefixes = []string{"/realtime/v1/", "/socket/"}
+
 // ConsolePath is where Console is mounted.
 const ConsolePath = "/console/"
 
@@ -73,7 +76,7 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /healthz", g.healthz)
 	mux.HandleFunc("GET /readyz", g.readyz)
 	mux.Handle("GET /v1/me", g.bounded(g.subject(http.HandlerFunc(g.me))))
-	for _, prefix := range []string{"/realtime/v1/", "/socket/"} {
+	for _, prefix := range channelPrefixes {
 		mux.Handle(prefix, c.Socket)
 	}
 	if c.Console != nil {

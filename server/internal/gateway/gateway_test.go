@@ -208,8 +208,27 @@ func TestAnAddressThatAsksTooOftenIsToldHowLongToWait(t *testing.T) {
 		}
 	}
 	res, p, _ := f.do(t, "GET", "/healthz", nil, "")
-	if res.StatusCode != 429 || p.Code != gateway.CodeRateLimited || res.Header.Get("Retry-After") == "" {
+	if res.StatusCode != 429 || p.Code != gateway.CodeRateLimited || p.Message != p.Detail || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %+v %q", res.StatusCode, p, res.Header.Get("Retry-After"))
+	}
+}
+
+// TestSocketsWaitTheirTurnInTheChannel: a storm of them is not refused here, whoever shares an address; what looks like one is.
+func TestSocketsWaitTheirTurnInTheChannel(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(c *gateway.Config) { c.RatePerSecond = 1 })
+	for range 20 {
+		for _, path := range []string{"/realtime/v1/websocket", "/socket/websocket"} {
+			if res, _, _ := f.do(t, "GET", path, nil, ""); res.StatusCode == 429 {
+				t.Fatalf("%s was refused", path)
+			}
+		}
+	}
+	for range 2 {
+		f.do(t, "GET", "/rest/v1/websocket", nil, "")
+	}
+	if res, _, _ := f.do(t, "GET", "/rest/v1/websocket", nil, ""); res.StatusCode != 429 {
+		t.Errorf("what is no socket: %d", res.StatusCode)
 	}
 }
 

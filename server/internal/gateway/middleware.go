@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,8 +96,13 @@ func (g *gateway) recovered(next http.Handler) http.Handler {
 }
 
 // limited refuses an address that asks too often. It stands before the token is looked at, so guessing tokens is slow too.
+// Sockets pass: the channel has them wait their turn, for a storm of them comes from people who have lost their server.
 func (g *gateway) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isSocket(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if wait := g.limits.take(g.Address(r)); wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 			writeProblem(w, r, http.StatusTooManyRequests, CodeRateLimited, "Too many requests; wait as long as Retry-After says.")
@@ -104,6 +110,10 @@ func (g *gateway) limited(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func isSocket(r *http.Request) bool {
+	return strings.HasSuffix(r.URL.Path, "/websocket") && slices.ContainsFunc(channelPrefixes, func(p string) bool { return strings.HasPrefix(r.URL.Path, p) })
 }
 
 // bounded limits a request's body and time.

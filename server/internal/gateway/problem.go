@@ -11,6 +11,7 @@ type Problem struct {
 	Title     string `json:"title"`
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty"`
+	Message   string `json:"message,omitempty"` // as Detail: what supabase-js and realtime-js show
 	Code      string `json:"code"`
 	RequestID string `json:"request_id,omitempty"`
 }
@@ -31,7 +32,7 @@ const (
 
 // writeProblem answers with p's fields and the request's id.
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
-	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code, RequestID: RequestID(r.Context())}
+	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Message: detail, Code: code, RequestID: RequestID(r.Context())}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -18,6 +18,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -129,6 +130,17 @@ func (g *Grants) Stats() Stats {
 	s := g.stats
 	s.Kept, s.Waiting = len(g.kept), len(g.waiting)
 	return s
+}
+
+// Logins lists the logins whose answers are kept, each once and in no order, for whoever must poll which of them have ended.
+func (g *Grants) Logins() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	seen := make(map[string]bool)
+	for k := range g.kept {
+		seen[k.login] = true
+	}
+	return slices.Collect(maps.Keys(seen))
 }
 
 // Authorize says what an identity may do on a topic. It is realtime's Config.Authorize. Every error is temporary.

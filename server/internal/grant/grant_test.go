@@ -188,12 +188,15 @@ func TestGrantIsKeptUntilTheLogSaysOtherwise(t *testing.T) {
 	if s := b.grants.Stats(); s.Asked != 1 || s.Hits != 1 || s.Kept != 1 {
 		t.Errorf("stats %+v", s)
 	}
+	if of := b.grants.Logins(); len(of) != 1 || of[0] != b.session.Client.Login.String() {
+		t.Errorf("kept for %v", of)
+	}
 	xid := b.exec(t, `update public.session_participants set ended_at = now() where session_id = $1 and user_id = $2`, b.session.ID, b.session.Client.ID)
 	b.grants.Invalidate(xid, func(m realtime.Member) bool { return m.UserID == b.Therapist.ID.String() })
 	b.expect(t, b.session.Client, session, takes) // another's: the cache was not told
 	b.grants.Invalidate(xid, func(m realtime.Member) bool { return m.UserID == b.session.Client.ID.String() && m.Topic == session })
 	b.expect(t, b.session.Client, session, nothing)
-	if s := b.grants.Stats(); s.Asked != 2 || s.Kept != 0 { // a refusal is not kept
+	if s := b.grants.Stats(); s.Asked != 2 || s.Kept != 0 || len(b.grants.Logins()) > 0 { // a refusal is not kept
 		t.Errorf("stats %+v", s)
 	}
 }

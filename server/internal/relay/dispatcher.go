@@ -114,12 +114,14 @@ func (d *Dispatcher) begin(ctx context.Context, again bool) error {
 	if err != nil {
 		return err
 	}
-	if again && last >= d.position.Load() {
-		return nil
-	}
-	if d.epoch, err = d.c.Topics.Epoch(ctx); err != nil {
+	epoch, err := d.c.Topics.Epoch(ctx)
+	if err != nil {
 		return err
 	}
+	if again && last >= d.position.Load() && epoch == d.epoch {
+		return nil
+	}
+	d.epoch = epoch
 	d.position.Store(last)
 	if again {
 		d.revoke(ctx, Scope{Kind: ScopeAll, Counter: last})
@@ -174,6 +176,7 @@ func (d *Dispatcher) enter(ctx context.Context, epoch string) error {
 		return err
 	}
 	d.epoch = epoch
+	d.revoke(ctx, Scope{Kind: ScopeAll}) // what was revoked between the epochs is in neither
 	d.c.ResetHistory()
 	return nil
 }
