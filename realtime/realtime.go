@@ -100,6 +100,9 @@ type Config struct {
 	// Durable names the topics that are private only and have a history. nil: none.
 	Durable func(topic string) bool
 	History history
+	// Handled is the Seq up to which Publish and Reauthorize were called for all that the log has, if History may be ahead of them: a
+	// replay goes no further, or it would send what a revocation stands before that is yet to be handled. nil: History never is.
+	Handled func() uint64
 	// Retention is how long History surely keeps entries; it lets a replay by since be called recovered. 0: unknown.
 	Retention time.Duration
 	// AllowPublic lets anyone with a valid key join topics that are not Durable without a token. False: private only.

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"vigil/realtime/phoenix"
@@ -74,7 +75,7 @@ func (c *channel) findBaseline(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.follow = follow{last: start, target: max(c.target, last), epoch: epoch, started: started, recover: r}
+	c.follow = follow{last: start, target: max(c.target, min(last, c.socket.server.handled())), epoch: epoch, started: started, recover: r}
 	c.socket.queue.begin(c, start)
 	return nil
 }
@@ -152,6 +153,10 @@ func (c *channel) repeat(ctx context.Context, e Entry, version uint64) bool {
 	r := c.recover
 	switch {
 	case e.Seq <= c.last:
+		c.mu.Unlock()
+		return true
+	case e.Seq > c.target: // Publish will bring it
+		c.target = min(c.target, c.last)
 		c.mu.Unlock()
 		return true
 	case e.Epoch != c.epoch:
@@ -234,7 +239,9 @@ func (c *channel) startSince(ctx context.Context, version uint64) error {
 	if err != nil {
 		return err
 	}
-	newest, total, err := s.newestSince(ctx, c.topic, c.config.replay)
+	bound := s.handled()
+	last = min(last, bound)
+	newest, total, err := s.newestSince(ctx, c.topic, c.config.replay, bound)
 	if err != nil {
 		return err
 	}
@@ -269,16 +276,29 @@ func (c *channel) startSince(ctx context.Context, version uint64) error {
 	return nil
 }
 
-// newestSince gives the newest r.limit entries since r.since, oldest first, and how many there are; nil where there are
-// more than one replay may count.
-func (s *Server) newestSince(ctx context.Context, topic string, r replay) (newest []Entry, total int, err error) {
+// handled is how far a replay may go: see Config.Handled.
+func (s *Server) handled() uint64 {
+	if s.config.Handled == nil {
+		return maxSeq
+	}
+	return s.config.Handled()
+}
+
+// newestSince gives the newest r.limit entries since r.since and up to bound, oldest first, and how many there are; nil where there
+// are more than one replay may count.
+func (s *Server) newestSince(ctx context.Context, topic string, r replay, bound uint64) (newest []Entry, total int, err error) {
 	page, err := s.config.History.Since(ctx, topic, r.since, pageEntries)
 	for ; err == nil && len(page) > 0; page, err = s.config.History.Read(ctx, topic, newest[len(newest)-1].Seq, pageEntries) {
+		whole := len(page)
+		page = slices.DeleteFunc(page, func(e Entry) bool { return e.Seq > bound })
 		total += len(page)
 		newest = append(newest, page...)
 		newest = append([]Entry(nil), newest[max(0, len(newest)-r.limit):]...)
 		if total > s.limits.ReplayEntries {
 			return nil, total, nil
+		}
+		if len(page) < whole {
+			break
 		}
 	}
 	return newest, total, err

@@ -23,8 +23,8 @@ func newVerifier(c config.Config) (*identity.Verifier, *identity.APIKeys, error)
 	return v, keys, err
 }
 
-// newChannel makes the sockets' server with the grants that decide for it.
-func (f *flow) newChannel(grants *grant.Grants, peers *bus.Peers) *realtime.Server {
+// newChannel makes the sockets' server with the grants that decide for it. handled is how far the dispatcher has come.
+func (f *flow) newChannel(grants *grant.Grants, peers *bus.Peers, handled func() uint64) *realtime.Server {
 	topics := f.bus.Topics()
 	c := realtime.Config{
 		Authenticate: func(ctx context.Context, token string) (realtime.Identity, error) {
@@ -39,6 +39,7 @@ func (f *flow) newChannel(grants *grant.Grants, peers *bus.Peers) *realtime.Serv
 		Authorize: grants.Authorize,
 		Durable:   relay.Durable,
 		History:   relay.NewHistory(topicsFeed{topics}, topics.Epoch),
+		Handled:   handled,
 		Retention: f.config.TopicsRetention, AllowedOrigins: f.config.AllowedOrigins, ValidKey: f.keys.Valid,
 		Address: gateway.Address(f.config.TrustedProxies), Limits: limitsOf(f.config.Channel), Timing: timingOf(f.config),
 		Log: f.log, OnFrame: f.markRelayed,
