@@ -92,6 +92,16 @@ func TestClientBroadcastsThatAreRefusedSaySo(t *testing.T) {
 	c.refused(realtime.CodeInvalidPayload)
 	c.push(session, "session:3", "e", `{}`, "")
 	c.refused(realtime.CodeUnmatchedTopic)
+	c.push(session, "session:1", "", `{}`, "")
+	c.refused(realtime.CodeInvalidPayload)
+	c.push(session, "session:1", "e", `{`, "")
+	c.refused(realtime.CodeInvalidPayload)
+	c.binary(phoenix.Broadcast{Topic: "realtime:session:1", Event: "e", Encoding: phoenix.JSON, Payload: []byte("{")}) // nobody waits
+	c.push(session, "session:3", "e", `{}`, "")
+	c.refused(realtime.CodeUnmatchedTopic)
+	one := b.connect(phoenix.V1)
+	one.binary(phoenix.Broadcast{JoinRef: one.joined("session:1", "ann/l1"), Ref: "77", Topic: "realtime:session:1", Event: "e", Payload: []byte("{}")})
+	one.refused(realtime.CodeInvalidPayload) // vsn 1 has no binary frames
 	other.silent()
 }
 

@@ -20,8 +20,12 @@ func (l *link) take(key *roomKey, from string, data []byte) {
 		l.dropped.Add(1)
 		return
 	}
-	l.heard.Add(1)
 	from = nodeOf(from, f.run)
+	if from == l.node() { // our own, sent again by somebody
+		l.dropped.Add(1)
+		return
+	}
+	l.heard.Add(1)
 	if key != nil && f.kind == peerBroadcast {
 		if r := l.hub.find(*key); r != nil {
 			f.broadcast.Topic = phoenix.TopicPrefix + key.topic

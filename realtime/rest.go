@@ -48,6 +48,9 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, to target) *reject
 	if no != nil {
 		return no
 	}
+	if id.UserID == "" && !s.config.AllowPublic { // before a body is taken that nothing can come of
+		return &rejection{status: http.StatusUnauthorized, fault: errNoBearer}
+	}
 	posts, no := s.readPosts(w, r, to)
 	if no != nil {
 		return no
@@ -188,15 +191,21 @@ func (s *Server) maySendAll(ctx context.Context, id Identity, posts []posting, b
 	return &rejection{status: http.StatusServiceUnavailable, fault: errUnread}
 }
 
+var errNoBearer = fault{CodeTokenMissing, "Show an access token: Authorization: Bearer"}
+
 var errUnread = fault{CodeUnableToConnect, "The permissions could not be read, please try again"}
 
-// askAll asks once for each room, for all at once.
+// postsAtOnce is how many rooms of one post are asked about at once: a fraction of Limits.AuthorizeAtOnce, which joins need, too.
+const postsAtOnce = 8
+
+// askAll asks once for each room, for some at once.
 func (s *Server) askAll(ctx context.Context, id Identity, posts []posting, batch bool) *rejection {
 	answers := map[roomKey]*rejection{}
 	for _, p := range posts {
 		answers[p.key] = new(rejection)
 	}
 	var g errgroup.Group
+	g.SetLimit(postsAtOnce)
 	for key, to := range answers {
 		g.Go(func() error {
 			*to = s.maySend(ctx, id, key)
@@ -230,7 +239,7 @@ func (s *Server) maySend(ctx context.Context, id Identity, key roomKey) rejectio
 	case !key.private:
 		return rejection{}
 	case id.UserID == "":
-		return rejection{status: http.StatusUnauthorized, fault: fault{CodeTokenMissing, "Show an access token: Authorization: Bearer"}}
+		return rejection{status: http.StatusUnauthorized, fault: errNoBearer}
 	}
 	var grant Grant
 	err := s.decide(ctx, time.Time{}, func(ctx context.Context) (err error) {

@@ -221,16 +221,20 @@ func (s *socket) flush() (ended bool, err error) {
 	return ended, nil
 }
 
-// receive handles one frame. A malformed one is dropped and the connection kept, as at the reference server.
+// receive handles one frame. A malformed one is dropped and the connection kept, as at the reference server; a push of which it can be
+// told whose it is, is answered.
 func (s *socket) receive(ctx context.Context, kind int, data []byte) {
 	if kind == websocket.BinaryMessage {
 		b, err := phoenix.DecodePush(data)
-		if err != nil || s.version != phoenix.V2 {
-			s.server.malformed(ctx)
+		to := phoenix.Message{JoinRef: b.JoinRef, Ref: b.Ref, Topic: b.Topic, Event: phoenix.EventBroadcast}
+		if err == nil && s.version == phoenix.V2 {
+			s.broadcast(to, b)
 			return
 		}
-		to := phoenix.Message{JoinRef: b.JoinRef, Ref: b.Ref, Topic: b.Topic, Event: phoenix.EventBroadcast}
-		s.broadcast(to, b)
+		s.server.malformed(ctx)
+		if to.Topic != "" && to.Ref != "" { // somebody may wait for an answer
+			s.reply(phoenix.Refuse(to, fault{CodeInvalidPayload, "The broadcast cannot be read"}.String()))
+		}
 		return
 	}
 	m, err := phoenix.Decode(s.version, data)
