@@ -100,8 +100,8 @@ type Config struct {
 	// Durable names the topics that are private only and have a history. nil: none.
 	Durable func(topic string) bool
 	History history
-	// Handled is the Seq up to which Publish and Reauthorize were called for all that the log has, if History may be ahead of them: a
-	// replay goes no further, or it would send what a revocation stands before that is yet to be handled. nil: History never is.
+	// Handled is the Seq up to which no revocation is yet to be handled, if History may be ahead of that: a replay goes no further. It must
+	// have come to an entry's Seq when Publish is called for it. nil: History is never ahead.
 	Handled func() uint64
 	// Retention is how long History surely keeps entries; it lets a replay by since be called recovered. 0: unknown.
 	Retention time.Duration

@@ -112,12 +112,27 @@ func (c *channel) catchUp(ctx context.Context) {
 			c.historyLost(ctx, err)
 			return
 		}
-		for i := range page {
-			if !c.repeat(ctx, page[i], version) {
+		for _, e := range c.handledOf(page) {
+			if !c.repeat(ctx, e, version) {
 				return
 			}
 		}
 	}
+}
+
+// handledOf gives those of a page that the channel's replay is to go through. Where there is none it has come to its end, for
+// Publish brings the rest: it has not brought any of them yet, or the target would be there.
+func (c *channel) handledOf(page []Entry) []Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	end := slices.IndexFunc(page, func(e Entry) bool { return e.Seq > c.target })
+	if end == 0 {
+		c.target = min(c.target, c.last)
+	}
+	if end >= 0 {
+		return page[:end]
+	}
+	return page
 }
 
 // lag waits for a history that does not yet have what was published, as a replica of it may not.
@@ -153,10 +168,6 @@ func (c *channel) repeat(ctx context.Context, e Entry, version uint64) bool {
 	r := c.recover
 	switch {
 	case e.Seq <= c.last:
-		c.mu.Unlock()
-		return true
-	case e.Seq > c.target: // Publish will bring it
-		c.target = min(c.target, c.last)
 		c.mu.Unlock()
 		return true
 	case e.Epoch != c.epoch:
@@ -289,15 +300,17 @@ func (s *Server) handled() uint64 {
 func (s *Server) newestSince(ctx context.Context, topic string, r replay, bound uint64) (newest []Entry, total int, err error) {
 	page, err := s.config.History.Since(ctx, topic, r.since, pageEntries)
 	for ; err == nil && len(page) > 0; page, err = s.config.History.Read(ctx, topic, newest[len(newest)-1].Seq, pageEntries) {
-		whole := len(page)
-		page = slices.DeleteFunc(page, func(e Entry) bool { return e.Seq > bound })
+		end := slices.IndexFunc(page, func(e Entry) bool { return e.Seq > bound })
+		if end >= 0 {
+			page = page[:end] // others may have been given the same
+		}
 		total += len(page)
 		newest = append(newest, page...)
 		newest = append([]Entry(nil), newest[max(0, len(newest)-r.limit):]...)
 		if total > s.limits.ReplayEntries {
 			return nil, total, nil
 		}
-		if len(page) < whole {
+		if end >= 0 {
 			break
 		}
 	}

@@ -335,7 +335,7 @@ func (f *flow) recorded(o triage.Outcome) {
 // newRelaying makes the way from TOPICS to the sockets. peers is nil where there are no other nodes.
 func (f *flow) newRelaying(peers *bus.Peers) *relaying {
 	r := &relaying{hint: make(chan struct{}, 1), grants: grant.New(grant.Config{Pool: f.pool})}
-	r.channel = f.newChannel(r.grants, peers, func() uint64 { return r.dispatcher.Stats().Position })
+	r.channel = f.newChannel(r.grants, peers, func() uint64 { return r.dispatcher.Handled() })
 	r.dispatcher = relay.NewDispatcher(relay.DispatcherConfig{
 		Topics: topicsFeed{f.bus.Topics()}, Sockets: r.channel, ResetHistory: r.channel.ResetHistory,
 		Invalidate: func(_ context.Context, s relay.Scope) { r.invalidate(s) },

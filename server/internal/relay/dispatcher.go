@@ -53,7 +53,7 @@ type Dispatcher struct {
 	epoch string // of the entries that come
 
 	published, revoked, failures atomic.Int64
-	position                     atomic.Uint64
+	position, handled            atomic.Uint64
 }
 
 // NewDispatcher makes a Dispatcher; Run starts it.
@@ -124,9 +124,11 @@ func (d *Dispatcher) begin(ctx context.Context, again bool) error {
 	d.epoch = epoch
 	d.position.Store(last)
 	if again {
+		d.handled.Store(0)
 		d.revoke(ctx, Scope{Kind: ScopeAll, Counter: last})
 		d.c.ResetHistory()
 	}
+	d.handled.Store(last)
 	d.once.Do(func() { close(d.ready) })
 	return nil
 }
@@ -140,6 +142,7 @@ func (d *Dispatcher) handle(ctx context.Context, e TopicEntry) error {
 		if e.Topic == controlRevocation {
 			d.revoke(ctx, Scope{Kind: ScopeAll, Counter: e.Seq})
 		}
+		d.handled.Store(e.Seq)
 		d.position.Store(e.Seq)
 		return nil
 	}
@@ -159,13 +162,18 @@ func (d *Dispatcher) handle(ctx context.Context, e TopicEntry) error {
 	default:
 		if !isControl(e.Topic) { // else of a newer version
 			d.c.At("before_publish")
+			d.handled.Store(e.Seq) // first: who joins while it is published either gets it, or may read it
 			d.c.Sockets.Publish(entryOf(e, &s, d.epoch))
 			d.published.Add(1)
 		}
 	}
+	d.handled.Store(e.Seq)
 	d.position.Store(e.Seq)
 	return nil
 }
+
+// Handled is the last entry before which no revocation is yet to be handled.
+func (d *Dispatcher) Handled() uint64 { return d.handled.Load() }
 
 // enter begins an epoch. What History answers must be of it before anyone is sent to ask.
 func (d *Dispatcher) enter(ctx context.Context, epoch string) error {
