@@ -142,6 +142,54 @@ func TestARevocationIsHandledBeforeWhatWasCommittedAfter(t *testing.T) {
 	}
 }
 
+// late is a stage that looks how far the dispatcher says that it has come.
+type late struct {
+	*stage
+	d     *relay.Dispatcher
+	wrong []string
+}
+
+func (s *late) Publish(e realtime.Entry) {
+	if s.d.Handled() < e.Seq {
+		s.wrong = append(s.wrong, fmt.Sprintf("%d is published, %d handled", e.Seq, s.d.Handled()))
+	}
+	s.stage.Publish(e)
+}
+
+func (s *late) invalidate(ctx context.Context, scope relay.Scope) {
+	if s.d.Handled() >= scope.Counter {
+		s.wrong = append(s.wrong, fmt.Sprintf("revocation %d is being handled, %d handled", scope.Counter, s.d.Handled()))
+	}
+	s.stage.invalidate(ctx, scope)
+}
+
+// TestWhatIsHandledIsBeforeEachRevocationAndNotBehindWhatIsPublished: a replay goes as far. Were it behind, who joins just then would
+// neither read the entry nor be given it.
+func TestWhatIsHandledIsBeforeEachRevocationAndNotBehindWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	b, s := openBus(t, busConfig(t)), &late{stage: newStage()}
+	c := s.config(b)
+	c.Sockets, c.Invalidate = s, s.invalidate
+	s.d = relay.NewDispatcher(c)
+	stop := start(t, s.d.Run)
+	<-s.d.Ready()
+	stopSequencer := start(t, relay.NewSequencer(sequencerConfig(b)).Run)
+	commit(t, b, messages.row(relay.Insert, 1, 0, id(10), id(5), "1", "sealed"))
+	commit(t, b,
+		messages.row(relay.Insert, 2, 0, id(11), id(5), "2", "sealed"),
+		memberships.row(relay.Update, 2, 1, id(9), id(2), "therapist", "2026-01-02 03:04:05+00"))
+	commit(t, b, messages.row(relay.Insert, 3, 0, id(12), id(5), "3", "sealed"))
+	s.wait(t, 6)
+	stopSequencer()
+	stop()
+	for _, w := range s.wrong {
+		t.Error(w)
+	}
+	if len(s.scopes) != 1 || s.d.Handled() < s.entries[len(s.entries)-1].Seq {
+		t.Errorf("%d revocations, %d handled", len(s.scopes), s.d.Handled())
+	}
+}
+
 // TestAHintIsNotAFact: with a Policy that looks for itself a logical message drops nothing; without one all are asked again.
 func TestAHintIsNotAFact(t *testing.T) {
 	t.Parallel()
