@@ -24,7 +24,7 @@ const (
 	churnSupervisors = 40
 	churnSockets     = 4 // of each supervisor
 	churnWritePause  = 200 * time.Millisecond
-	churnInSuite     = 20 * time.Second
+	churnInSuite     = 10 * time.Second
 )
 
 // churn is many sockets that come and go while the sidecar is killed, tokens are renewed, and supervisors lose their rights and get
@@ -65,7 +65,7 @@ type churnSocket struct {
 	seen   map[string][]uint8
 }
 
-// TestChurnLosesDoublesAndLeaksNothing is guarantees 3 and 4 over time: 20 s of it here, VIGIL_CHURN by `go tool task churn`.
+// TestChurnLosesDoublesAndLeaksNothing is guarantees 3 and 4 over time: 10 s of it here, VIGIL_CHURN by `go tool task churn`.
 func TestChurnLosesDoublesAndLeaksNothing(t *testing.T) {
 	t.Parallel()
 	lasts := churnInSuite

@@ -214,12 +214,16 @@ func (c *Cluster) choosePort() (int, error) {
 func FreePort() (int, error) {
 	const lowest, highest, tries = 20000, 32000, 100
 	for range tries {
-		if port := lowest + rand.IntN(highest-lowest); isFree(port) { //nolint:gosec // no secret
+		port := lowest + rand.IntN(highest-lowest) //nolint:gosec // no secret
+		if _, given := givenPorts.LoadOrStore(port, true); !given && isFree(port) {
 			return port, nil
 		}
 	}
 	return 0, errors.New("no free port was found on 127.0.0.1 between 20000 and 32000: stop some other programs")
 }
+
+// givenPorts are those that FreePort gave: what is to listen there may not do so yet.
+var givenPorts sync.Map
 
 func isFree(port int) bool {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -33,23 +33,32 @@ type part struct {
 	name   string
 	help   string
 	run    func(*suite, context.Context) error
-	beside bool // it runs beside those that do not, after the others that do
+	lane   lane
 }
+
+// lane says beside what a part runs.
+type lane uint8
+
+const (
+	front     lane = iota
+	beside         // beside those of the front, after the others that are beside it
+	meanwhile      // while the first of the front does: it needs nothing of it
+)
 
 // parts are in the order in which "all" runs them.
 func parts() []part {
 	return []part{
-		{"install", "install what is missing", (*suite).install, false},
-		{"build", "build the console, if it has changed", (*suite).buildConsole, false},
-		{"vet", "go vet", (*suite).vet, false},
-		{"chromium", "install a browser if there is none", (*suite).installChromium, false},
-		{"go", "the Go tests", (*suite).goTests, true},
-		{"sql", "pgTAP on Postgres 15 and 17", (*suite).sqlTests, false},
-		{"client", "the client's tests (vitest)", (*suite).clientTests, true},
-		{"console", "the console's tests (vitest)", (*suite).consoleTests, true},
-		{"functions", "the edge functions' tests (Deno)", (*suite).functionTests, true},
-		{"e2e", "the end-to-end tests (Node)", (*suite).endToEnd, false},
-		{"browser", "the browser tests (Chromium)", (*suite).browserTests, false},
+		{"install", "install what is missing", (*suite).install, front},
+		{"build", "build the console, if it has changed", (*suite).buildConsole, front},
+		{"vet", "go vet", (*suite).vet, meanwhile},
+		{"chromium", "install a browser if there is none", (*suite).installChromium, front},
+		{"go", "the Go tests", (*suite).goTests, beside},
+		{"sql", "pgTAP on Postgres 15 and 17", (*suite).sqlTests, front},
+		{"client", "the client's tests (vitest)", (*suite).clientTests, beside},
+		{"console", "the console's tests (vitest)", (*suite).consoleTests, beside},
+		{"functions", "the edge functions' tests (Deno)", (*suite).functionTests, beside},
+		{"e2e", "the end-to-end tests (Node)", (*suite).endToEnd, front},
+		{"browser", "the browser tests (Chromium)", (*suite).browserTests, front},
 	}
 }
 
@@ -59,8 +68,8 @@ var tests = []string{"go", "sql", "client", "e2e", "browser"}
 // lints are run by name only: "all" is about tests.
 func lints() []part {
 	return []part{
-		{"lint-sql", "config.toml, db push, db lint", (*suite).lintSQL, false},
-		{"lint-ts", "tsc and eslint", (*suite).lintTypeScript, false},
+		{"lint-sql", "config.toml, db push, db lint", (*suite).lintSQL, front},
+		{"lint-ts", "tsc and eslint", (*suite).lintTypeScript, front},
 	}
 }
 
@@ -116,32 +125,38 @@ func (s *suite) keepInMemory(chosen []part) (forget func(), err error) {
 
 // runParts runs the parts in their order, in two lanes from the first on that may run beside others.
 func (s *suite) runParts(ctx context.Context, chosen []part) (failed bool) {
-	lane := &suite{root: s.root, ci: s.ci, out: s.out}
-	var beside sync.WaitGroup
-	var begun, failedBeside bool
+	second := &suite{root: s.root, ci: s.ci, out: s.out}
+	var early, others sync.WaitGroup
+	var begun, failedEarly, failedBeside bool
+	early.Go(func() { failedEarly = s.runLane(ctx, chosen, meanwhile) }) // it counts no tests
 	for _, p := range chosen {
-		if p.beside {
+		if p.lane == meanwhile {
+			continue
+		}
+		if p.lane == beside {
 			if !begun {
 				begun = true
-				beside.Go(func() { failedBeside = lane.runBeside(ctx, chosen) })
+				others.Go(func() { failedBeside = second.runLane(ctx, chosen, beside) })
 			}
 			continue
 		}
 		err := s.runPart(ctx, p)
+		early.Wait()
 		failed = failed || err != nil
 		// Without what install brings, the other parts would fail for that reason alone.
 		if ctx.Err() != nil || errors.Is(err, errMissing) {
 			break
 		}
 	}
-	beside.Wait()
-	s.tally.add(&lane.tally)
-	return failed || failedBeside
+	early.Wait()
+	others.Wait()
+	s.tally.add(&second.tally)
+	return failed || failedEarly || failedBeside
 }
 
-func (s *suite) runBeside(ctx context.Context, chosen []part) (failed bool) {
+func (s *suite) runLane(ctx context.Context, chosen []part, l lane) (failed bool) {
 	for _, p := range chosen {
-		if p.beside && ctx.Err() == nil {
+		if p.lane == l && ctx.Err() == nil {
 			failed = s.runPart(ctx, p) != nil || failed
 		}
 	}

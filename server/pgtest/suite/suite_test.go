@@ -186,7 +186,7 @@ func TestPartsBesideOthersAreCounted(t *testing.T) {
 	s, out := newSuite(false)
 	met := make(chan struct{})
 	failed := s.runParts(t.Context(), []part{
-		{"first", "", func(s *suite, _ context.Context) error { s.tally.passed++; return nil }, false},
+		{"first", "", func(s *suite, _ context.Context) error { s.tally.passed++; return nil }, front},
 		{"beside", "", func(s *suite, ctx context.Context) error {
 			select {
 			case <-met:
@@ -194,8 +194,8 @@ func TestPartsBesideOthersAreCounted(t *testing.T) {
 			}
 			s.tally.fail("of beside")
 			return errors.New("it broke")
-		}, true},
-		{"last", "", func(s *suite, _ context.Context) error { close(met); s.tally.passed++; return nil }, false},
+		}, beside},
+		{"last", "", func(s *suite, _ context.Context) error { close(met); s.tally.passed++; return nil }, front},
 	})
 	if !failed || s.tally.passed != 2 || s.tally.failed != 1 {
 		t.Errorf("failed %t, %s", failed, s.tally.String())
