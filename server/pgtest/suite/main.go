@@ -30,10 +30,10 @@ type suite struct {
 
 // part is one kind of work. Its error means that it could not run or end properly; failed tests are in the tally.
 type part struct {
-	name   string
-	help   string
-	run    func(*suite, context.Context) error
-	lane   lane
+	name string
+	help string
+	run  func(*suite, context.Context) error
+	lane lane
 }
 
 // lane says beside what a part runs.
