@@ -118,7 +118,7 @@ func (p *practice) idle(ctx context.Context, sessions []*therapy, n int) (kb flo
 			}
 		}
 	}()
-		var g errgroup.Group
+	var g errgroup.Group
 	g.SetLimit(dialsAtOnce)
 	for i := range sockets {
 		g.Go(func() error {
