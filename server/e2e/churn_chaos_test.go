@@ -143,6 +143,19 @@ func (c *churn) refresh() error {
 	return nil
 }
 
+// underWayEnded waits until every transaction that goes on now has ended. One that no snapshot shows yet may already stand in the log, and
+// before what a snapshot shows: whoever asks the tables right after a commit does not see all that the log has before it.
+func (c *churn) underWayEnded(ctx context.Context) error {
+	var end int64
+	if err := c.s.admin.QueryRow(ctx, "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint").Scan(&end); err != nil {
+		return err
+	}
+	return poll(ctx, func() (ended bool, err error) {
+		err = c.s.admin.QueryRow(ctx, "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1", end).Scan(&ended)
+		return ended, err
+	})
+}
+
 // endings end a supervisor's right, each with what gives it back.
 var endings = []struct{ end, back string }{
 	{"update public.memberships set ended_at = now() where user_id = $1", "update public.memberships set ended_at = null where user_id = $1"},
@@ -158,6 +171,9 @@ func (c *churn) revoke(ctx context.Context, p *churner) error {
 	work := context.WithoutCancel(ctx)
 	way := endings[rand.IntN(len(endings))] //nolint:gosec // no secret
 	if _, err := c.s.admin.Exec(work, way.end, p.person.id); err != nil {
+		return err
+	}
+	if err := c.underWayEnded(work); err != nil {
 		return err
 	}
 	after, err := lastPositions(work, c.s.admin)
