@@ -56,12 +56,8 @@ func (s *Server) shakeHands(w http.ResponseWriter, r *http.Request) {
 
 // mayConnect looks at what a handshake says of itself.
 func (s *Server) mayConnect(r *http.Request) (v phoenix.Version, status int, f *fault) {
-	query := r.URL.Query()
-	version, known := phoenix.ParseVersion(query.Get("vsn"))
-	key := r.Header.Get("X-Api-Key")
-	if key == "" {
-		key = query.Get("apikey")
-	}
+	version, known := phoenix.ParseVersion(r.URL.Query().Get("vsn"))
+	key := keyOf(r)
 	switch {
 	case !known:
 		return version, http.StatusBadRequest, &fault{CodeVersionUnsupported, "vsn must be 1.0.0 or 2.0.0"}

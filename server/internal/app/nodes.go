@@ -65,7 +65,8 @@ func (f *flow) lead(ctx context.Context, role config.Role, do func(context.Conte
 			defer f.leads[role].Store(false)
 			return do(ctx)
 		})
-		if ctx.Err() != nil || !isAway(err) && !errors.Is(err, bus.ErrTaken) {
+		// A part that did not stop may still write: only a new process begins anew beside it.
+		if ctx.Err() != nil || errors.Is(err, errDeadline) || !isAway(err) && !errors.Is(err, bus.ErrTaken) {
 			return endOf(ctx, err)
 		}
 		f.log.WarnContext(ctx, "part begins again", logkey.Part, string(role), logkey.Error, err.Error(), logkey.Duration, retryPause)

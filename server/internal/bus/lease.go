@@ -47,12 +47,6 @@ func (b *Bus) Lead(ctx context.Context, name string, work func(context.Context) 
 	}
 }
 
-// Leads tells whether this process holds the lease of a name, as far as the bus knows.
-func (b *Bus) Leads(ctx context.Context, name string) (bool, error) {
-	value, _, err := b.records.Get(ctx, leaseKey(name))
-	return err == nil && bytes.Equal(value, b.node), err
-}
-
 func leaseKey(name string) string { return "lease." + name }
 
 // acquire waits until nobody renews the lease, and takes it. False: ctx ended.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/google/uuid"
 
@@ -30,7 +32,11 @@ func keys(_ context.Context, p Process, flags *flag.FlagSet) int {
 	if path == "" {
 		path = config.Default("VIGIL_ANALYSIS_KEY_FILE")
 	}
-	d, err := envelope.NewDevice(uuid.New())
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	var d *envelope.Device
+	if err == nil {
+		d, err = envelope.NewDevice(uuid.New())
+	}
 	if err == nil {
 		err = envelope.WriteKeyFile(path, d)
 	}

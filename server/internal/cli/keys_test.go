@@ -13,7 +13,7 @@ import (
 // TestAnAnalysisKeyIsMadeOnceAndNeverShown: what is printed is the key's public id; a file that is there is left alone.
 func TestAnAnalysisKeyIsMadeOnceAndNeverShown(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "key.json")
+	path := filepath.Join(t.TempDir(), "new", "key.json")
 	code, out, said := run(t, nil, "keys", "new", path)
 	if code != cli.ExitOK {
 		t.Fatalf("%d: %s", code, said)
