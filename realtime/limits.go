@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -79,20 +80,48 @@ func newBuckets(l Limits) buckets {
 	}
 }
 
-// newTurns gives perSecond turns a second, and as many at once.
-func newTurns(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), perSecond) }
+// turns are so many a second, and as many at once. One that is not used after all is the next one's; a rate.Limiter's would be
+// lost once others have reserved, and refusals would outlast the storm.
+type turns struct {
+	every time.Duration
+	burst time.Duration // in which the turns that may be had at once come again
+
+	mu   sync.Mutex
+	next time.Time // when the next would come, were none had at once
+}
+
+func newTurns(perSecond int) *turns {
+	every := time.Second / time.Duration(perSecond)
+	return &turns{every: every, burst: every * time.Duration(perSecond)}
+}
+
+// take gives how long to wait for the next turn. False: that is longer than most, and the turn is not taken.
+func (t *turns) take(now time.Time, most time.Duration) (wait time.Duration, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.next.Before(now) {
+		t.next = now
+	}
+	if wait = max(t.next.Add(t.every).Sub(now)-t.burst, 0); wait > most {
+		return 0, false
+	}
+	t.next = t.next.Add(t.every)
+	return wait, true
+}
+
+// giveBack is for a turn that was taken and not waited for.
+func (t *turns) giveBack() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next = t.next.Add(-t.every)
+}
 
 // turn waits for the next of the turns, which come in the order they were asked for: so a storm is spread, where refusals
 // would only have everybody come again together. False: it would take longer than most, or ctx ended, or the server drains.
-func (s *Server) turn(ctx context.Context, turns *rate.Limiter, most time.Duration) bool {
-	next := turns.Reserve()
-	wait := next.Delay()
-	if wait == 0 {
-		return true
-	}
-	if wait > most {
-		next.Cancel()
-		return false
+func (s *Server) turn(ctx context.Context, of *turns, most time.Duration) bool {
+	wait, ok := of.take(time.Now(), most)
+	if !ok || wait == 0 {
+		return ok
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -102,6 +131,6 @@ func (s *Server) turn(ctx context.Context, turns *rate.Limiter, most time.Durati
 	case <-ctx.Done():
 	case <-s.stopping:
 	}
-	next.Cancel()
+	of.giveBack()
 	return false
 }

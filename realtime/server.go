@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // The keys of this package's log lines. The sidecar's telemetry lets only listed keys through; LogKeys lets a test of
@@ -43,8 +41,8 @@ type Server struct {
 	skipped   atomic.Int64
 	revoked   atomic.Uint64 // moves with every Reauthorize and EndLogin
 
-	handshakes *rate.Limiter
-	joins      *rate.Limiter
+	handshakes *turns
+	joins      *turns
 	stopping   chan struct{} // closed when Run drains
 
 	mu      sync.Mutex
