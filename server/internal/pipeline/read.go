@@ -120,7 +120,7 @@ func readPolicy(w *work, c *replication.Change) error {
 		return nil
 	}
 	row := fields{change: c}
-	change := policyChange{op: c.Op, policy: triage.CrisisPolicy{OrganizationID: row.id("organization_id")}}
+	change := policyChange{op: c.Op, policy: triage.DefaultCrisisPolicy(row.id("organization_id"))}
 	if c.Op != replication.Delete {
 		change.policy.PageAtLevel = triage.Level(row.number("page_at_level", 16))     //nolint:gosec // 16 bits asked for
 		change.policy.ReviewAtLevel = triage.Level(row.number("review_at_level", 16)) //nolint:gosec // likewise

@@ -1,6 +1,7 @@
 package pipeline //nolint:testpackage // the bounds of what is remembered are internal
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ func TestPolicyIsNeverReplacedByAnOlderOne(t *testing.T) {
 		t.Errorf("version %d in force, want 3", got)
 	}
 	p.applyPolicies([]policyChange{{op: 3, policy: triage.CrisisPolicy{OrganizationID: organization}}})
-	if got := p.policy(organization); got != triage.DefaultCrisisPolicy(organization) {
+	if got := p.policy(organization); !reflect.DeepEqual(got, triage.DefaultCrisisPolicy(organization)) {
 		t.Errorf("policy %+v after its row was deleted, want the default", got)
 	}
 }

@@ -156,6 +156,7 @@ func (s *Store) Policies(ctx context.Context, organizations []uuid.UUID) ([]tria
 		from public.crisis_policies
 		where organization_id = any ($1)`
 	found, err := collect(ctx, s, func(row pgx.CollectableRow) (p triage.CrisisPolicy, err error) {
+		p = triage.DefaultCrisisPolicy(uuid.Nil)
 		err = row.Scan(&p.OrganizationID, &p.PageAtLevel, &p.ReviewAtLevel, &p.Version)
 		return p, err
 	}, query, organizations)

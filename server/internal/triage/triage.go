@@ -1,5 +1,5 @@
 // Package triage holds the nouns of the sidecar (Message, Assessment, Alert, CrisisPolicy) and their rules:
-// whether an assessment pages somebody, and whether an error is permanent.
+// whether an assessment pages somebody, what a session is about, and whether an error is permanent.
 //
 // Guarantees: pure (no I/O, no clock, no goroutine); nothing in here holds plaintext, so every value may be logged by
 // its ids; a rule gives the same answer for the same arguments. Not guaranteed: that values are valid. The database
@@ -55,64 +55,6 @@ type Message struct {
 type State struct {
 	Version int32 // of Data's layout; 0 when Data is empty
 	Data    []byte
-}
-
-// Evidence says where in the plaintext a rule found what it found, as half-open ranges. It never holds the text.
-type Evidence struct {
-	Rule       string `json:"rule"`
-	Start      int    `json:"start"`    // in bytes of UTF-8
-	End        int    `json:"end"`      //
-	UTF16Start int    `json:"start_16"` // in UTF-16 code units, as a browser counts
-	UTF16End   int    `json:"end_16"`
-}
-
-// Assessment is all that a detector found in one message.
-type Assessment struct {
-	Level      Level
-	HarmOthers bool // harm to somebody else
-	Abuse      bool // a disclosure of abuse
-	Distress   bool // acute distress
-	Sentiment  float32
-	Topics     []string
-	Evidence   []Evidence
-
-	// Alert: a human is told. Escalate: somebody looks closer, later; an alert always escalates.
-	Alert, Escalate bool
-
-	ModelVersion, RulesetVersion string
-	PolicyVersion                int32
-}
-
-// CrisisPolicy is an organisation's row of crisis_policies.
-type CrisisPolicy struct {
-	OrganizationID uuid.UUID
-	PageAtLevel    Level // a message at or above it raises an alert
-	ReviewAtLevel  Level // a message at or above it is for somebody's review
-	Version        int32 // rises with each change; 0 = the default below, no row
-}
-
-// DefaultCrisisPolicy is in force for an organisation without a row.
-func DefaultCrisisPolicy(organization uuid.UUID) CrisisPolicy {
-	return CrisisPolicy{OrganizationID: organization, PageAtLevel: LevelIntent, ReviewAtLevel: LevelWishToBeDead}
-}
-
-// Pages says whether a raises an alert under p. A level of none never pages by level, whatever the policy says; a
-// threat to somebody else always pages.
-func (p CrisisPolicy) Pages(a Assessment) bool {
-	return a.HarmOthers || a.Level > LevelNone && a.Level >= p.PageAtLevel
-}
-
-// Reviews says whether a belongs on a review list under p.
-func (p CrisisPolicy) Reviews(a Assessment) bool {
-	return p.Pages(a) || a.Abuse || a.Distress || a.Level > LevelNone && a.Level >= p.ReviewAtLevel
-}
-
-// Decide sets a's Alert, Escalate and PolicyVersion from p. It raises what the detector set and never lowers it.
-func (p CrisisPolicy) Decide(a Assessment) Assessment {
-	a.Alert = a.Alert || p.Pages(a)
-	a.Escalate = a.Escalate || a.Alert || p.Reviews(a)
-	a.PolicyVersion = p.Version
-	return a
 }
 
 // Source says who made an assessment or raised an alert; it is part of their unique keys.

@@ -13,8 +13,9 @@ import (
 func TestPolicyDecidesWhoIsPagedAndWhoIsReviewed(t *testing.T) {
 	t.Parallel()
 	standard := triage.DefaultCrisisPolicy(uuid.New())
-	strict := triage.CrisisPolicy{PageAtLevel: 2, ReviewAtLevel: 1, Version: 7}
-	everything := triage.CrisisPolicy{PageAtLevel: 0, ReviewAtLevel: 0}
+	strict, everything := standard, standard
+	strict.PageAtLevel, strict.Version = 2, 7
+	everything.PageAtLevel, everything.ReviewAtLevel = 0, 0
 	for name, c := range map[string]struct {
 		policy          triage.CrisisPolicy
 		found           triage.Assessment
