@@ -1,14 +1,14 @@
 // What unmodified clients see in Chromium: the behaviours of ../realtime, in pages.
 import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { rolldown } from 'rolldown'
-import { afterAll, beforeAll, describe, it, vi } from 'vitest'
-import { freeAddress } from '../path/process.ts'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { Behaviour } from '../realtime/behaviour.ts'
 import { Echo } from '../realtime/echo.ts'
 import { behaviours, nameOf, seatsAt } from '../realtime/table.ts'
-import { order, type Order, type Path, type Seat } from '../realtime/world.ts'
+import type { Seat } from '../realtime/world.ts'
 import { launch } from './seats.ts'
+import { Tabs } from './tabs.ts'
 
 // Chromium makes a process wait that opens more than ten WebSockets at once.
 const atOnce = 8
@@ -19,58 +19,12 @@ let tabs: Tabs
 let script: string
 
 beforeAll(async () => {
-  const address = await freeAddress()
-  ;[echo, browser, script] = await Promise.all([Echo.start(), launch(`--remote-debugging-port=${address.replace(/^.*:/, '')}`), bundle()])
-  tabs = await Tabs.find(`http://${address}`)
+  ;[echo, browser, tabs, script] = await Promise.all([Echo.start(), launch(), Tabs.open(), bundle()])
 })
 afterAll(async () => {
-  await browser.close()
+  await Promise.all([browser.close(), tabs.close()])
   await echo.stop()
 })
-
-// Playwright has every page believe that it is looked at, but for those of a browser that it found running: these, one at a time,
-// are tabs of its only window.
-class Tabs {
-  private last: Promise<unknown> = Promise.resolve()
-
-  private constructor(
-    private readonly context: BrowserContext,
-    private readonly other: Page,
-  ) {}
-
-  static async find(address: string): Promise<Tabs> {
-    const found = await chromium.connectOverCDP(address, { noDefaults: true })
-    const [context] = found.contexts()
-    if (context === undefined) throw new Error('the browser has no context of its own')
-    return new Tabs(context, await context.newPage())
-  }
-
-  // Runs something with a tab that can be frozen.
-  with(run: (page: Page) => Promise<void>): Promise<void> {
-    const done = this.last.then(async () => {
-      const page = await this.context.newPage()
-      await page.exposeFunction('freeze', (server: string, orders: [Path, Order][]) => this.freeze(page, server, orders))
-      await run(page)
-      await page.close()
-    })
-    this.last = done.catch(() => undefined)
-    return done
-  }
-
-  // Has its person look at another tab, puts it to sleep as Chromium does then, has the orders carried out, and wakes it.
-  private async freeze(page: Page, server: string, orders: [Path, Order][]): Promise<void> {
-    await page.evaluate(() => {
-      document.addEventListener('freeze', () => { document.title = 'asleep' })
-    })
-    const devtools = await this.context.newCDPSession(page)
-    await this.other.bringToFront()
-    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
-    await vi.waitUntil(async () => (await page.title()) === 'asleep', { timeout: 10_000, interval: 10 })
-    for (const [path, what] of orders) await order(server, path, what)
-    await devtools.send('Page.setWebLifecycleState', { state: 'active' })
-    await page.bringToFront() // the client does not connect again before somebody looks
-  }
-}
 
 async function bundle(): Promise<string> {
   const input = fileURLToPath(new URL('../realtime/page.ts', import.meta.url))

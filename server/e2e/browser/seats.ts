@@ -7,7 +7,7 @@ import { chromium, type Browser, type BrowserContextOptions, type Page } from 'p
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { sidecar, stack } from './stack.ts'
 
-const flags = [
+export const flags = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
 ]
@@ -38,8 +38,8 @@ interface Kept extends Seat {
 
 export const consoleURL = `${sidecar.url}/console/`
 
-export async function launch(...more: string[]): Promise<Browser> {
-  return chromium.launch({ executablePath: stack.chromium, args: [...flags, ...more], headless: true })
+export async function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: stack.chromium, args: flags, headless: true })
 }
 
 // What one page says and does, from its beginning.

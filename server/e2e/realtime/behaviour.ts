@@ -14,6 +14,8 @@ export async function perform(behaviour: Behaviour, outfit: Outfit): Promise<voi
   const world = await World.open(outfit, behaviour.settings)
   try {
     await behaviour.run(world)
+  } catch (cause) {
+    throw new Error(`${String(cause)}; then ${world.state()}`, { cause })
   } finally {
     await world.close()
   }

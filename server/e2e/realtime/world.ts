@@ -72,6 +72,13 @@ export class World {
     await Promise.all(this.clients.splice(0).map((client) => client.disconnect()))
   }
 
+  // How its clients stand, for whoever reads that a behaviour failed.
+  state(): string {
+    const clients = this.clients.map((client) => ({ connection: client.connectionState(), channels: client.channels.map(({ topic, state }) => ({ topic, state })) }))
+    const page = this.outfit.seat.place === 'Chromium' ? `the page was ${document.visibilityState} and ` : ''
+    return `${page}its clients were ${JSON.stringify(clients)}`
+  }
+
   order(path: Path, what: Order = {}): Promise<void> {
     return order(this.server, path, what)
   }
