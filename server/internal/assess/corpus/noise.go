@@ -55,7 +55,7 @@ func noisy(rng *rand.Rand, lang, category, text string) string {
 		text = opener + text
 	}
 	if dice[11] < chanceCloser {
-		text = strings.TrimRight(text, " ") + around.join + closer
+		text = joined(text, closer)
 	}
 	text = plainer(dice, text)
 	if dice[12] < chanceTail && category != "sentiment" && category != "emoji" {
@@ -97,6 +97,14 @@ func pick(rng *rand.Rand, from []string) string {
 		return ""
 	}
 	return from[rng.IntN(len(from))]
+}
+
+// joined puts the closer behind text: a closer with a comma takes the place of the full stop.
+func joined(text, closer string) string {
+	if strings.HasPrefix(closer, ",") || strings.HasPrefix(closer, "，") || strings.HasPrefix(closer, "、") || strings.HasPrefix(closer, "،") {
+		return strings.TrimRight(text, " .。") + closer
+	}
+	return text + " " + closer
 }
 
 const shortestMisspelt = 4
