@@ -29,21 +29,23 @@ var mayImport = map[string][]string{
 	"realtime/internal/echoserver": {"realtime", "realtime/internal/memory"},
 	"realtime/internal/memory":     {"realtime"},
 
-	"server/internal/replication":   {},
-	"server/internal/bus":           {},
-	"server/internal/envelope":      {},
-	"server/internal/identity":      {},
-	"server/internal/telemetry":     {},
-	"server/internal/assess":        {},
-	"server/internal/assess/corpus": {},
-	"server/internal/store":         {},
-	"server/internal/pipeline":      {"server/internal/replication"},
-	"server/internal/relay":         {"realtime"},
-	"server/internal/grant":         {"realtime"},
-	"server/internal/suggest":       {"server/internal/replication"},
-	"server/internal/escalation":    {},
-	"server/internal/replay":        {"server/internal/envelope", "realtime/phoenix"},
-	"server/internal/gateway":       {"server/internal/identity", "server/internal/telemetry"},
+	"server/internal/replication":         {},
+	"server/internal/bus":                 {},
+	"server/internal/envelope":            {},
+	"server/internal/identity":            {},
+	"server/internal/telemetry":           {},
+	"server/internal/assess":              {},
+	"server/internal/assess/corpus":       {},
+	"server/internal/assess/learn":        {"server/internal/assess", "server/internal/assess/corpus"},
+	"server/internal/assess/learn/detect": {"server/internal/assess/learn"},
+	"server/internal/store":               {},
+	"server/internal/pipeline":            {"server/internal/replication"},
+	"server/internal/relay":               {"realtime"},
+	"server/internal/grant":               {"realtime"},
+	"server/internal/suggest":             {"server/internal/replication"},
+	"server/internal/escalation":          {},
+	"server/internal/replay":              {"server/internal/envelope", "realtime/phoenix"},
+	"server/internal/gateway":             {"server/internal/identity", "server/internal/telemetry"},
 
 	"server/standin":                  {"server/standin/auth", "server/standin/rest"},
 	"server/standin/auth":             {},
@@ -62,7 +64,7 @@ var mayImport = map[string][]string{
 }
 
 // developmentOnly must stay out of the sidecar, whoever would bring it in.
-var developmentOnly = []string{"server/standin", "server/pgtest", "server/e2e", "server/internal/store/storetest", "server/internal/assess/corpus"}
+var developmentOnly = []string{"server/standin", "server/pgtest", "server/e2e", "server/internal/store/storetest", "server/internal/assess/corpus", "server/internal/assess/learn"}
 
 // neverReach holds promises about whole closures: assess must not reach anything that could be a model or a network.
 var neverReach = map[string][]string{
