@@ -112,7 +112,7 @@ func (d *Detector) Assess(text string, state triage.State, policy triage.CrisisP
 	a.ModelVersion, a.RulesetVersion = ModelVersion, RulesetVersion
 	after := before.after(a.Level)
 	a.Escalate = after.pressure >= escalatePressure && a.Level > triage.LevelNone
-	return policy.Decide(a), after.state()
+	return policy.Decide(addTerms(a, text, policy.Terms)), after.state()
 }
 
 // summary gathers what the hits of one message say together.
