@@ -145,9 +145,15 @@ func (s *socket) owner() *account {
 	return s.person
 }
 
-// unused says whether the socket has had no channel for too long.
+// unused says whether the socket has had no channel for too long. One that never asked for any is given little time: when a page
+// wakes, realtime-js (2.119.1) may take up a new connection without having noticed that the old one ended. It then holds its
+// channels for joined, answers every heartbeat, and hears nothing for ever; the end of this connection it does notice.
 func (s *socket) unused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.channels) == 0 && time.Since(s.bare) >= s.server.timing.NoChannelWithin
+	within := s.server.timing.NoChannelWithin
+	if !s.asked {
+		within = s.server.timing.FirstJoinWithin
+	}
+	return len(s.channels) == 0 && time.Since(s.bare) >= within
 }

@@ -92,6 +92,9 @@ func TestClientBroadcastsThatAreRefusedSaySo(t *testing.T) {
 	c.refused(realtime.CodeInvalidPayload)
 	c.push(session, "session:3", "e", `{}`, "")
 	c.refused(realtime.CodeUnmatchedTopic)
+	if m := c.expect("phx_error"); m.JoinRef != session || m.Topic != "realtime:session:3" {
+		t.Errorf("who holds it for joined is told %s", m)
+	}
 	c.push(session, "session:1", "", `{}`, "")
 	c.refused(realtime.CodeInvalidPayload)
 	c.push(session, "session:1", "e", `{`, "")

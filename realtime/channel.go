@@ -139,7 +139,9 @@ func (c *channel) answerBy() time.Time {
 
 // begin is the first work of a channel: its turn, where its log stands, then its token.
 func (c *channel) begin(ctx context.Context) {
-	if s := c.socket.server; !s.turn(ctx, s.joins, s.timing.JoinWait) {
+	s := c.socket.server
+	left := func() time.Duration { return s.timing.JoinWait - time.Since(c.began) }
+	if !s.turn(ctx, c.socket.from.joins, left()) || !s.turn(ctx, s.joins, left()) {
 		if ctx.Err() == nil {
 			c.refuse(ctx, errJoinsTooOften)
 		}

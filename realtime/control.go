@@ -13,7 +13,7 @@ import (
 // so its channels are ended for good before.
 const closeLoginEnded = 4001
 
-// closeNoChannel is the close code of a socket that has had no channel for Timing.NoChannelWithin.
+// closeNoChannel is the close code of a socket that has had no channel for too long: see socket.unused.
 const closeNoChannel = 4002
 
 // Publish delivers e to the channels of its topic. One goroutine calls it, in the order of the log, after the entry can be

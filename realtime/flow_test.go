@@ -84,7 +84,7 @@ func TestPeerThatDoesNotReadIsCut(t *testing.T) {
 
 func TestIdleSocketsEndAndPongsKeepThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setupVirtual(t, func(c *realtime.Config) { c.Timing.NoChannelWithin = time.Hour })
+		b := setupVirtual(t, func(c *realtime.Config) { c.Timing.FirstJoinWithin = time.Hour })
 		mute := b.connect(phoenix.V2)
 		mute.conn.SetPingHandler(func(string) error { return nil })
 		began := time.Now()

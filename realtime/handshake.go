@@ -135,7 +135,8 @@ func (s *Server) addressOf(r *http.Request) string {
 // place is an address that has sockets. Guarded by the server's mu.
 type place struct {
 	address string
-	sockets int // and handshakes that will be one
+	sockets int    // and handshakes that will be one
+	joins   *turns // its own, so that one address does not hold up the joins of all
 }
 
 // reserve counts a socket before its handshake is answered; leave is its counterpart.
@@ -151,7 +152,7 @@ func (s *Server) reserve(address string) (*place, *fault) {
 	case from != nil && from.sockets >= s.limits.SocketsPerAddress:
 		return nil, &fault{CodeConnectionRateLimit, "Too many connections from this address"}
 	case from == nil:
-		from = &place{address: address}
+		from = &place{address: address, joins: newTurns(s.limits.AddressJoinsPerSecond)}
 		s.places[address] = from
 	}
 	from.sockets++

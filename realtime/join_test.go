@@ -234,6 +234,11 @@ func TestLeave(t *testing.T) {
 		c.silent()
 		c.send(join, "realtime:session:1", "broadcast", `{"event":"e"}`)
 		c.refused(realtime.CodeUnmatchedTopic)
+		if m := c.expect("phx_error"); m.JoinRef != join {
+			t.Errorf("got %s", m)
+		}
+		c.send(join, "realtime:session:1", "phx_leave", "{}")
+		c.refused(realtime.CodeUnmatchedTopic)
 		c.send("", "realtime:session:1", "phx_leave", "{}")
 		c.refused(realtime.CodeUnmatchedTopic)
 	})

@@ -24,6 +24,7 @@ func (l Limits) withDefaults() Limits {
 	l.SocketsPerAddress = orElse(l.SocketsPerAddress, 2000)
 	l.HandshakesPerSecond = orElse(l.HandshakesPerSecond, 2000)
 	l.ServerJoinsPerSecond = orElse(l.ServerJoinsPerSecond, 3000)
+	l.AddressJoinsPerSecond = orElse(l.AddressJoinsPerSecond, 1000)
 	l.JoinsPerSecond = orElse(l.JoinsPerSecond, 50)
 	l.Channels = orElse(l.Channels, 100)
 	l.TopicsRemembered = orElse(l.TopicsRemembered, 200)
@@ -61,6 +62,7 @@ func (t Timing) withDefaults() Timing {
 	t.CatchUpWithin = orElse(t.CatchUpWithin, 5*time.Second)
 	t.HandshakeWait = orElse(t.HandshakeWait, 5*time.Second)
 	t.JoinWait = orElse(t.JoinWait, 5*time.Second)
+	t.FirstJoinWithin = orElse(t.FirstJoinWithin, 10*time.Second)
 	t.NoChannelWithin = orElse(t.NoChannelWithin, 10*time.Minute)
 	return t
 }

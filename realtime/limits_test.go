@@ -189,6 +189,39 @@ func TestJoinsAboveTheServersRateWaitTheirTurn(t *testing.T) {
 	})
 }
 
+// TestOneAddressDoesNotHoldUpTheJoinsOfAll: its joins wait for its own turns, and take the server's one by one.
+func TestOneAddressDoesNotHoldUpTheJoinsOfAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		address := "203.0.113.1"
+		b := setupVirtual(t, func(c *realtime.Config) {
+			c.AllowPublic = true
+			c.Limits.ServerJoinsPerSecond, c.Limits.AddressJoinsPerSecond, c.Timing.JoinWait = 20, 10, 4*time.Second
+			c.Address = func(*http.Request) string { return address }
+		})
+		many := b.connect(phoenix.V2)
+		address = "203.0.113.2"
+		other := b.connect(phoenix.V2)
+		const joins = 50
+		began := time.Now()
+		for i := range joins {
+			many.join("lobby:"+strconv.Itoa(i), joinOptions{public: true})
+		}
+		synctest.Wait() // all of them have their turns
+		other.join("lobby", joinOptions{public: true})
+		if r := reply(t, other.expect("phx_reply")); r.Status != "ok" || time.Since(began) != 0 {
+			t.Errorf("somebody else's join: %s after %v", r.Status, time.Since(began))
+		}
+		for range joins {
+			if r := reply(t, many.expect("phx_reply")); r.Status != "ok" {
+				t.Errorf("got %s", r.Response.Reason)
+			}
+		}
+		if d := time.Since(began); !about(d, 4*time.Second) {
+			t.Errorf("the last was answered after %v", d)
+		}
+	})
+}
+
 // TestJoinThatWaitedIsAnsweredInTime: realtime-js gives up after 10 s, whatever those were spent on.
 func TestJoinThatWaitedIsAnsweredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +262,7 @@ func TestJoinThatWaitedIsAnsweredInTime(t *testing.T) {
 	})
 }
 
-// TestSocketWithoutAChannelIsClosed, in time from its start or from its last channel, and no other is.
+// TestSocketWithoutAChannelIsClosed, soon if it never asked for one, in time from its last channel if it did, and no other is.
 func TestSocketWithoutAChannelIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setupVirtual(t, func(c *realtime.Config) { c.AllowPublic = true })
@@ -241,7 +274,9 @@ func TestSocketWithoutAChannelIsClosed(t *testing.T) {
 			if err := c.conn.SetReadDeadline(began.Add(30 * time.Minute)); err != nil {
 				t.Fatal(err)
 			}
-			if i > 0 {
+			if i == 0 { // as a client that holds its channels for joined
+				time.AfterFunc(5*time.Second, func() { c.write([]byte(`[null,"1","phoenix","heartbeat",{}]`)) })
+			} else {
 				c.write([]byte(`["1","1","realtime:lobby","phx_join",{}]`))
 			}
 			if i == 1 {
@@ -262,7 +297,7 @@ func TestSocketWithoutAChannelIsClosed(t *testing.T) {
 			})
 		}
 		all.Wait()
-		for i, want := range []time.Duration{10 * time.Minute, 14 * time.Minute, 30 * time.Minute} {
+		for i, want := range []time.Duration{10 * time.Second, 14 * time.Minute, 30 * time.Minute} {
 			if late := ends[i] - want; late < 0 || late >= 25*time.Second { // it is looked at with each ping
 				t.Errorf("socket %d ended after %v, want %v", i, ends[i], want)
 			}

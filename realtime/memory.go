@@ -80,6 +80,7 @@ func (s *socket) overflow() {
 func (s *socket) add(c *channel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked = true
 	if len(s.channels) >= s.server.limits.Channels {
 		return false
 	}

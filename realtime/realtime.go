@@ -137,19 +137,20 @@ type Config struct {
 // diffs, and as much again of presence states. What is tracked on one topic takes at most a quarter of QueueBytes too, so
 // that its presence_state fits, however PresenceMetas and PresenceBytes are set.
 type Limits struct {
-	Sockets              int   // sockets of the server: 20,000
-	SocketsPerUser       int   // sockets of one person, above which joins are refused: 100
-	SocketsPerAddress    int   // sockets of one address, above which handshakes are refused: 2,000
-	HandshakesPerSecond  int   // handshakes of the server, and as many at once; those above it wait for their turn: 2,000
-	ServerJoinsPerSecond int   // joins of the server, and as many at once; those above it wait for their turn: 3,000
-	JoinsPerSecond       int   // joins of one socket, with a burst of Channels, above which they are refused: 50
-	Channels             int   // channels of one socket: 100
-	TopicsRemembered     int   // topics of one socket whose denials and cursors are remembered: 200
-	AuthorizeAtOnce      int   // Authenticate and Authorize running at once in the server: 64
-	FrameBytes           int64 // a frame from the client, above which the socket is closed with 1009, and a batch by REST: 512 KiB
-	QueueBytes           int   // durable broadcasts and control frames waiting for one socket: 4 MiB
-	QueueFrames          int   // durable broadcasts and control frames waiting for one socket: 4,096
-	ReplayEntries        int   // entries one join replays by cursor before it is told recovered: false: 10,000
+	Sockets               int   // sockets of the server: 20,000
+	SocketsPerUser        int   // sockets of one person, above which joins are refused: 100
+	SocketsPerAddress     int   // sockets of one address, above which handshakes are refused: 2,000
+	HandshakesPerSecond   int   // handshakes of the server, and as many at once; those above it wait for their turn: 2,000
+	ServerJoinsPerSecond  int   // joins of the server, and as many at once; those above it wait for their turn: 3,000
+	AddressJoinsPerSecond int   // joins of one address, likewise, before they wait for the server's: 1,000
+	JoinsPerSecond        int   // joins of one socket, with a burst of Channels, above which they are refused: 50
+	Channels              int   // channels of one socket: 100
+	TopicsRemembered      int   // topics of one socket whose denials and cursors are remembered: 200
+	AuthorizeAtOnce       int   // Authenticate and Authorize running at once in the server: 64
+	FrameBytes            int64 // a frame from the client, above which the socket is closed with 1009, and a batch by REST: 512 KiB
+	QueueBytes            int   // durable broadcasts and control frames waiting for one socket: 4 MiB
+	QueueFrames           int   // durable broadcasts and control frames waiting for one socket: 4,096
+	ReplayEntries         int   // entries one join replays by cursor before it is told recovered: false: 10,000
 
 	BroadcastBytes          int // the payload of a client's broadcast, above which it is refused: 256 KiB
 	BroadcastsPerSecond     int // broadcasts pushed by one socket, above which they are refused: 50
@@ -180,5 +181,6 @@ type Timing struct {
 
 	HandshakeWait   time.Duration // a handshake waits for its turn, and is refused if that would be longer: 5 s
 	JoinWait        time.Duration // a join, likewise: 5 s
-	NoChannelWithin time.Duration // a socket without a channel for so long is closed with 4002: 10 min
+	FirstJoinWithin time.Duration // a socket that asks to join nothing for so long is closed with 4002: 10 s
+	NoChannelWithin time.Duration // a socket that has lost or left all its channels, after: 10 min
 }

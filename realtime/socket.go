@@ -42,6 +42,7 @@ type socket struct {
 	owed     map[*channel]struct{} // those whose presence_state waits for room
 	person   *account              // whose socket it is; nil: nobody has shown a token yet
 	bare     time.Time             // since when there is no channel, if there is none
+	asked    bool                  // for a channel, whether or not it was given
 
 	buckets
 }
@@ -71,6 +72,8 @@ func (s *socket) serve(ctx context.Context) {
 	s.workMu.Lock()
 	s.pings = time.AfterFunc(s.server.timing.Ping, s.ping)
 	s.workMu.Unlock()
+	first := time.AfterFunc(s.server.timing.FirstJoinWithin, func() { s.endUnused() })
+	defer first.Stop()
 	s.read(ctx)
 }
 
@@ -151,10 +154,18 @@ func (s *socket) ended(ctx context.Context, err error) {
 	s.server.log.DebugContext(ctx, "socket ended", logReason, reason)
 }
 
-// ping asks for a sign of life, again and again until the socket has ended. A socket that nobody uses is closed.
+// endUnused closes a socket that nobody uses, and says whether it did.
+func (s *socket) endUnused() bool {
+	if !s.unused() {
+		return false
+	}
+	s.finish(closeNoChannel, "no channel")
+	return true
+}
+
+// ping asks for a sign of life, again and again until the socket has ended.
 func (s *socket) ping() {
-	if s.unused() {
-		s.finish(closeNoChannel, "no channel")
+	if s.endUnused() {
 		return
 	}
 	s.urgent(appendFrame(nil, websocket.PingMessage, nil))
@@ -256,7 +267,7 @@ func (s *socket) receive(ctx context.Context, kind int, data []byte) {
 func (s *socket) push(m phoenix.Message) {
 	c := s.find(m.Topic)
 	if c == nil {
-		s.reply(phoenix.Refuse(m, string(CodeUnmatchedTopic)))
+		s.unmatched(m)
 		return
 	}
 	switch m.Event {
@@ -293,6 +304,15 @@ func (s *socket) push(m phoenix.Message) {
 	}
 }
 
+// unmatched answers a push on a topic that is not joined here. A client that holds it for joined is told that it is not, so that it
+// joins again; one that knows better has another join by now, and does not listen.
+func (s *socket) unmatched(m phoenix.Message) {
+	s.reply(phoenix.Refuse(m, string(CodeUnmatchedTopic)))
+	if m.JoinRef != "" && m.Event != phoenix.EventLeave {
+		s.reply(phoenix.End(m.Topic, phoenix.EventError, m.JoinRef))
+	}
+}
+
 func (s *socket) answer(m phoenix.Message, f *fault) {
 	if f != nil {
 		s.reply(phoenix.Refuse(m, f.String()))
@@ -318,7 +338,7 @@ var (
 func (s *socket) broadcast(m phoenix.Message, b phoenix.Broadcast) {
 	c := s.find(m.Topic)
 	if c == nil {
-		s.reply(phoenix.Refuse(m, string(CodeUnmatchedTopic)))
+		s.unmatched(m)
 		return
 	}
 	var meta struct {

@@ -136,7 +136,7 @@ func vigilSockets(ctx context.Context, _ json.RawMessage) (handler, error) {
 			return realtime.Grant{BroadcastReceive: true}, nil
 		},
 		Durable: func(string) bool { return true }, History: h,
-		Limits: realtime.Limits{SocketsPerUser: 1 << 20, SocketsPerAddress: 1 << 20}, // all are one person here
+		Limits: realtime.Limits{SocketsPerUser: 1 << 20, SocketsPerAddress: 1 << 20, AddressJoinsPerSecond: 1 << 20}, // all are one person here
 	})
 	go func() { _ = s.Run(ctx) }() // ends with the process
 	return serveSockets(ctx, s, func(int) error {

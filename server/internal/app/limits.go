@@ -9,7 +9,8 @@ import (
 func limitsOf(c config.Channel) realtime.Limits {
 	return realtime.Limits{
 		Sockets: c.Sockets, SocketsPerUser: c.SocketsPerUser, SocketsPerAddress: c.SocketsPerAddress,
-		HandshakesPerSecond: c.HandshakesPerSecond, ServerJoinsPerSecond: c.JoinsPerSecond, JoinsPerSecond: c.SocketJoinsPerSecond,
+		HandshakesPerSecond: c.HandshakesPerSecond, ServerJoinsPerSecond: c.JoinsPerSecond,
+		AddressJoinsPerSecond: c.AddressJoinsPerSecond, JoinsPerSecond: c.SocketJoinsPerSecond,
 		Channels: c.ChannelsPerSocket, TopicsRemembered: c.TopicsRemembered, AuthorizeAtOnce: c.AuthorizeAtOnce,
 		FrameBytes: int64(c.FrameBytes), QueueBytes: c.QueueBytes, QueueFrames: c.QueueFrames, ReplayEntries: c.ReplayEntries,
 
@@ -29,7 +30,8 @@ func timingOf(c config.Config) realtime.Timing {
 	return realtime.Timing{
 		Idle: t.Idle, Ping: t.Ping, Write: t.Write, TokenWithin: t.TokenWithin, ExpiryNotice: t.ExpiryNotice, Decide: t.Decide,
 		DenialFirst: t.DenialFirst, DenialMost: t.DenialMost, CatchUpWithin: t.CatchUpWithin,
-		HandshakeWait: t.HandshakeWait, JoinWait: t.JoinWait, NoChannelWithin: t.NoChannelWithin,
-		DrainWithin: c.DrainTimeout - drainMargin(c.DrainTimeout),
+		HandshakeWait: t.HandshakeWait, JoinWait: t.JoinWait, FirstJoinWithin: t.FirstJoinWithin,
+		NoChannelWithin: t.NoChannelWithin,
+		DrainWithin:     c.DrainTimeout - drainMargin(c.DrainTimeout),
 	}
 }

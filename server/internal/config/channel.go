@@ -13,6 +13,7 @@ type Channel struct {
 	SocketsPerAddress         int
 	HandshakesPerSecond       int
 	JoinsPerSecond            int
+	AddressJoinsPerSecond     int
 	SocketJoinsPerSecond      int
 	ChannelsPerSocket         int
 	TopicsRemembered          int
@@ -44,6 +45,7 @@ type Channel struct {
 	CatchUpWithin   time.Duration
 	HandshakeWait   time.Duration
 	JoinWait        time.Duration
+	FirstJoinWithin time.Duration
 	NoChannelWithin time.Duration
 }
 
@@ -54,6 +56,7 @@ var channelVariables = []Variable{
 	{Name: "VIGIL_CHANNEL_SOCKETS_PER_ADDRESS", Default: "2000", Help: "Sockets of one address (of IPv6, one /64), see VIGIL_TRUSTED_PROXIES; handshakes of more are refused."},
 	{Name: "VIGIL_CHANNEL_HANDSHAKES_PER_SECOND", Default: "2000", Help: "Socket handshakes a second, and as many at once; those above it wait for their turn, so that a storm is spread."},
 	{Name: "VIGIL_CHANNEL_JOINS_PER_SECOND", Default: "3000", Help: "Joins a second of all sockets, and as many at once; those above it wait for their turn."},
+	{Name: "VIGIL_CHANNEL_ADDRESS_JOINS_PER_SECOND", Default: "1000", Help: "Joins a second of one address, likewise, so that it does not hold up the others."},
 	{Name: "VIGIL_CHANNEL_SOCKET_JOINS_PER_SECOND", Default: "50", Help: "Joins a second of one socket, after a first VIGIL_CHANNEL_SOCKET_CHANNELS; more are refused."},
 	{Name: "VIGIL_CHANNEL_SOCKET_CHANNELS", Default: "100", Help: "Channels of one socket."},
 	{Name: "VIGIL_CHANNEL_TOPICS_REMEMBERED", Default: "200", Help: "Topics of one socket whose refusals and cursors are remembered between joins."},
@@ -84,7 +87,8 @@ var channelVariables = []Variable{
 	{Name: "VIGIL_CHANNEL_CATCH_UP_WITHIN", Default: "5s", Help: "How long the log may take to show what was published."},
 	{Name: "VIGIL_CHANNEL_HANDSHAKE_WAIT", Default: "5s", Help: "How long a handshake may wait for its turn; one that would wait longer is refused."},
 	{Name: "VIGIL_CHANNEL_JOIN_WAIT", Default: "5s", Help: "How long a join may wait for its turn, likewise; less than 9s."},
-	{Name: "VIGIL_CHANNEL_NO_CHANNEL_WITHIN", Default: "10m0s", Help: "How long a socket may be without a channel."},
+	{Name: "VIGIL_CHANNEL_FIRST_JOIN_WITHIN", Default: "10s", Help: "How long a socket may ask for no channel: a client that lost its channels unawares comes back and joins them."},
+	{Name: "VIGIL_CHANNEL_NO_CHANNEL_WITHIN", Default: "10m0s", Help: "How long a socket may be without a channel after that."},
 }
 
 // channel reads Channel, and holds what its fields must keep among each other.
@@ -97,6 +101,7 @@ func (p *parser) channel() Channel {
 		SocketsPerAddress:         count("SOCKETS_PER_ADDRESS"),
 		HandshakesPerSecond:       count("HANDSHAKES_PER_SECOND"),
 		JoinsPerSecond:            count("JOINS_PER_SECOND"),
+		AddressJoinsPerSecond:     count("ADDRESS_JOINS_PER_SECOND"),
 		SocketJoinsPerSecond:      count("SOCKET_JOINS_PER_SECOND"),
 		ChannelsPerSocket:         count("SOCKET_CHANNELS"),
 		TopicsRemembered:          count("TOPICS_REMEMBERED"),
@@ -128,6 +133,7 @@ func (p *parser) channel() Channel {
 		CatchUpWithin:   wait("CATCH_UP_WITHIN"),
 		HandshakeWait:   wait("HANDSHAKE_WAIT"),
 		JoinWait:        wait("JOIN_WAIT"),
+		FirstJoinWithin: wait("FIRST_JOIN_WITHIN"),
 		NoChannelWithin: wait("NO_CHANNEL_WITHIN"),
 	}
 	p.less("VIGIL_CHANNEL_PING", "VIGIL_CHANNEL_IDLE", c.Ping < c.Idle)
