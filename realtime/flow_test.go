@@ -178,34 +178,39 @@ func TestErrorsPageListsEveryCode(t *testing.T) {
 }
 
 func TestGoldenFramesAreWhatIsServed(t *testing.T) {
-	t.Parallel()
-	want := map[string]string{}
-	for _, name := range []string{"join_reply", "heartbeat_reply", "client_broadcast"} {
-		data, err := os.ReadFile("testdata/frames/" + name + "_v2.json")
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		const topic = "session:0190a1b2-0000-7000-8000-000000000001"
+		b := setupVirtual(t, func(c *realtime.Config) { c.Limits.BroadcastBurst = 1 })
+		b.people.allow("ann", topic, everything)
+		c := b.connect(phoenix.V2)
+		check := func(name string) {
+			t.Helper()
+			file, err := os.ReadFile("testdata/frames/" + name + "_v2.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := decode[struct{ Frame string }](t, file).Frame
+			if _, data, err := c.conn.ReadMessage(); err != nil || string(data) != want {
+				t.Errorf("got %s %v, want %s", data, err, want)
+			}
 		}
-		want[name] = decode[struct{ Frame string }](t, data).Frame
-	}
-	const topic = "session:0190a1b2-0000-7000-8000-000000000001"
-	b := setup(t)
-	b.people.allow("ann", topic, everything)
-	c := b.connect(phoenix.V2)
-	check := func(name string) {
-		t.Helper()
-		_, data, err := c.conn.ReadMessage()
-		if err != nil || string(data) != want[name] {
-			t.Errorf("got %s %v, want %s", data, err, want[name])
-		}
-	}
-	join := strings.NewReplacer("session:1", topic).Replace(
-		`["6","6","realtime:session:1","phx_join",{"config":{"broadcast":{"self":true},"private":true},"access_token":"ann/l1"}]`)
-	c.write([]byte(join))
-	check("join_reply")
-	c.recovery()
-	c.write([]byte(`[null,"26","phoenix","heartbeat",{}]`))
-	check("heartbeat_reply")
-	c.binary(phoenix.Broadcast{JoinRef: "6", Ref: "8", Topic: "realtime:" + topic, Event: "typing", Encoding: phoenix.JSON,
-		Payload: json.RawMessage(`{"by":"ü ☂"}`)})
-	check("client_broadcast")
+		ask := func(frame string) { c.write([]byte(strings.ReplaceAll(frame, "TOPIC", "realtime:"+topic))) }
+
+		ask(`["6","6","TOPIC","phx_join",{"config":{"broadcast":{"self":true},"private":true},"access_token":"ann/l1"}]`)
+		check("join_reply")
+		c.recovery()
+		ask(`[null,"26","phoenix","heartbeat",{}]`)
+		check("heartbeat_reply")
+		c.binary(phoenix.Broadcast{JoinRef: "6", Ref: "8", Topic: "realtime:" + topic, Event: "typing", Encoding: phoenix.JSON,
+			Payload: json.RawMessage(`{"by":"ü ☂"}`)})
+		check("client_broadcast")
+		ask(`["6","9","TOPIC","broadcast",{"event":"typing","payload":{}}]`)
+		check("push_rate_limited")
+		ask(`["6","10","TOPIC","access_token",{"access_token":"ann/l2"}]`)
+		check("system_identity_changed")
+		c.expect("phx_error")
+		ask(`["6","6","TOPIC","phx_join",{"config":{"private":true}}]`)
+		check("join_reply")
+		check("system_token_missing")
+	})
 }
