@@ -1,8 +1,10 @@
 package corpus
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -47,18 +49,36 @@ func nearDuplicates(seeds []Seed, each func(a, b *Seed)) {
 	}
 	for _, of := range byLang {
 		triples := make([][]uint64, len(of))
+		often := map[uint64]int{}
 		for i, at := range of {
 			triples[i] = lettersOf(&seeds[at])
+			for _, t := range triples[i] {
+				often[t]++
+			}
 		}
+		having := map[uint64][]int{} // seeds so far, by each of their rarest triples
 		for i := range of {
-			for j := range i {
-				a, b := &seeds[of[i]], &seeds[of[j]]
-				if similar(triples[i], triples[j]) && a.unit() != b.unit() {
-					each(a, b)
+			tried := map[int]bool{i: true}
+			for _, t := range rarest(triples[i], often) {
+				for _, j := range having[t] {
+					a, b := &seeds[of[i]], &seeds[of[j]]
+					if !tried[j] && similar(triples[i], triples[j]) && a.unit() != b.unit() {
+						each(a, b)
+					}
+					tried[j] = true
 				}
+				having[t] = append(having[t], i)
 			}
 		}
 	}
+}
+
+// rarest returns so many of the triples that two similar sets share one of theirs.
+func rarest(triples []uint64, often map[uint64]int) []uint64 {
+	sorted := slices.SortedFunc(slices.Values(triples), func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(often[a], often[b]), cmp.Compare(a, b))
+	})
+	return sorted[:len(sorted)-int(math.Ceil(alike*float64(len(sorted))))+min(1, len(sorted))]
 }
 
 // lettersOf returns the letter triples of all that the seed may say, sorted, each once.

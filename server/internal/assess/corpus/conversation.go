@@ -197,3 +197,6 @@ func (c *Conversation) Highest() int8 {
 	}
 	return highest
 }
+
+// Written says whether people wrote the conversation as a whole; others are composed.
+func (c Conversation) Written() bool { return strings.HasPrefix(c.ID, "written/") }
