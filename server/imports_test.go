@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"server/internal/assess":              {},
 	"server/internal/assess/corpus":       {},
 	"server/internal/assess/learn":        {"server/internal/assess", "server/internal/assess/corpus"},
-	"server/internal/assess/learn/detect": {"server/internal/assess/learn"},
+	"server/internal/assess/learn/detect": {"server/internal/assess", "server/internal/assess/corpus", "server/internal/assess/learn"},
 	"server/internal/store":               {},
 	"server/internal/pipeline":            {"server/internal/replication"},
 	"server/internal/relay":               {"realtime"},

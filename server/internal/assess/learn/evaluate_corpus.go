@@ -55,19 +55,31 @@ func (e *Evaluation) selfHarm() {
 // categories judges what is said of each kind of message: those at risk should be found, the others let be.
 func (e *Evaluation) categories() {
 	names, by := groups(e.messages, func(m corpus.Message) string { return m.Category })
+	var risky, harmless, unclear []string
 	for _, name := range names {
-		set := texts(by[name], func(m corpus.Message) string { return m.Text }, func(corpus.Message) bool { return true }, true)
-		switch first := by[name][0]; {
-		case first.Risk == 1:
-			e.rates("category at risk/"+name, Higher, set)
-		case first.Risk == corpus.Unknown:
-			e.rates("category that readers differ on/"+name, "", set)
-		case first.Harm == 1 || first.Abuse == 1 || first.Distress == 1:
-			e.share("category not at risk/"+name+"/flagged", Lower, set, func(s sample) (bool, bool) { return true, askRisk.said(e.assess(s.text)) })
+		switch by[name][0].Risk {
+		case 1:
+			risky = append(risky, name)
+		case 0:
+			harmless = append(harmless, name)
 		default:
-			e.rates("category not at risk/"+name, Lower, set)
+			unclear = append(unclear, name)
 		}
 	}
+	rates := func(group, better string, names []string) {
+		for _, name := range names {
+			first := by[name][0]
+			set := texts(by[name], func(m corpus.Message) string { return m.Text }, func(corpus.Message) bool { return true }, true)
+			if first.Risk == 0 && (first.Harm == 1 || first.Abuse == 1 || first.Distress == 1) { // an alert may be right
+				e.share(group+"/"+name+"/flagged", better, set, func(s sample) (bool, bool) { return true, askRisk.said(e.assess(s.text)) })
+				continue
+			}
+			e.rates(group+"/"+name, better, set)
+		}
+	}
+	rates("category at risk", Higher, risky)
+	rates("category not at risk", Lower, harmless)
+	rates("category that readers differ on", "", unclear)
 }
 
 const levelCount = int(triage.LevelMax) + 1

@@ -120,35 +120,53 @@ func (e *Evaluation) Judge(floors Floors) error {
 	return errors.Join(faults...)
 }
 
-// Print writes a table, grouped by what is measured.
+// Print writes a table: a line for each thing that is judged and where, with what was reached there.
 func (e *Evaluation) Print(w io.Writer, floors Floors) error {
-	last := ""
 	var b strings.Builder
+	last, lastPlace, note := "", "", ""
 	for _, m := range e.Measures {
-		group, rest, _ := strings.Cut(m.Key, "/")
+		parts := strings.SplitN(m.Key, "/", 3)
+		for len(parts) < 3 {
+			parts = append(parts, "")
+		}
+		group, place, how := parts[0], parts[1], parts[2]
+		if note != "" && (group != last || place != lastPlace) {
+			fmt.Fprintf(&b, " — %s", note)
+		}
 		if group != last {
-			fmt.Fprintf(&b, "\n%s\n", strings.ToUpper(group[:1])+group[1:])
-			last = group
+			fmt.Fprintf(&b, "\n\n%s", strings.ToUpper(group[:1])+group[1:])
 		}
-		floor, interval := "", ""
-		if f, held := floors.of(m); held {
-			floor = fmt.Sprintf("floor %.3f", f)
-			if m.crosses(f) {
-				floor += " CROSSED"
-			}
+		if group != last || place != lastPlace {
+			fmt.Fprintf(&b, "\n  %-30s %s", place, m.size())
 		}
-		if m.Low != 0 || m.High != 0 {
-			interval = fmt.Sprintf("[%.3f %.3f]", m.Low, m.High)
-		}
-		of := fmt.Sprint(m.Of)
-		if m.Positives > 0 {
-			of = fmt.Sprintf("%d+ of %d", m.Positives, m.Of)
-		}
-		fmt.Fprintf(&b, "  %-62s %8.3f %-15s %-14s %-14s %s\n", rest, m.Value, interval, of, floor, m.Note)
+		last, lastPlace, note = group, place, m.Note
+		fmt.Fprintf(&b, " · %s %s", how, m.reached(floors))
 	}
-	b.WriteString("\nNot clinically validated.\n")
+	if note != "" {
+		fmt.Fprintf(&b, " — %s", note)
+	}
+	b.WriteString("\n\nNot clinically validated.\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// size is how many there were, as of the first measure of a line.
+func (m Measure) size() string {
+	if m.Positives > 0 {
+		return fmt.Sprintf("%6d (%d+)", m.Of, m.Positives)
+	}
+	return fmt.Sprintf("%6d", m.Of)
+}
+
+func (m Measure) reached(floors Floors) string {
+	text := fmt.Sprintf("%.3f", m.Value)
+	if m.Low != 0 || m.High != 0 {
+		text += fmt.Sprintf(" [%.3f %.3f]", m.Low, m.High)
+	}
+	if f, held := floors.of(m); held && m.crosses(f) {
+		text += fmt.Sprintf(" CROSSED %.3f", f)
+	}
+	return text
 }
 
 // JSON writes the measures.
