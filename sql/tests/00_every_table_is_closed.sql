@@ -132,7 +132,7 @@ select set_eq(
   $$select o.name, a.attname from ours o join pg_attribute a on a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped
     where o.kind in ('r', 'p') and o.name <> 'sidecar_state' and has_column_privilege('vigil', o.oid, a.attnum, 'update')$$,
   $$values ('assessments'::name, 'superseded_at'::name), ('session_progress', 'assessed_position'), ('session_progress', 'state'),
-    ('session_progress', 'state_version'), ('session_progress', 'updated_at'), ('alert_pages', 'status'), ('alert_pages', 'attempts'),
+    ('session_progress', 'state_version'), ('session_progress', 'updated_at'), ('session_progress', 'topics'), ('alert_pages', 'status'), ('alert_pages', 'attempts'),
     ('alert_pages', 'next_attempt_at'), ('alert_pages', 'last_error'), ('alert_pages', 'sent_at')$$,
   'vigil updates these columns'
 );

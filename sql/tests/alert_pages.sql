@@ -67,6 +67,20 @@ select md5('assessment of harm')::uuid, a.organization_id, a.session_id, a.messa
 from public.assessments a where a.id = md5('assessment assisted')::uuid;
 select tests.act('vigil', replace(tests.raise_command('harm to others', '0'), md5('assessment assisted')::uuid::text, md5('assessment of harm')::uuid::text));
 select is(tests.paged('harm to others'), '1 0 pending 0 t', 'a danger to others, whatever the level');
+insert into public.assessments (id, organization_id, session_id, message_id, position, source, status, level, abuse, alert)
+select md5('assessment of abuse')::uuid, a.organization_id, a.session_id, a.message_id, a.position, 'abuse', 'assessed', 0, true, true
+from public.assessments a where a.id = md5('assessment assisted')::uuid;
+select tests.act('vigil', replace(tests.raise_command('abuse', '0'), md5('assessment assisted')::uuid::text, md5('assessment of abuse')::uuid::text));
+select is(tests.paged('abuse'), null, 'abuse, which pages nobody by itself');
+update public.crisis_policies set page_categories = '{abuse}' where organization_id = tests.organization('alder');
+select tests.act('vigil', replace(tests.raise_command('abuse pages', '0'), md5('assessment assisted')::uuid::text, md5('assessment of abuse')::uuid::text));
+select tests.act('vigil', replace(tests.raise_command('harm is off', '0'), md5('assessment assisted')::uuid::text, md5('assessment of harm')::uuid::text));
+select tests.act('vigil', tests.raise_command('self-harm is off', '6'));
+select is(
+  concat_ws(', ', tests.paged('abuse pages'), tests.paged('harm is off'), tests.paged('self-harm is off')), '1 0 pending 0 t',
+  'unless the policy says that it does; and it says what does not'
+);
+update public.crisis_policies set page_categories = default where organization_id = tests.organization('alder');
 update public.crisis_policies set page_at_level = 2 where organization_id = tests.organization('alder');
 select tests.act('vigil', tests.raise_command('level ' || l || ' at 2', l)) from unnest(array['1', '2']) as l;
 select is(tests.paged('level 1 at 2'), null, 'a policy that pages earlier: below it, none');

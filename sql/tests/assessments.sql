@@ -33,6 +33,21 @@ select * from tests.matrix(array[
     values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'assessed', 1)$$, '23505'],
   array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, level)
     values (tests.organization('birch'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', 1)$$, '23503'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, items)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', '{present,absent}')$$, '23514'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, items)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', '{present,absent,maybe,unknown,unknown,unknown}')$$, '23514'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, risk_score)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', 1.01)$$, '23514'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, abuse_score)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', 'NaN')$$, '23514'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, hard)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', '{everything}')$$, '23514'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, language)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', 'English')$$, '23514'],
+  array['vigil', $$insert into public.assessments (organization_id, session_id, message_id, position, source, status, level, items, risk_score, harm_others_score, abuse_score, distress_score, hard, emotions, language)
+    values (tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'other', 'assessed', 4,
+      '{present,present,unknown,present,absent,unknown}', 1, 0, 0.5, 0.25, '{self_harm}', '{sadness}', 'en')$$, '1'],
   array['postgres', 'update public.assessments set level = 0', 'VG015']
 ]);
 

@@ -28,5 +28,45 @@ select is(
   'a review is never due at a higher level than a page'
 );
 
+select * from tests.matrix(array[
+  array['ada', $$update public.crisis_policies set page_categories = '{self_harm,harm_others,abuse}', quiet_rules = '{idiom.film,wish.tired}', review_rules = '{topic.visa}'$$, '1'],
+  array['ada', $$update public.crisis_policies set page_least_harm_others = 0.9, review_least_distress = 1, review_categories = '{self_harm,harm_others,abuse}'$$, '1'],
+  array['ada', $$update public.crisis_policies set page_categories = '{}', quiet_rules = '{}', review_rules = '{}'$$, '1'],
+  array['theo', $$update public.crisis_policies set page_categories = '{}'$$, '0'],
+  array['ada', 'update public.crisis_policies set terms_version = 9', '42501'],
+  array['ada', 'update public.crisis_policies set version = 9', '42501'],
+  array['ada', $$update public.crisis_policies set page_least_abuse = 1.1$$, '23514'],
+  array['ada', $$update public.crisis_policies set review_least_self_harm = -0.1$$, '23514'],
+  array['ada', $$update public.crisis_policies set page_least_self_harm = 'NaN'$$, '23514'],
+  array['ada', $$update public.crisis_policies set quiet_rules = '{"a rule"}'$$, '23514'],
+  array['ada', $$update public.crisis_policies set quiet_rules = '{"a,b"}'$$, '23514'],
+  array['ada', $$update public.crisis_policies set quiet_rules = '{a,null}'$$, '23514'],
+  array['ada', $$update public.crisis_policies set quiet_rules = '{""}'$$, '23514'],
+  array['ada', $$update public.crisis_policies set review_rules = (select array_agg('r' || n) from generate_series(1, 51) n)$$, '23514'],
+  array['ada', $$update public.crisis_policies set page_categories = null$$, '23502']
+]);
+select throws_ok(
+  $$update public.crisis_policies set page_categories = '{self_harm,everything}'$$, '23514',
+  'new row for relation "crisis_policies" violates check constraint "categories are self_harm, harm_others, abuse, distress"', 'what is refused is said'
+);
+select throws_ok(
+  $$update public.crisis_policies set review_categories = '{self_harm}', page_categories = '{abuse}'$$, '23514',
+  'new row for relation "crisis_policies" violates check constraint "what pages is reviewed"', 'what pages is reviewed'
+);
+select throws_ok(
+  $$update public.crisis_policies set page_categories = '{}', review_categories = '{harm_others}'$$, '23514',
+  'new row for relation "crisis_policies" violates check constraint "self_harm is always reviewed"', 'self-harm is never passed over'
+);
+select tests.act('ada', $$update public.crisis_policies set page_categories = '{self_harm}'$$);
+select lives_ok(
+  $$update public.crisis_policies set quiet_rules = (select array_agg(repeat('q', 60) || n) from generate_series(10, 59) n),
+    review_rules = (select array_agg(repeat('r', 60) || n) from generate_series(10, 59) n)$$, 'as many and as long as may be'
+);
+select results_eq(
+  $$select details -> 'version', details -> 'page_categories' from public.audit_log
+    where subject_table = 'crisis_policies' and organization_id = tests.organization('alder') order by seq limit 2$$,
+  $$values ('2'::jsonb, null::jsonb), ('3', '["self_harm"]')$$, 'each version is in the audit log, with what it changed'
+);
+
 select * from finish();
 rollback;

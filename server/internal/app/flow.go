@@ -284,8 +284,9 @@ func (f *flow) newPipeline(renewed func()) *pipeline.Pipeline {
 			})
 		},
 		Opener:   opener{f.ring, f.store},
-		Assessor: assess.New(),
-		Recorder: f.store, Progress: f.store, Lookup: f.store, Log: f.log,
+		Assessor: assess.New(), StateVersion: assess.StateVersion,
+		CompileTerms: func(terms []triage.TopicTerm) triage.Terms { return assess.CompileTerms(terms) },
+		Recorder:     f.store, Progress: f.store, Lookup: f.store, Log: f.log,
 		GiveUpAfter: f.config.GiveUpAfter, ReconcileInterval: f.config.ReconcileInterval,
 		At:    faultsAt("pipeline"),
 		Trace: f.tracer.Mark,

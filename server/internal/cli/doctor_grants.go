@@ -32,10 +32,11 @@ var privileges = []privilege{
 	{"session_counters", "select", ""},
 	{"session_epochs", "select", ""},
 	{"session_participants", "select", ""},
-	{"session_progress", "select", ""}, {"session_progress", "update", "assessed_position, state, state_version, updated_at"},
+	{"session_progress", "select", ""}, {"session_progress", "update", "assessed_position, state, state_version, updated_at, topics"},
 	{"sessions", "select", ""},
 	{"sidecar_state", "select", ""}, {"sidecar_state", "insert", ""}, {"sidecar_state", "update", ""},
 	{"suggestions", "select", ""},
+	{"topic_terms", "select", ""},
 }
 
 // functions is what vigil may call.

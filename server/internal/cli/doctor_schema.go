@@ -15,7 +15,7 @@ var tables = []string{
 	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "audit_log", "crisis_policies",
 	"devices", "ended_logins", "epoch_wraps", "memberships", "message_arrivals", "messages", "model_routes", "oncall_shifts", "organizations",
 	"profiles", "session_consents", "session_counters", "session_epochs", "session_participants", "session_progress", "sessions",
-	"sidecar_state", "suggestion_seals", "suggestions",
+	"sidecar_state", "suggestion_seals", "suggestions", "topic_terms",
 }
 
 // triggers must be in force: table, and the names on it. A test holds the list to sql/.
@@ -39,6 +39,7 @@ var triggers = map[string]string{
 	"sessions":             "a_session_gets_its_counters a_session_keeps_to_its_life_cycle written_in_the_audit_log",
 	"suggestion_seals":     "a_seal_stands",
 	"suggestions":          "a_suggestion_keeps_to_its_life_cycle written_in_the_audit_log written_in_the_audit_log_when_changed",
+	"topic_terms":          "a_topic_term_holds_the_policy deleted_topic_terms_change_the_policy new_topic_terms_change_the_policy written_in_the_audit_log",
 }
 
 // examineTables says whether all tables are there: without them the rest cannot be asked.

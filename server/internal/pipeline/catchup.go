@@ -83,6 +83,12 @@ func (p *Pipeline) catchUp(ctx context.Context, s *parked) {
 		p.again(ctx, s, err)
 		return
 	}
+	if len(t.messages) > 0 && p.stale(t.before.State) {
+		if err := p.rebuild(ctx, s, t); err != nil {
+			p.again(ctx, s, err)
+			return
+		}
+	}
 	p.examineBacklog(ctx, s, t)
 	if len(t.messages) == 0 { // what is left up to Last was erased
 		t.advance.To = backlog.Last
@@ -104,7 +110,7 @@ func (p *Pipeline) catchUp(ctx context.Context, s *parked) {
 // examineBacklog is examine for a session that may have failed before: a message that a temporary cause has held up for
 // too long becomes an outcome.
 func (p *Pipeline) examineBacklog(ctx context.Context, s *parked, t *turn) {
-	t.advance = triage.Advance{SessionID: t.before.SessionID, From: t.before.Position, To: t.before.Position, State: t.before.State}
+	t.advance = t.stand()
 	for i := range t.messages {
 		m := &t.messages[i]
 		outcome, state, err := p.message(ctx, m, t.advance.State)
@@ -113,11 +119,7 @@ func (p *Pipeline) examineBacklog(ctx context.Context, s *parked, t *turn) {
 				t.failed = err
 				return
 			}
-			p.counts.failures.Add(1)
-			if s.since.IsZero() {
-				s.since = time.Now()
-			}
-			if time.Since(heldUpSince(s.since, m.CreatedAt)) < p.config.GiveUpAfter {
+			if !p.givesUp(s, m.CreatedAt) {
 				t.failed = err
 				return
 			}
@@ -128,6 +130,15 @@ func (p *Pipeline) examineBacklog(ctx context.Context, s *parked, t *turn) {
 		}
 		t.add(outcome, state)
 	}
+}
+
+// givesUp counts a temporary failure of a message, and says whether it has lasted too long.
+func (p *Pipeline) givesUp(s *parked, created time.Time) bool {
+	p.counts.failures.Add(1)
+	if s.since.IsZero() {
+		s.since = time.Now()
+	}
+	return time.Since(heldUpSince(s.since, created)) >= p.config.GiveUpAfter
 }
 
 // heldUpSince is when a message began to wait: with the session's first failure, or when it came, if that was later.
@@ -145,7 +156,7 @@ func (p *Pipeline) recordBacklog(ctx context.Context, s *parked, t *turn) error 
 	if err != nil && triage.IsPermanent(err) && len(t.advance.Outcomes) == 1 {
 		o := &t.advance.Outcomes[0]
 		o.Reason, o.Assessment = triage.ReasonOf(err), triage.Assessment{}
-		t.advance.State = t.before.State
+		t.advance.State, t.advance.Topics = t.before.State, t.before.Topics
 		recorded, err = p.config.Recorder.Record(ctx, []triage.Advance{t.advance})
 	}
 	if err != nil {

@@ -132,6 +132,13 @@ func (f *tables) Policies(context.Context, []uuid.UUID) ([]triage.CrisisPolicy, 
 	return nil, nil
 }
 
+func (f *tables) Earlier(_ context.Context, session uuid.UUID, after, upTo int64, limit int) ([]triage.Message, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := f.messages[session]
+	return all[after:min(upTo, after+int64(limit))], triage.Unavailable(f.away)
+}
+
 func (f *tables) Visible(context.Context, []uint32) (bool, error) { return true, nil }
 
 func (f *tables) outcome(m triage.Message) (triage.Outcome, time.Time, bool) {

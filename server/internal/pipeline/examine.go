@@ -32,7 +32,7 @@ type content struct {
 
 // examine opens and assesses the turn's messages in order, up to the first that fails for a temporary cause.
 func (p *Pipeline) examine(ctx context.Context, t *turn) {
-	t.advance = triage.Advance{SessionID: t.before.SessionID, From: t.before.Position, To: t.before.Position, State: t.before.State}
+	t.advance = t.stand()
 	for i := range t.messages {
 		outcome, state, err := p.message(ctx, &t.messages[i], t.advance.State)
 		if err != nil {
@@ -43,8 +43,17 @@ func (p *Pipeline) examine(ctx context.Context, t *turn) {
 	}
 }
 
+// stand is an advance that has not moved.
+func (t *turn) stand() triage.Advance {
+	b := &t.before
+	return triage.Advance{SessionID: b.SessionID, From: b.Position, To: b.Position, State: b.State, Topics: b.Topics}
+}
+
 // add moves the turn past an outcome.
 func (t *turn) add(o triage.Outcome, state triage.State) {
+	if o.Reason == "" {
+		t.advance.Topics = t.advance.Topics.After(o.Assessment.Topics)
+	}
 	t.advance.Outcomes = append(t.advance.Outcomes, o)
 	t.advance.To, t.advance.State = o.Message.Position, state
 }
@@ -54,7 +63,7 @@ func (p *Pipeline) message(ctx context.Context, m *triage.Message, state triage.
 	p.config.At(AtBeforeOpen)
 	o := triage.Outcome{Message: *m, Policy: p.policy(m.OrganizationID)}
 	o.Message.Body = "" // nobody needs it any more
-	a, after, err := p.openAndAssess(ctx, m, state, o.Policy)
+	a, after, err := p.openAndAssess(ctx, m, state, o.Policy, func(stage string) { p.config.Trace(m.ID, stage, time.Now()) })
 	switch {
 	case err == nil:
 		o.Assessment = o.Policy.Decide(a)
@@ -70,7 +79,7 @@ func (p *Pipeline) message(ctx context.Context, m *triage.Message, state triage.
 // openAndAssess is where plaintext lives: it does not leave this call, whatever happens in it. A panic of the detector or
 // the opener is a permanent failure; its value is dropped, for it may quote what was opened.
 func (p *Pipeline) openAndAssess(
-	ctx context.Context, m *triage.Message, state triage.State, policy triage.CrisisPolicy,
+	ctx context.Context, m *triage.Message, state triage.State, policy triage.CrisisPolicy, reached func(stage string),
 ) (a triage.Assessment, after triage.State, err error) {
 	defer func() {
 		if recover() != nil {
@@ -82,12 +91,12 @@ func (p *Pipeline) openAndAssess(
 	if err != nil {
 		return a, state, err
 	}
-	p.config.Trace(m.ID, stageOpened, time.Now())
+	reached(stageOpened)
 	var c content
 	if json.Unmarshal(plaintext, &c) != nil || c.Kind != kindText || c.Body == nil {
 		return a, state, triage.PermanentFor(triage.ReasonContent, errContent)
 	}
 	a, after = p.config.Assessor.Assess(*c.Body, state, policy)
-	p.config.Trace(m.ID, stageAssessed, time.Now())
+	reached(stageAssessed)
 	return a, after, nil
 }

@@ -124,6 +124,10 @@ func (p *Pipeline) admit(ctx context.Context, w *work) ([]*turn, error) {
 			p.park(ctx, session, target)
 			continue
 		}
+		if p.stale(before.State) {
+			p.park(ctx, session, target)
+			continue
+		}
 		t := p.follow(before, messages, target)
 		switch {
 		case len(t.messages) > 0:
@@ -302,7 +306,7 @@ func (p *Pipeline) recorded(ctx context.Context, t *turn, r triage.Recorded) {
 	}
 	p.announce(ctx, &t.advance, r)
 	after := t.before
-	after.Position, after.State = t.advance.To, t.advance.State
+	after.Position, after.State, after.Topics = t.advance.To, t.advance.State, t.advance.Topics
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, isParked := p.parking.by[after.SessionID]; !isParked {

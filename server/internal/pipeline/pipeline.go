@@ -52,6 +52,7 @@ type progress interface {
 type lookup interface {
 	Policies(ctx context.Context, organizations []uuid.UUID) ([]triage.CrisisPolicy, error)
 	Visible(ctx context.Context, xids []uint32) (bool, error)
+	Earlier(ctx context.Context, session uuid.UUID, after, upTo int64, limit int) ([]triage.Message, error)
 }
 
 // The points at which Config.At is called.
@@ -95,6 +96,12 @@ type Config struct {
 	Lookup   lookup
 	Log      *slog.Logger
 
+	// StateVersion is that of the states the Assessor writes. A session whose state is of another is assessed again from
+	// its first message, without a record, before its next one. 0: every state is taken as it is.
+	StateVersion int32
+	// CompileTerms makes an organisation's own terms ready for the Assessor. nil: they are ignored.
+	CompileTerms func([]triage.TopicTerm) triage.Terms
+
 	GiveUpAfter       time.Duration // how long a temporary failure may hold a message up
 	ReconcileInterval time.Duration
 	ReconcileGrace    time.Duration // messages younger than this are still on their way through the log
@@ -123,13 +130,13 @@ type Pipeline struct {
 	mu       sync.Mutex
 	sessions *sessions
 	parking  *parking
-	policies map[uuid.UUID]triage.CrisisPolicy
+	policies map[uuid.UUID]knownPolicy
 }
 
 // counts is what Stats reads.
 type counts struct {
 	entries, messages, repeated, assessed, notAssessed, alerts, unreached atomic.Uint64
-	gaps, overtaken, faults, reconciled, failures                         atomic.Uint64
+	gaps, overtaken, faults, reconciled, failures, rebuilt                atomic.Uint64
 }
 
 // Stats are counts since the start, and two sizes of now.
@@ -146,6 +153,7 @@ type Stats struct {
 	Faults      uint64 // entries or rows of the log that could not be read
 	Failures    uint64 // temporary failures
 	Reconciled  uint64 // sessions that reconcile found behind
+	Rebuilt     uint64 // sessions whose state another version of the detector had written
 	Parked      int    // sessions being caught up
 	Sessions    int    // sessions remembered
 }
@@ -168,12 +176,15 @@ func New(c Config) *Pipeline {
 	if c.Committed == nil {
 		c.Committed = func(uuid.UUID, pglogrepl.LSN) {}
 	}
+	if c.CompileTerms == nil {
+		c.CompileTerms = func([]triage.TopicTerm) triage.Terms { return nil }
+	}
 	if c.Recorded == nil {
 		c.Recorded = func(triage.Outcome) {}
 	}
 	return &Pipeline{
 		config: c, now: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		sessions: newSessions(c.MaxSessions), parking: newParking(c.MaxParked), policies: make(map[uuid.UUID]triage.CrisisPolicy),
+		sessions: newSessions(c.MaxSessions), parking: newParking(c.MaxParked), policies: make(map[uuid.UUID]knownPolicy),
 	}
 }
 
@@ -236,6 +247,6 @@ func (p *Pipeline) Stats() Stats {
 		Entries: c.entries.Load(), Messages: c.messages.Load(), Repeated: c.repeated.Load(), Assessed: c.assessed.Load(),
 		NotAssessed: c.notAssessed.Load(), Alerts: c.alerts.Load(), Unreached: c.unreached.Load(), Gaps: c.gaps.Load(),
 		Overtaken: c.overtaken.Load(), Faults: c.faults.Load(), Failures: c.failures.Load(), Reconciled: c.reconciled.Load(),
-		Parked: parked, Sessions: sessions,
+		Rebuilt: c.rebuilt.Load(), Parked: parked, Sessions: sessions,
 	}
 }

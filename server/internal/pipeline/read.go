@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,7 +19,7 @@ type work struct {
 	policies []policyChange
 	forget   []uuid.UUID // sessions whose consents or epochs changed
 	gone     []uuid.UUID // sessions that were deleted
-	xids     []uint32    // of the transactions that forget comes from
+	xids     []uint32    // of the transactions that forget and new terms come from
 	all      bool        // something was truncated, or an entry cannot be read: believe nothing remembered
 }
 
@@ -68,7 +66,7 @@ func (p *Pipeline) readChange(w *work, chunk *replication.Chunk, c *replication.
 			return p.readMessage(w, chunk, c, received)
 		}
 	case "crisis_policies":
-		return readPolicy(w, c)
+		return readPolicy(w, chunk, c)
 	case "session_consents":
 		return readForget(w, chunk, c, "session_id", &w.forget)
 	case "session_epochs":
@@ -114,22 +112,42 @@ func (p *Pipeline) readMessage(w *work, chunk *replication.Chunk, c *replication
 	return nil
 }
 
-func readPolicy(w *work, c *replication.Change) error {
+func readPolicy(w *work, chunk *replication.Chunk, c *replication.Change) error {
 	if c.Op == replication.Truncate {
 		w.all = true
 		return nil
 	}
 	row := fields{change: c}
-	change := policyChange{op: c.Op, policy: triage.DefaultCrisisPolicy(row.id("organization_id"))}
+	change := policyChange{op: c.Op, policy: triage.CrisisPolicy{OrganizationID: row.id("organization_id")}}
 	if c.Op != replication.Delete {
-		change.policy.PageAtLevel = triage.Level(row.number("page_at_level", 16))     //nolint:gosec // 16 bits asked for
-		change.policy.ReviewAtLevel = triage.Level(row.number("review_at_level", 16)) //nolint:gosec // likewise
-		change.policy.Version = int32(row.number("version", 32))                      //nolint:gosec // 32 bits asked for
+		row.policy(&change.policy)
 	}
-	if row.err == nil {
-		w.policies = append(w.policies, change)
+	if row.err != nil {
+		return row.err
 	}
-	return row.err
+	w.policies = append(w.policies, change)
+	if change.policy.TermsVersion == change.policy.Version && c.Op != replication.Delete { // the terms will be read from the tables
+		w.await(chunk.XID)
+	}
+	return nil
+}
+
+func (f *fields) policy(p *triage.CrisisPolicy) {
+	p.PageAtLevel = triage.Level(f.number("page_at_level", 16))     //nolint:gosec // 16 bits asked for
+	p.ReviewAtLevel = triage.Level(f.number("review_at_level", 16)) //nolint:gosec // likewise
+	p.Version = int32(f.number("version", 32))                      //nolint:gosec // 32 bits asked for
+	p.TermsVersion = int32(f.number("terms_version", 32))           //nolint:gosec // likewise
+	f.bar("page", &p.Page)
+	f.bar("review", &p.Review)
+	p.QuietRules, p.ReviewRules = f.words("quiet_rules"), f.words("review_rules")
+}
+
+func (f *fields) bar(name string, b *triage.Bar) {
+	b.Categories = triage.CategoriesOf(f.words(name + "_categories"))
+	b.Least = triage.Scores{
+		Risk: f.real(name + "_least_self_harm"), HarmOthers: f.real(name + "_least_harm_others"),
+		Abuse: f.real(name + "_least_abuse"), Distress: f.real(name + "_least_distress"),
+	}
 }
 
 func readForget(w *work, chunk *replication.Chunk, c *replication.Change, column string, into *[]uuid.UUID) error {
@@ -143,61 +161,13 @@ func readForget(w *work, chunk *replication.Chunk, c *replication.Change, column
 		return row.err
 	}
 	*into = append(*into, session)
-	if n := len(w.xids); n == 0 || w.xids[n-1] != chunk.XID {
-		w.xids = append(w.xids, chunk.XID)
-	}
+	w.await(chunk.XID)
 	return nil
 }
 
-// fields reads columns of a change and keeps the first error. It names columns, never values.
-type fields struct {
-	change *replication.Change
-	err    error
-}
-
-func (f *fields) text(column string) string {
-	value, ok := f.change.Get(column)
-	if !ok || value.Kind != replication.Text {
-		return ""
+// await makes w wait until the tables show a transaction.
+func (w *work) await(xid uint32) {
+	if n := len(w.xids); n == 0 || w.xids[n-1] != xid {
+		w.xids = append(w.xids, xid)
 	}
-	return string(value.Data)
-}
-
-func (f *fields) fail(column string) {
-	if f.err == nil {
-		f.err = fmt.Errorf("read column %s of %s", column, f.change.Relation.Name)
-	}
-}
-
-func (f *fields) id(column string) uuid.UUID {
-	id, err := uuid.Parse(f.text(column))
-	if err != nil {
-		f.fail(column)
-	}
-	return id
-}
-
-// number reads an integer of that many bits; null is 0.
-func (f *fields) number(column string, bits int) int64 {
-	value, ok := f.change.Get(column)
-	if ok && value.Kind == replication.Null {
-		return 0
-	}
-	n, err := strconv.ParseInt(f.text(column), 10, bits)
-	if err != nil {
-		f.fail(column)
-	}
-	return n
-}
-
-// timeLayouts are how Postgres writes timestamptz (DateStyle ISO): with whole or half hours east.
-var timeLayouts = [...]string{"2006-01-02 15:04:05.999999-07", "2006-01-02 15:04:05.999999-07:00"}
-
-func parseTime(text string) (at time.Time, err error) {
-	for _, layout := range timeLayouts {
-		if at, err = time.Parse(layout, text); err == nil {
-			return at, nil
-		}
-	}
-	return at, err
 }

@@ -37,17 +37,39 @@ func decodeState(text *string, version int32) triage.State {
 	return triage.State{Version: version, Data: data}
 }
 
+// encodeTopics gives a session's topics as session_progress.topics holds them, null for none.
+func encodeTopics(topics triage.SessionTopics) *string {
+	if len(topics) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(topics)
+	if err != nil { // a weight that is not a number: what cannot be kept is forgotten
+		return nil
+	}
+	text := string(data)
+	return &text
+}
+
+// decodeTopics is the other way round. Topics that cannot be read are none.
+func decodeTopics(text *string) triage.SessionTopics {
+	var topics triage.SessionTopics
+	if text == nil || json.Unmarshal([]byte(*text), &topics) != nil {
+		return nil
+	}
+	return topics
+}
+
 // Progress returns the progress of those of the sessions that exist.
 func (s *Store) Progress(ctx context.Context, sessions []uuid.UUID) ([]triage.Progress, error) {
 	const query = `
-		select session_id, organization_id, assessed_position, state::text, state_version
+		select session_id, organization_id, assessed_position, state::text, state_version, topics::text
 		from public.session_progress
 		where session_id = any ($1)`
 	found, err := collect(ctx, s, func(row pgx.CollectableRow) (p triage.Progress, err error) {
-		var state *string
+		var state, topics *string
 		var version int32
-		if err = row.Scan(&p.SessionID, &p.OrganizationID, &p.Position, &state, &version); err == nil {
-			p.State = decodeState(state, version)
+		if err = row.Scan(&p.SessionID, &p.OrganizationID, &p.Position, &state, &version, &topics); err == nil {
+			p.State, p.Topics = decodeState(state, version), decodeTopics(topics)
 		}
 		return p, err
 	}, query, sessions)
@@ -61,7 +83,7 @@ func (s *Store) Progress(ctx context.Context, sessions []uuid.UUID) ([]triage.Pr
 // there is no such session (any more).
 func (s *Store) Backlog(ctx context.Context, session uuid.UUID, limit int) (b triage.Backlog, ok bool, err error) {
 	const query = `
-		select p.organization_id, p.assessed_position, p.state::text, p.state_version, c.last_assisted_position,
+		select p.organization_id, p.assessed_position, p.state::text, p.state_version, p.topics::text, c.last_assisted_position,
 		  m.id, m.sender_id, m.sender_device_id, m.epoch, m.seq, m.position, coalesce(m.previous_assisted_position, 0), m.body, m.created_at
 		from public.session_progress p
 		join public.session_counters c on c.session_id = p.session_id
@@ -94,18 +116,18 @@ func (s *Store) Backlog(ctx context.Context, session uuid.UUID, limit int) (b tr
 }
 
 func scanBacklog(rows pgx.Rows, b *triage.Backlog) error {
-	var state, body *string
+	var state, topics, body *string
 	var version int32
 	var id, sender, device *uuid.UUID
 	var epoch *int32
 	var seq, position, previous *int64
 	var created *time.Time
-	err := rows.Scan(&b.OrganizationID, &b.Position, &state, &version, &b.Last,
+	err := rows.Scan(&b.OrganizationID, &b.Position, &state, &version, &topics, &b.Last,
 		&id, &sender, &device, &epoch, &seq, &position, &previous, &body, &created)
 	if err != nil {
 		return err
 	}
-	b.State = decodeState(state, version)
+	b.State, b.Topics = decodeState(state, version), decodeTopics(topics)
 	if id == nil { // nothing after Position: the left join's empty side
 		return nil
 	}
@@ -114,6 +136,27 @@ func scanBacklog(rows pgx.Rows, b *triage.Backlog) error {
 		Epoch: *epoch, Seq: *seq, Position: *position, PreviousAssistedPosition: *previous, Body: *body, CreatedAt: *created,
 	})
 	return nil
+}
+
+// Earlier returns the assisted messages of a session whose positions are after one and up to another, in order, at most
+// limit of them: those that are erased are not among them.
+func (s *Store) Earlier(ctx context.Context, session uuid.UUID, after, upTo int64, limit int) ([]triage.Message, error) {
+	const query = `
+		select id, session_id, organization_id, sender_id, sender_device_id, epoch, seq, position,
+		  coalesce(previous_assisted_position, 0), body, created_at
+		from public.messages
+		where session_id = $1 and position > $2 and position <= $3 and assisted
+		order by position
+		limit $4`
+	found, err := collect(ctx, s, func(row pgx.CollectableRow) (m triage.Message, err error) {
+		err = row.Scan(&m.ID, &m.SessionID, &m.OrganizationID, &m.SenderID, &m.SenderDeviceID, &m.Epoch, &m.Seq, &m.Position,
+			&m.PreviousAssistedPosition, &m.Body, &m.CreatedAt)
+		return m, err
+	}, query, session, after, upTo, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read messages of session %s after %d: %w", session, after, err)
+	}
+	return found, nil
 }
 
 // Behind returns at most limit sessions after the session named after (uuid.Nil: from the first) whose last assisted
@@ -145,23 +188,6 @@ func (s *Store) Behind(ctx context.Context, after uuid.UUID, grace time.Duration
 	}, query, after, grace.Microseconds(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("look for sessions that are behind: %w", err)
-	}
-	return found, nil
-}
-
-// Policies returns the crisis policies of those of the organisations that have one.
-func (s *Store) Policies(ctx context.Context, organizations []uuid.UUID) ([]triage.CrisisPolicy, error) {
-	const query = `
-		select organization_id, page_at_level, review_at_level, version
-		from public.crisis_policies
-		where organization_id = any ($1)`
-	found, err := collect(ctx, s, func(row pgx.CollectableRow) (p triage.CrisisPolicy, err error) {
-		p = triage.DefaultCrisisPolicy(uuid.Nil)
-		err = row.Scan(&p.OrganizationID, &p.PageAtLevel, &p.ReviewAtLevel, &p.Version)
-		return p, err
-	}, query, organizations)
-	if err != nil {
-		return nil, fmt.Errorf("read crisis policies of %d organisations: %w", len(organizations), err)
 	}
 	return found, nil
 }

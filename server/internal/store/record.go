@@ -25,8 +25,10 @@ const moveProgress = `
 	  assessed_position = a.to_position,
 	  state = a.state::jsonb,
 	  state_version = a.state_version,
+	  topics = a.topics::jsonb,
 	  updated_at = now()
-	from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::int[]) as a (session_id, from_position, to_position, state, state_version)
+	from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::int[], $6::text[])
+	  as a (session_id, from_position, to_position, state, state_version, topics)
 	where p.session_id = a.session_id
 	  and p.assessed_position = a.from_position
 	returning p.session_id`
@@ -34,14 +36,17 @@ const moveProgress = `
 const insertAssessments = `
 	insert into public.assessments (
 	  id, organization_id, session_id, message_id, position, status, reason, level, harm_others, abuse, distress, sentiment,
-	  topics, evidence, alert, escalate, model_version, ruleset_version, policy_version
+	  topics, evidence, alert, escalate, model_version, ruleset_version, policy_version,
+	  items, risk_score, harm_others_score, abuse_score, distress_score, hard, emotions, language
 	)
 	select id, organization_id, session_id, message_id, position, status, reason, level, harm_others, abuse, distress, sentiment,
-	  coalesce(topics, '{}'), coalesce(evidence, '[]'), alert, escalate, model_version, ruleset_version, policy_version
+	  coalesce(topics, '{}'), coalesce(evidence, '[]'), alert, escalate, model_version, ruleset_version, policy_version,
+	  items, risk_score, harm_others_score, abuse_score, distress_score, coalesce(hard, '{}'), coalesce(emotions, '{}'), language
 	from jsonb_to_recordset($1::jsonb) as a (
 	  id uuid, organization_id uuid, session_id uuid, message_id uuid, position bigint, status text, reason text, level smallint,
 	  harm_others boolean, abuse boolean, distress boolean, sentiment real, topics text[], evidence jsonb, alert boolean,
-	  escalate boolean, model_version text, ruleset_version text, policy_version int
+	  escalate boolean, model_version text, ruleset_version text, policy_version int, items text[], risk_score real,
+	  harm_others_score real, abuse_score real, distress_score real, hard text[], emotions text[], language text
 	)
 	on conflict do nothing`
 
@@ -91,46 +96,6 @@ const insertRaised = `
 	from public.alerts a
 	where a.id = any ($1)
 	order by a.organization_id, a.id`
-
-// assessmentRow is one element of insertAssessments' argument.
-type assessmentRow struct {
-	ID             uuid.UUID         `json:"id"`
-	OrganizationID uuid.UUID         `json:"organization_id"`
-	SessionID      uuid.UUID         `json:"session_id"`
-	MessageID      uuid.UUID         `json:"message_id"`
-	Position       int64             `json:"position"`
-	Status         string            `json:"status"`
-	Reason         *triage.Reason    `json:"reason"`
-	Level          *triage.Level     `json:"level"`
-	HarmOthers     *bool             `json:"harm_others"`
-	Abuse          *bool             `json:"abuse"`
-	Distress       *bool             `json:"distress"`
-	Sentiment      *float32          `json:"sentiment"`
-	Topics         []string          `json:"topics"`
-	Evidence       []triage.Evidence `json:"evidence"`
-	Alert          bool              `json:"alert"`
-	Escalate       bool              `json:"escalate"`
-	ModelVersion   *string           `json:"model_version"`
-	RulesetVersion *string           `json:"ruleset_version"`
-	PolicyVersion  int32             `json:"policy_version"`
-}
-
-func newAssessment(id uuid.UUID, o *triage.Outcome) assessmentRow {
-	a := &o.Assessment
-	row := assessmentRow{
-		ID: id, OrganizationID: o.Message.OrganizationID, SessionID: o.Message.SessionID, MessageID: o.Message.ID,
-		Position: o.Message.Position, PolicyVersion: o.Policy.Version,
-	}
-	if o.Reason != "" { // nothing is known: null, which is not zero
-		row.Status, row.Reason, row.Alert, row.Escalate = "not_assessed", &o.Reason, true, true
-		return row
-	}
-	row.Status = "assessed"
-	row.Level, row.HarmOthers, row.Abuse, row.Distress, row.Sentiment = &a.Level, &a.HarmOthers, &a.Abuse, &a.Distress, &a.Sentiment
-	row.Topics, row.Evidence, row.Alert, row.Escalate = a.Topics, a.Evidence, a.Alert, a.Escalate
-	row.ModelVersion, row.RulesetVersion = &a.ModelVersion, &a.RulesetVersion
-	return row
-}
 
 // alertRow is one element of insertAlerts' argument.
 type alertRow struct {
@@ -230,16 +195,17 @@ func newID() uuid.UUID {
 func move(ctx context.Context, conn *pgx.Conn, advances []triage.Advance, recorded []triage.Recorded) error {
 	sessions, versions := make([]uuid.UUID, len(advances)), make([]int32, len(advances))
 	from, to := make([]int64, len(advances)), make([]int64, len(advances))
-	states := make([]*string, len(advances))
+	states, topics := make([]*string, len(advances)), make([]*string, len(advances))
 	index := make(map[uuid.UUID]int, len(advances))
 	for i := range advances {
 		a := &advances[i]
 		sessions[i], from[i], to[i], states[i], versions[i] = a.SessionID, a.From, a.To, encodeState(a.State), a.State.Version
+		topics[i] = encodeTopics(a.Topics)
 		index[a.SessionID] = i
 	}
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
-	batch.Queue(moveProgress, sessions, from, to, states, versions).Query(func(rows pgx.Rows) error {
+	batch.Queue(moveProgress, sessions, from, to, states, versions, topics).Query(func(rows pgx.Rows) error {
 		moved, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		for _, session := range moved {
 			recorded[index[session]].Moved = true

@@ -82,7 +82,8 @@ type TopicTerm struct {
 }
 
 // CrisisPolicy is an organisation's row of crisis_policies. The zero value tells nobody anything: begin with
-// DefaultCrisisPolicy. Copies share QuietRules and Terms, which nobody changes.
+// DefaultCrisisPolicy. Copies share its slices and Terms, which
+// nobody changes.
 type CrisisPolicy struct {
 	OrganizationID uuid.UUID
 	PageAtLevel    Level // a message at or above it raises an alert
@@ -91,9 +92,12 @@ type CrisisPolicy struct {
 
 	// QuietRules are rule ids whose evidence alone pages nobody. What a hard rule forced pages all the same.
 	QuietRules []string
+	// ReviewRules are rule ids whose evidence is for review, whatever the level.
+	ReviewRules []string
 
-	Terms        Terms // nil: none
-	TermsVersion int32 // the Version that Terms last changed with; 0: never
+	TopicTerms   []TopicTerm // as they are stored, until whoever keeps the policy has compiled them into Terms
+	Terms        Terms       // nil: none
+	TermsVersion int32       // the Version that the terms last changed with; 0: never
 
 	Version int32 // rises with each change; 0 = the default below, no row
 }
@@ -146,7 +150,10 @@ func (p *CrisisPolicy) quiet(a *Assessment) bool {
 
 // Reviews says whether a belongs on a review list under p.
 func (p CrisisPolicy) Reviews(a Assessment) bool {
-	return p.Pages(a) || p.Review.counts(&a, p.ReviewAtLevel, a.Hard)
+	if p.Pages(a) || p.Review.counts(&a, p.ReviewAtLevel, a.Hard) {
+		return true
+	}
+	return len(p.ReviewRules) > 0 && slices.ContainsFunc(a.Evidence, func(e Evidence) bool { return slices.Contains(p.ReviewRules, e.Rule) })
 }
 
 // Decide sets a's Alert, Escalate and PolicyVersion from p. It raises what the detector set and never lowers it.

@@ -7,12 +7,13 @@ import (
 )
 
 // Progress is a session's row of session_progress: up to which position its assisted messages are assessed, and the
-// detector's state there.
+// detector's state and the session's topics there.
 type Progress struct {
 	SessionID      uuid.UUID
 	OrganizationID uuid.UUID
 	Position       int64 // 0: none yet
 	State          State
+	Topics         SessionTopics
 }
 
 // Advance moves one session from one position to a later one, with what became of the messages between. It takes effect
@@ -21,6 +22,7 @@ type Advance struct {
 	SessionID uuid.UUID
 	From, To  int64
 	State     State
+	Topics    SessionTopics
 	// Outcomes are in the order of their positions. None: the messages between were erased, and are passed over.
 	Outcomes []Outcome
 }
