@@ -1,4 +1,4 @@
-// Package cli holds vigil's commands: serve, keys, doctor, replay, trace and version.
+// Package cli holds vigil's commands: serve, keys, doctor, replay, assess, trace and version.
 //
 // Guarantees: a command's result goes to standard output and what it has to say about itself to standard error; the exit
 // code is 0 when all is well, 1 when something failed, 2 when the call itself was wrong; no secret is printed.
@@ -26,6 +26,7 @@ const (
 type Process struct {
 	Args           []string
 	Getenv         func(string) string
+	Stdin          io.Reader // nil is empty
 	Stdout, Stderr io.Writer
 	Now            func() time.Time // nil means time.Now
 }
@@ -41,6 +42,7 @@ func commands() []command {
 		{"keys", "new [file]", "make an analysis key, for sidecars that share the work", keys},
 		{"doctor", "[--json]", "find what is wrong with a deployment, and say how to mend it", doctor},
 		{"replay", "[flags]", "replay conversations against a running system, and count what became of them", replayConversations},
+		{"assess", "[file]", "score JSON lines of a file or of standard input, a line out for each", assessLines},
 		{"trace", "[--json] <message id>", "show when a message passed each stage (asks the running sidecar)", trace},
 		{"version", "", "print the version", version},
 	}

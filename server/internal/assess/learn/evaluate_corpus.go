@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"vigil/server/internal/assess"
 	"vigil/server/internal/assess/corpus"
 	"vigil/server/internal/triage"
 )
@@ -178,7 +179,7 @@ func (e *Evaluation) sentiment(key string, gold []string, set []sample) {
 	}
 	guess := make([]string, len(set))
 	for i, s := range set {
-		guess[i] = sentimentOf(e.assess(s.text))
+		guess[i] = assess.SentimentLabel(e.assess(s.text))
 	}
 	e.add(Measure{Key: key + "/macro F1", Value: MacroF1(gold, guess), Of: len(set), Better: Higher})
 }

@@ -3,6 +3,7 @@ package learn
 import (
 	"slices"
 
+	"vigil/server/internal/assess"
 	"vigil/server/internal/assess/corpus"
 	"vigil/server/internal/triage"
 )
@@ -20,6 +21,7 @@ type judged struct {
 func (e *Evaluation) hold(risk string, turns []corpus.Turn) judged {
 	j := judged{risk: risk, alertAt: -1, graveAt: -1}
 	var state triage.State
+	var all []triage.Assessment
 	at := 0
 	for _, t := range turns {
 		if t.Role != "user" {
@@ -27,7 +29,7 @@ func (e *Evaluation) hold(risk string, turns []corpus.Turn) judged {
 		}
 		var a triage.Assessment
 		a, state = e.detector.Assess(t.Text, state, e.policy)
-		j.score = max(j.score, float64(a.Level)+float64(a.Scores.Risk))
+		all = append(all, a)
 		j.escalate = j.escalate || a.Escalate
 		if a.Alert && j.alertAt < 0 {
 			j.alertAt = at
@@ -37,6 +39,7 @@ func (e *Evaluation) hold(risk string, turns []corpus.Turn) judged {
 		}
 		at++
 	}
+	j.score = float64(assess.SessionRisk(all))
 	return j
 }
 

@@ -2,8 +2,6 @@ package learn
 
 import (
 	"slices"
-
-	"vigil/server/internal/triage"
 )
 
 func textOf(r Row) string { return r.Text }
@@ -137,21 +135,4 @@ func (e *Evaluation) sharedColour(data *Shared) {
 	}
 	e.sentiment("sentiment/goemotions", gold, said)
 	e.topics("topics/counselchat", topics, asked)
-}
-
-// Emotions that make a message's sentiment ambiguous rather than neutral, as the data groups them.
-var ambiguousEmotions = []string{"confusion", "curiosity", "realization", "surprise"}
-
-const clearSentiment = 0.25 // from there on a sentiment is more than neutral
-
-func sentimentOf(a triage.Assessment) string {
-	switch {
-	case a.Sentiment >= clearSentiment:
-		return "positive"
-	case a.Sentiment <= -clearSentiment:
-		return "negative"
-	case len(a.Emotions) > 0 && slices.Contains(ambiguousEmotions, a.Emotions[0]):
-		return "ambiguous"
-	}
-	return "neutral"
 }
