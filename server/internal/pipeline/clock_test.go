@@ -90,7 +90,7 @@ func (f *tables) Record(_ context.Context, advances []triage.Advance) ([]triage.
 		if p.Position != a.From {
 			continue
 		}
-		p.Position, p.State = a.To, a.State
+		p.Position, p.State, p.Topics = a.To, a.State, a.Topics
 		f.progress[a.SessionID], recorded[i].Moved = p, true
 		for _, o := range a.Outcomes {
 			f.outcomes[o.Message.ID], f.at[o.Message.ID] = o, time.Now()

@@ -175,15 +175,14 @@ func TestPolicyChangeHoldsForTheNextMessage(t *testing.T) {
 	s := b.Session(t)
 	one := s.Send(t, "I want to kill myself")
 	b.log.append(b.shown(t, one)...)
-	_, stop := run(t, b.patient())
+	p, stop := run(t, b.patient())
 	b.awaitAssessed(t)
 	if _, err := b.Superuser.Exec(t.Context(), `update public.crisis_policies set page_at_level = 2 where organization_id = $1`, b.Organization); err != nil {
 		t.Fatal(err)
 	}
-	policies := relation("crisis_policies", "organization_id", "page_at_level", "review_at_level", "version")
-	b.log.append(b.entry(t, 100, replication.Change{Op: replication.Update, Relation: policies, New: values(b.Organization.String(), "2", "1", "2")}))
+	b.log.append(b.entry(t, 100, policyRow(replication.Update, b.Organization, map[string]string{"page_at_level": "2", "version": "2"})))
 	// A redelivered older version changes nothing.
-	b.log.append(b.entry(t, 100, replication.Change{Op: replication.Insert, Relation: policies, New: values(b.Organization.String(), "4", "1", "1")}))
+	b.log.append(b.entry(t, 100, policyRow(replication.Insert, b.Organization, nil)))
 	two := s.Send(t, "I want to kill myself")
 	b.log.append(b.shown(t, two)...)
 	b.awaitAssessed(t)
@@ -195,6 +194,9 @@ func TestPolicyChangeHoldsForTheNextMessage(t *testing.T) {
 	}
 	if n := b.count(t, `public.assessments where message_id = $1 and policy_version = 2`, two.ID); n != 1 {
 		t.Error("the second assessment does not name the policy that was in force")
+	}
+	if faults := p.Stats().Faults; faults != 0 {
+		t.Errorf("%d rows of the log could not be read", faults)
 	}
 }
 
