@@ -12,6 +12,7 @@ const alert = (id: string, more: Partial<Alert> = {}): Alert => ({
 })
 const assessment = (id: string, more: Partial<Assessment> = {}): Assessment => ({
   id, sessionId: 's', messageId: 'm', position: 1, status: 'assessed', reason: null, level: 1, harmOthers: false, abuse: false, distress: false,
+  items: [], scores: { risk: null, harmOthers: null, abuse: null, distress: null }, emotions: [], language: null, evidence: [],
   sentiment: 0, topics: [], alert: false, superseded: false, createdAt: at, ...more,
 })
 

@@ -1,9 +1,9 @@
 import { answer, byIds, rows, type Supabase } from './rest.ts'
-import { AlertStatus, parseAlert, parseAlertEvent, parseAssessment, type Alert, type AlertEvent, type Assessment } from './rows.ts'
+import { AlertStatus, parseAlert, parseAlertEvent, parseAssessment, parseSessionTopics, type Alert, type AlertEvent, type Assessment, type TopicWeight } from './rows.ts'
 
 const alertColumns = 'id,organization_id,session_id,message_id,level,status,version,source,raised_at,updated_at'
 const assessmentColumns =
-  'id,session_id,message_id,position,status,reason,level,harm_others,abuse,distress,sentiment,topics,alert,superseded_at,created_at'
+  'id,session_id,message_id,position,status,reason,level,harm_others,abuse,distress,sentiment,topics,items,risk_score,harm_others_score,abuse_score,distress_score,emotions,language,evidence,alert,superseded_at,created_at'
 
 /** How far back a session's assessments are read. */
 const MaxAssessments = 500
@@ -15,6 +15,12 @@ export function readAssessments(supabase: Supabase, sessionId: string): Promise<
     .from('assessments').select(assessmentColumns).eq('session_id', sessionId).is('superseded_at', null)
     .order('position', { ascending: false }).limit(MaxAssessments)
   return rows('read the assessments', request, parseAssessment)
+}
+
+/** What the session has been about of late, the heaviest first. */
+export async function readSessionTopics(supabase: Supabase, sessionId: string): Promise<readonly TopicWeight[]> {
+  const found = await rows('read the topics', supabase.from('session_progress').select('topics').eq('session_id', sessionId), parseSessionTopics)
+  return found[0] ?? []
 }
 
 export function readSessionAlerts(supabase: Supabase, sessionId: string): Promise<readonly Alert[]> {

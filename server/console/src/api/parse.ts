@@ -74,6 +74,11 @@ export function texts(row: Fields, name: string): readonly string[] {
   return list(row[name], name).map((value) => text({ value }, 'value'))
 }
 
+/** A list of texts; null, and a column that is not there, is none. */
+export function optionalTexts(row: Fields, name: string): readonly string[] {
+  return row[name] === null || row[name] === undefined ? [] : texts(row, name)
+}
+
 export function oneOf<T extends string>(row: Fields, name: string, set: Readonly<Record<string, T>>): T {
   const value = text(row, name)
   for (const known of Object.values(set)) if (known === value) return known

@@ -1,5 +1,5 @@
 /** Rows as SQL has them (sql/README.md), each with the one function that makes it. Names are the console's own: camelCase. */
-import { fields, flag, number, oneOf, optionalFlag, optionalNumber, optionalText, optionalTime, text, texts, time } from './parse.ts'
+import { fields, flag, list, number, oneOf, optionalFlag, optionalNumber, optionalText, optionalTexts, optionalTime, text, texts, time, type Fields } from './parse.ts'
 
 export const MemberRole = { client: 'client', therapist: 'therapist', supervisor: 'supervisor', admin: 'admin' } as const
 export type MemberRole = (typeof MemberRole)[keyof typeof MemberRole]
@@ -13,6 +13,10 @@ export type AlertStatus = (typeof AlertStatus)[keyof typeof AlertStatus]
 
 export const AssessmentStatus = { assessed: 'assessed', notAssessed: 'not_assessed' } as const
 export type AssessmentStatus = (typeof AssessmentStatus)[keyof typeof AssessmentStatus]
+
+export const Item = { unknown: 'unknown', absent: 'absent', present: 'present' } as const
+/** What a message says of one item of the C-SSRS screener. */
+export type Item = (typeof Item)[keyof typeof Item]
 
 export const AlertEventKind = { raised: 'raised', acknowledged: 'acknowledged', resolved: 'resolved', reopened: 'reopened' } as const
 export type AlertEventKind = (typeof AlertEventKind)[keyof typeof AlertEventKind]
@@ -37,6 +41,27 @@ export interface CrisisPolicy {
   readonly reviewAtLevel: number
 }
 
+/** Where in a message a rule found something, in UTF-16 units as strings here count. A topic's key phrase has a rule `topic.<name>`. */
+export interface Evidence {
+  readonly rule: string
+  readonly start: number
+  readonly end: number
+}
+
+/** How probable each is, as calibrated; null is unknown. */
+export interface Scores {
+  readonly risk: number | null
+  readonly harmOthers: number | null
+  readonly abuse: number | null
+  readonly distress: number | null
+}
+
+/** What a session has been about of late. */
+export interface TopicWeight {
+  readonly topic: string
+  readonly weight: number
+}
+
 export interface Assessment {
   readonly id: string
   readonly sessionId: string
@@ -51,6 +76,13 @@ export interface Assessment {
   readonly distress: boolean
   readonly sentiment: number | null
   readonly topics: readonly string[]
+  /** Six, of the screener's items 1 to 6; none when unknown. */
+  readonly items: readonly Item[]
+  readonly scores: Scores
+  readonly emotions: readonly string[]
+  /** ISO 639; null is unknown. */
+  readonly language: string | null
+  readonly evidence: readonly Evidence[]
   readonly alert: boolean
   readonly superseded: boolean
   readonly createdAt: Date
@@ -124,10 +156,38 @@ export function parseAssessment(value: unknown): Assessment {
     distress: optionalFlag(row, 'distress'),
     sentiment: optionalNumber(row, 'sentiment'),
     topics: texts(row, 'topics'),
+    items: optionalTexts(row, 'items').map((item) => oneOf({ item }, 'item', Item)),
+    scores: {
+      risk: optionalNumber(row, 'risk_score'),
+      harmOthers: optionalNumber(row, 'harm_others_score'),
+      abuse: optionalNumber(row, 'abuse_score'),
+      distress: optionalNumber(row, 'distress_score'),
+    },
+    emotions: optionalTexts(row, 'emotions'),
+    language: optionalText(row, 'language'),
+    evidence: parseEvidence(row),
     alert: optionalFlag(row, 'alert'),
     superseded: optionalText(row, 'superseded_at') !== null,
     createdAt: time(row, 'created_at'),
   }
+}
+
+function parseEvidence(row: Fields): readonly Evidence[] {
+  if (row['evidence'] === null || row['evidence'] === undefined) return []
+  return list(row['evidence'], 'evidence').map((value) => {
+    const one = fields(value, 'evidence')
+    return { rule: text(one, 'rule'), start: number(one, 'start_16'), end: number(one, 'end_16') }
+  })
+}
+
+/** session_progress.topics of one session; null is none. */
+export function parseSessionTopics(value: unknown): readonly TopicWeight[] {
+  const row = fields(value, 'session progress')
+  if (row['topics'] === null || row['topics'] === undefined) return []
+  return list(row['topics'], 'topics').map((one) => {
+    const topic = fields(one, 'topic')
+    return { topic: text(topic, 'topic'), weight: number(topic, 'weight') }
+  })
 }
 
 export function parseAlert(value: unknown): Alert {

@@ -7,7 +7,10 @@ import { LevelBadge } from '../ui/badges.tsx'
 import { Empty } from '../ui/parts.tsx'
 import type { CareView } from './care-store.ts'
 import type { SessionView } from './session-store.ts'
-import { findings, levelTone, levelWords, notAssessedWords, sentimentWords, topicWords } from './words.ts'
+import { findingMarks, quoted } from './evidence.ts'
+import {
+  findings, itemWords, languageWords, levelTone, levelWords, notAssessedWords, NotValidated, percent, ruleWords, sentimentWords, topicWords,
+} from './words.ts'
 
 function isClients(message: ChatMessage, view: SessionView): boolean {
   if (message.from.role !== null) return message.from.role === 'client'
@@ -26,7 +29,7 @@ export function AssessmentLine(props: { readonly view: SessionView; readonly fou
   }
   if (assessment.status === AssessmentStatus.notAssessed) return <NotAssessed assessment={assessment} />
   if (!clients && !assessment.alert && (assessment.level ?? 0) === 0) return null
-  return <Assessed assessment={assessment} mine={message.from.me} />
+  return <Assessed assessment={assessment} text={message.text} mine={message.from.me} />
 }
 
 function NotAssessed(props: { readonly assessment: Assessment }): ReactNode {
@@ -37,15 +40,42 @@ function NotAssessed(props: { readonly assessment: Assessment }): ReactNode {
   )
 }
 
-function Assessed(props: { readonly assessment: Assessment; readonly mine: boolean }): ReactNode {
+function Assessed(props: { readonly assessment: Assessment; readonly text: string | null; readonly mine: boolean }): ReactNode {
   const { assessment } = props
   return (
-    <div className={props.mine ? 'finding mine' : 'finding'} aria-label="Assessment">
-      <LevelBadge level={assessment.level} />
-      {findings(assessment).map((one) => <Badge key={one} color="red">{one}</Badge>)}
-      <span className="finding-part">{sentimentWords(assessment.sentiment)}</span>
-      {assessment.topics.map((topic) => <span className="finding-part topic" key={topic}>{topicWords(topic)}</span>)}
-    </div>
+    <>
+      <div className={props.mine ? 'finding mine' : 'finding'} aria-label="Assessment">
+        <LevelBadge level={assessment.level} />
+        {findings(assessment).map((one) => <Badge key={one} color="red">{one}</Badge>)}
+        <span className="finding-part">{sentimentWords(assessment.sentiment)}</span>
+        {assessment.topics.map((topic) => <span className="finding-part topic" key={topic}>{topicWords(topic)}</span>)}
+      </div>
+      <Why assessment={assessment} text={props.text} />
+    </>
+  )
+}
+
+/** What an assessment rests on: the screener's items, the words that rules point at, how probable it is held to be. */
+function Why(props: { readonly assessment: Assessment; readonly text: string | null }): ReactNode {
+  const { assessment, text } = props
+  const items = itemWords(assessment)
+  const evidence = findingMarks(assessment)
+  if (items.length === 0 && evidence.length === 0 && (assessment.level ?? 0) === 0 && findings(assessment).length === 0) return null
+  return (
+    <details className="why">
+      <summary>Why</summary>
+      <ul>
+        {items.length === 0 ? null : <li>Screener: {items.join(' · ')}</li>}
+        {evidence.map((one, at) => {
+          const words = quoted(text, one)
+          return <li key={at}>{words === null ? null : <q>{words}</q>} {ruleWords(one.rule)}</li>
+        })}
+        {assessment.scores.risk === null ? null : <li>Probability of risk: {percent(assessment.scores.risk)}</li>}
+        {assessment.emotions.length === 0 ? null : <li>Emotions: {assessment.emotions.join(', ')}</li>}
+        <li>{languageWords(assessment.language)}</li>
+      </ul>
+      <p className="quiet">{NotValidated}</p>
+    </details>
   )
 }
 
@@ -73,8 +103,8 @@ export function AssessmentsPanel(props: { readonly view: SessionView; readonly f
             <div><dt>under way</dt><dd>{watched.length - assessed - notAssessed}</dd></div>
           </dl>
           <Strip messages={clients} found={found} />
-          <Topics messages={clients} found={found} />
-          <p className="quiet">A detector is a second pair of eyes, not a judgement. It is not clinically validated.</p>
+          <Topics found={found} />
+          <p className="quiet">A detector is a second pair of eyes, not a judgement. {NotValidated}.</p>
         </>
       )}
     </section>
@@ -102,14 +132,12 @@ function Strip(props: { readonly messages: readonly ChatMessage[]; readonly foun
   )
 }
 
-function Topics(props: { readonly messages: readonly ChatMessage[]; readonly found: CareView }): ReactNode {
-  const counts = new Map<string, number>()
-  for (const message of props.messages) {
-    for (const topic of props.found.assessments.get(message.id)?.topics ?? []) counts.set(topic, (counts.get(topic) ?? 0) + 1)
-  }
-  if (counts.size === 0) return null
-  const most = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 5)
+/** What the session has been about of late, as the detector adds it up; below a tenth of the first it is not shown. */
+function Topics(props: { readonly found: CareView }): ReactNode {
+  const first = props.found.topics[0]
+  if (first === undefined) return null
+  const most = props.found.topics.filter((one) => one.weight >= first.weight / 10).slice(0, 5)
   return (
-    <p className="topics"><span className="quiet">Spoken of: </span>{most.map(([topic, count]) => <Badge key={topic} color="gray" variant="surface">{topicWords(topic)}{count > 1 ? ` ×${count}` : ''}</Badge>)}</p>
+    <p className="topics"><span className="quiet">Of late about: </span>{most.map((one) => <Badge key={one.topic} color="gray" variant="surface">{topicWords(one.topic)}</Badge>)}</p>
   )
 }

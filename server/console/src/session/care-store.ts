@@ -1,9 +1,9 @@
 import { SuggestionDecision, SuggestionStatus, TopicStatus, type Suggestion } from 'vigil-client'
-import { AlertStep, readAlertEvents, readAssessments, readSessionAlerts, stepAlert } from '../api/care.ts'
+import { AlertStep, readAlertEvents, readAssessments, readSessionAlerts, readSessionTopics, stepAlert } from '../api/care.ts'
 import { readNames, readOrganizations } from '../api/people.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
 import type { Supabase } from '../api/rest.ts'
-import { parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, type Assessment } from '../api/rows.ts'
+import { parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, type Assessment, type TopicWeight } from '../api/rows.ts'
 import { withAlerts, withEvents, type AlertEvents, type Alerts } from '../alerts/book.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
@@ -15,6 +15,8 @@ export interface CareView {
   readonly problem: Problem | null
   /** By message. */
   readonly assessments: ReadonlyMap<string, Assessment>
+  /** What the session has been about of late, the heaviest first. */
+  readonly topics: readonly TopicWeight[]
   readonly alerts: Alerts
   readonly events: AlertEvents
   /** Names of who acted on alerts, by user id. */
@@ -27,7 +29,7 @@ export interface CareView {
 
 const nothing: CareView = {
   phase: 'loading', problem: null,
-  assessments: new Map(), alerts: new Map(), events: new Map(), names: new Map(),
+  assessments: new Map(), topics: [], alerts: new Map(), events: new Map(), names: new Map(),
   suggestions: [], suggesting: Suggesting.off, raised: [],
 }
 
@@ -45,6 +47,8 @@ export class CareStore {
   readonly #organizationId: string
   readonly #undo: Undo[] = []
   #closed = false
+  /** One reading of the topics is under way, and another is due after it. */
+  #topics: 'known' | 'reading' | 'due' = 'known'
 
   constructor(deps: { readonly supabase: Supabase; readonly session: OpenSession }) {
     this.#supabase = deps.supabase
@@ -56,7 +60,7 @@ export class CareStore {
   open(): void {
     const session = this.#session
     this.#undo.push(
-      session.on('assessment', (row) => { this.#guard(() => { this.#assess([parseAssessment(row)]) }) }),
+      session.on('assessment', (row) => { this.#guard(() => { this.#assess([parseAssessment(row)]) }); void this.#readTopics() }),
       session.on('alert', (row) => { this.#guard(() => { this.#hearAlert(parseAlert(row)) }) }),
       session.on('alert_event', (row) => {
         this.#guard(() => {
@@ -86,7 +90,7 @@ export class CareStore {
   async read(): Promise<void> {
     try {
       const id = this.#session.id
-      const [assessments, alerts] = await Promise.all([readAssessments(this.#supabase, id), readSessionAlerts(this.#supabase, id), this.#readSetting()])
+      const [assessments, alerts] = await Promise.all([readAssessments(this.#supabase, id), readSessionAlerts(this.#supabase, id), this.#readSetting(), this.#readTopics()])
       const events = await readAlertEvents(this.#supabase, alerts.map((one) => one.id))
       if (this.#closed) return
       this.#assess(assessments)
@@ -144,6 +148,28 @@ export class CareStore {
     } catch {
       // the next look reads it again; asking for a suggestion is refused by the database anyway
     }
+  }
+
+  /** The topics are not broadcast: they are read when a message has been assessed. */
+  async #readTopics(): Promise<void> {
+    if (this.#topics !== 'known') {
+      this.#topics = 'due'
+      return
+    }
+    do {
+      this.#topics = 'reading'
+      try {
+        const topics = await readSessionTopics(this.#supabase, this.#session.id)
+        if (!this.#closed) this.view.update((old) => ({ ...old, topics }))
+      } catch {
+        // the next assessment reads them again
+      }
+    } while (this.#again())
+    this.#topics = 'known'
+  }
+
+  #again(): boolean {
+    return this.#topics === 'due' && !this.#closed
   }
 
   #assess(assessments: readonly Assessment[]): void {

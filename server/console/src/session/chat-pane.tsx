@@ -4,6 +4,7 @@ import { ProblemNote } from '../ui/parts.tsx'
 import { Chat } from './chat.tsx'
 import { Composer, type Prepared } from './composer.tsx'
 import { ConsentStrip } from './consent-strip.tsx'
+import type { Mark } from './evidence.ts'
 import { Strangers } from './strangers.tsx'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 
@@ -21,6 +22,8 @@ export function ChatPane(props: {
   readonly view: SessionView
   /** What the clinician's side adds below a message. */
   readonly below?: (messageId: string) => ReactNode
+  /** And where it marks one. */
+  readonly marks?: (messageId: string) => readonly Mark[]
   readonly prepared?: Prepared | null
   readonly onSent?: (text: string, id: string, prepared: Prepared) => void
   readonly onDropped?: () => void
@@ -34,7 +37,7 @@ export function ChatPane(props: {
       {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
       <ConsentStrip session={session} view={view} />
       <Strangers store={store} view={view} />
-      <Chat store={store} view={view} below={props.below} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
+      <Chat store={store} view={view} below={props.below} marks={props.marks} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
       <Composer
         view={view} prepared={prepared}
         send={async (text) => {

@@ -7,6 +7,7 @@ import { useDesk } from '../lib/use.ts'
 import { useAnnouncer } from '../ui/live.tsx'
 import { Empty } from '../ui/parts.tsx'
 import { dayName, sameDay } from '../ui/time.ts'
+import type { Mark } from './evidence.ts'
 import { DraftBubble, MessageBubble } from './message.tsx'
 import { plainName } from './session-head.tsx'
 import type { SessionStore, SessionView } from './session-store.ts'
@@ -19,6 +20,7 @@ export function Chat(props: {
   readonly store: SessionStore
   readonly view: SessionView
   readonly below?: ((messageId: string) => ReactNode) | undefined
+  readonly marks?: ((messageId: string) => readonly Mark[]) | undefined
   readonly takeBack: (text: string) => void
 }): ReactNode {
   const { store, view } = props
@@ -65,7 +67,7 @@ export function Chat(props: {
               <li key={message.id} id={`message-${message.id}`} tabIndex={-1}>
                 {newDay ? <div className="day">{dayName(message.at, now)}</div> : null}
                 {message.missing > 0 ? <div className="gap" role="note">{message.missing === 1 ? 'A message is' : `${message.missing} messages are`} missing here</div> : null}
-                <MessageBubble message={message} name={nameOf(message)} names={names} me={me.userId} first={newDay || before.from.userId !== message.from.userId} />
+                <MessageBubble message={message} name={nameOf(message)} names={names} me={me.userId} first={newDay || before.from.userId !== message.from.userId} marks={props.marks?.(message.id)} />
                 {props.below?.(message.id)}
               </li>
             )

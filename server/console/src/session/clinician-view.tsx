@@ -12,6 +12,7 @@ import type { CareStore, CareView } from './care-store.ts'
 import { ChatPane } from './chat-pane.tsx'
 import type { Prepared } from './composer.tsx'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
+import { findingMarks } from './evidence.ts'
 import { SuggestionsPanel } from './suggestions-panel.tsx'
 import { alertWords } from './words.ts'
 
@@ -64,6 +65,7 @@ export function ClinicianView(props: {
         <ChatPane
           store={store} session={session} view={view}
           below={(messageId) => <AssessmentLine view={view} found={found} messageId={messageId} />}
+          marks={(messageId) => findingMarks(found.assessments.get(messageId))}
           prepared={taken === null || gone ? null : taken.prepared} onSent={sent} onDropped={() => { setTaken(null) }}
         />
         <aside className="care" aria-label="Care">

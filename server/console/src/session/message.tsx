@@ -4,6 +4,7 @@ import type { ReactNode } from 'react'
 import type { ChatMessage, Reader } from 'vigil-client'
 import { clockTime } from '../ui/time.ts'
 import type { Draft, OutgoingState } from './outgoing.ts'
+import { marked, type Mark } from './evidence.ts'
 import { unreadableWords } from './words.ts'
 
 /** Who can read a message, by name, each person once; the detector last. */
@@ -28,6 +29,8 @@ export function MessageBubble(props: {
   readonly names: ReadonlyMap<string, string>
   readonly me: string
   readonly first: boolean
+  /** For clinicians: where something was found. */
+  readonly marks?: readonly Mark[] | undefined
 }): ReactNode {
   const { message, name } = props
   const unreadable = message.badge?.kind === 'unreadable' ? message.badge : null
@@ -35,11 +38,15 @@ export function MessageBubble(props: {
     <article className={message.from.me ? 'message mine' : 'message'} aria-label={`${name}, ${clockTime(message.at)}`}>
       {props.first ? <div className="message-from">{name}</div> : null}
       <div className={unreadable === null ? 'bubble' : 'bubble unreadable'}>
-        {unreadable === null ? <p className="message-text">{message.text}</p> : <p className="message-text">{unreadableWords(unreadable.refusal)}</p>}
+        {unreadable === null ? <p className="message-text"><Marked text={message.text ?? ''} marks={props.marks ?? []} /></p> : <p className="message-text">{unreadableWords(unreadable.refusal)}</p>}
       </div>
       <Facts {...props} />
     </article>
   )
+}
+
+function Marked(props: { readonly text: string; readonly marks: readonly Mark[] }): ReactNode {
+  return marked(props.text, props.marks).map((part, at) => (part.mark ? <mark key={at}>{part.text}</mark> : part.text))
 }
 
 /** When, how it is sealed, who can read it, and whether it is watched: on every message. */

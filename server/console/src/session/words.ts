@@ -1,5 +1,5 @@
 /** Words for codes. What a colour says, a word says too. */
-import type { Alert, Assessment } from '../api/rows.ts'
+import { Item, type Alert, type Assessment } from '../api/rows.ts'
 
 export type Tone = 'red' | 'amber' | 'gray'
 
@@ -32,7 +32,51 @@ const topics: Readonly<Record<string, string>> = {
 }
 
 export function topicWords(topic: string): string {
-  return topics[topic] ?? topic.replaceAll('_', ' ')
+  return topics[topic] ?? spelt(topic)
+}
+
+/** A code of lower-case words as one reads it: family-conflict → Family conflict. */
+function spelt(code: string): string {
+  const words = code.replaceAll(/[_.-]/g, ' ')
+  return words.charAt(0).toUpperCase() + words.slice(1)
+}
+
+export const NotValidated = 'Not clinically validated'
+
+const items = [
+  'Wish to be dead', 'Thoughts of suicide', 'Method', 'Intent', 'Plan', 'Behaviour',
+] as const
+
+/** The screener's items that a message speaks of; what it does not speak of is unknown, and not shown. */
+export function itemWords(assessment: Pick<Assessment, 'items'>): readonly string[] {
+  return assessment.items.flatMap((item, at) => {
+    const name = items[at]
+    return name === undefined || item === Item.unknown ? [] : [`${name}: ${item}`]
+  })
+}
+
+/** A rule's id as one reads it: thoughts.kill_self → thoughts, kill self. A topic's is the topic. */
+export function ruleWords(rule: string): string {
+  if (rule.startsWith('topic.')) return topicWords(rule.slice('topic.'.length))
+  return rule.replaceAll('.', ', ').replaceAll(/[_-]/g, ' ')
+}
+
+const languages = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'code' })
+
+export function languageWords(language: string | null): string {
+  if (language === null) return 'Language unknown'
+  try {
+    return languages.of(language) ?? language
+  } catch {
+    return language
+  }
+}
+
+/** A probability as one says it: never quite none, never quite sure. */
+export function percent(score: number | null): string {
+  if (score === null) return 'unknown'
+  if (score < 0.01) return 'under 1 %'
+  return score > 0.99 ? 'over 99 %' : `${Math.round(score * 100)} %`
 }
 
 /** Sentiment in words: the number alone says little. */
