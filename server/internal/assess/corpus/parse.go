@@ -189,11 +189,11 @@ func (p *parser) section(words []string) error {
 		attributes[key] = value
 	}
 	if names != nil {
-		left, err := p.like(names[0], attributes)
+		left, err := p.like(names[0], attributes, true)
 		if err != nil {
 			return err
 		}
-		right, err := p.like(names[1], attributes)
+		right, err := p.like(names[1], attributes, true)
 		if err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (p *parser) section(words []string) error {
 	}
 	name := attributes["category"]
 	delete(attributes, "category")
-	like, err := p.like(name, attributes)
+	like, err := p.like(name, attributes, false)
 	if err != nil {
 		return err
 	}
@@ -210,9 +210,9 @@ func (p *parser) section(words []string) error {
 	return nil
 }
 
-// like returns a seed without text, of the category and attributes. In a section of pairs a level is the left side's
-// when that is at risk and the right's is not; so it is taken only by categories that have one.
-func (p *parser) like(category string, attributes map[string]string) (*Seed, error) {
+// like returns a seed without text, of the category and attributes. In a section of pairs a level is taken by the sides
+// that have one.
+func (p *parser) like(category string, attributes map[string]string, pair bool) (*Seed, error) {
 	c, known := categories[category]
 	if !known {
 		return nil, fmt.Errorf("category %q is unknown", category)
@@ -222,6 +222,12 @@ func (p *parser) like(category string, attributes map[string]string) (*Seed, err
 		Risk: c.risk, Level: c.level, Harm: c.harm, Abuse: c.abuse, Distress: c.distress,
 	}
 	for key, value := range attributes {
+		if key == "level" && c.level == 0 {
+			if pair {
+				continue
+			}
+			return nil, fmt.Errorf("category %s has no level", category)
+		}
 		if err := s.set(key, value); err != nil {
 			return nil, err
 		}
@@ -269,9 +275,6 @@ func (s *Seed) set(key, value string) error {
 		}
 		return nil
 	case "level":
-		if s.Level == 0 {
-			return nil
-		}
 		return number(&s.Level, 1, 6)
 	case "risk":
 		return number(&s.Risk, -1, 1)
