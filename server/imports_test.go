@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"server/internal/assess/corpus":       {},
 	"server/internal/assess/learn":        {"server/internal/assess", "server/internal/assess/corpus"},
 	"server/internal/assess/learn/detect": {"server/internal/assess", "server/internal/assess/corpus", "server/internal/assess/learn"},
+	"server/internal/assess/wasm":         {"server/internal/assess", "server/internal/assess/corpus"},
 	"server/internal/store":               {},
 	"server/internal/pipeline":            {"server/internal/replication"},
 	"server/internal/relay":               {"realtime"},

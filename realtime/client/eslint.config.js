@@ -18,5 +18,6 @@ export default tseslint.config(
   // The parser is where an assertion may stand; the example prints.
   { files: ['src/parse.ts'], rules: { '@typescript-eslint/consistent-type-assertions': 'off' } },
   { files: ['examples/**'], rules: { 'no-console': 'off' } },
-  { files: ['*.js', '*.config.ts'], extends: [tseslint.configs.disableTypeChecked], rules: { 'no-restricted-exports': 'off' } },
+  { files: ['*.js', '*.config.ts', 'scripts/**'], extends: [tseslint.configs.disableTypeChecked], rules: { 'no-restricted-exports': 'off' } },
+  { files: ['scripts/**'], languageOptions: { globals: { process: 'readonly', URL: 'readonly' } } },
 )

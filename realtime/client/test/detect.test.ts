@@ -1,0 +1,152 @@
+/** The detector in the browser's form is the sidecar's: the whole corpus, bit for bit, and the Worker's manners. */
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { startDetector, type Assess, type Finding } from '../src/detect-module.ts'
+import { serveDetector } from '../src/detect-serve.ts'
+import { Detector, type DetectorAnswer, type DetectorCall, type DetectorWorker } from '../src/detect.ts'
+import { fields, flag, json, list, text, whole } from '../src/parse.ts'
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+const built = new URL('../dist/detect/', import.meta.url)
+const exec = new URL('wasm_exec.js', built).href
+const BuildMs = 300_000
+
+let wasm: Uint8Array<ArrayBuffer>
+let assess: Assess
+beforeAll(async () => {
+  execFileSync(process.execPath, [fileURLToPath(new URL('../scripts/detect-wasm.mjs', import.meta.url))], { stdio: 'inherit' })
+  wasm = new Uint8Array(readFileSync(new URL('detect.wasm', built)))
+  assess = await startDetector({ exec, wasm })
+}, BuildMs)
+
+const numbers = new DataView(new ArrayBuffer(4))
+/** The bits of a number that has single precision; one that has not gives those of no such number. */
+function bits(value: number): number {
+  numbers.setFloat32(0, value)
+  return Object.is(numbers.getFloat32(0), value) ? numbers.getUint32(0) : -1
+}
+
+/** A finding as the Go program writes it: in one string, so that 50,000 are compared quickly. */
+function written(one: Finding): string {
+  return JSON.stringify([
+    one.level, [one.harmOthers, one.abuse, one.distress, one.alert, one.escalate], one.items, [...one.scores, one.sentiment].map(bits),
+    [one.hard, one.emotions, one.topics, [one.language, one.model, one.ruleset]], one.evidence.map((e) => [e.rule, e.start, e.end]), [...one.state],
+  ])
+}
+
+function expected(line: unknown): string {
+  const row = fields(line, 'finding')
+  const words = list(row['words'], 'words').map((one) => one ?? [])
+  const evidence = (row['evidence'] === null ? [] : list(row['evidence'], 'evidence')).map((value) => {
+    const one = fields(value, 'evidence')
+    return [text(one, 'rule'), whole(one, 'start_16'), whole(one, 'end_16')]
+  })
+  return JSON.stringify([row['level'], row['flags'], row['items'], row['bits'], words, evidence, row['state']])
+}
+
+describe('the detector as WebAssembly', () => {
+  test('finds in the whole corpus what the sidecar finds, bit for bit, and goes on from the same states', async () => {
+    const go = spawn('go', ['run', './server/internal/assess/wasm'], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = once(go, 'close')
+    let messages = 0
+    let risky = 0
+    let state: Uint8Array | undefined
+    const different: string[] = []
+    for await (const line of createInterface({ input: go.stdout })) {
+      const want = json(line, 'line')
+      const row = fields(want, 'finding')
+      const got = assess(text(row, 'text'), flag(row, 'goes') ? state : undefined)
+      state = got.state
+      messages++
+      if (got.level >= 4) risky++
+      if (written(got) !== expected(want)) different.push(text(row, 'text'))
+    }
+    expect(await ended).toEqual([0, null])
+    expect(different.slice(0, 5)).toEqual([])
+    expect(messages).toBeGreaterThan(12_000)
+    expect(risky).toBeGreaterThan(100)
+  }, BuildMs)
+
+  test('takes any input: nothing, half a character, a megabyte, a state that is none', () => {
+    for (const strange of ['', '\ud83d', '\u202eworromot', '\u0000', '😀'.repeat(1000), 'a '.repeat(1 << 19)]) {
+      const found = assess(strange, new Uint8Array([255, 1, 2]))
+      expect(found.level).toBeGreaterThanOrEqual(0)
+      expect(found.state.length).toBeGreaterThan(0)
+      for (const one of found.evidence) expect(one.end).toBeLessThanOrEqual(strange.length)
+    }
+    expect(assess('I am going to kill myself tonight').alert).toBe(true)
+  })
+})
+
+/** A Worker in this thread: what is posted to one side is heard at the other, later. */
+class NearWorker implements DetectorWorker {
+  static made = 0
+  ended = false
+  readonly #heard: ((event: { readonly data: DetectorAnswer }) => void)[] = []
+  readonly #failed: (() => void)[] = []
+  readonly #calls: ((event: { readonly data: DetectorCall }) => void)[] = []
+
+  constructor() {
+    NearWorker.made++
+    serveDetector({
+      postMessage: (data) => { queueMicrotask(() => { if (!this.ended) for (const heard of this.#heard) heard({ data }) }) },
+      addEventListener: (_, heard) => { this.#calls.push(heard) },
+    })
+  }
+
+  postMessage(data: DetectorCall): void {
+    queueMicrotask(() => { for (const call of this.#calls) call({ data }) })
+  }
+
+  addEventListener(type: 'message' | 'error', heard: (event: { readonly data: DetectorAnswer }) => void): void {
+    if (type === 'message') this.#heard.push(heard)
+    else this.#failed.push(() => { heard({ data: { id: 0, fault: '' } }) })
+  }
+
+  fail(): void {
+    for (const failed of this.#failed) failed()
+  }
+
+  terminate(): void {
+    this.ended = true
+  }
+}
+
+describe('a Detector', () => {
+  test('starts its worker with the first message, and answers each in its order', async () => {
+    const before = NearWorker.made
+    const detector = new Detector({ worker: () => new NearWorker(), exec, wasm })
+    expect(NearWorker.made).toBe(before)
+    const [calm, grave] = await Promise.all([detector.assess('see you on Monday'), detector.assess('I am going to kill myself tonight')])
+    expect(NearWorker.made).toBe(before + 1)
+    expect([calm.alert, grave.alert]).toEqual([false, true])
+    expect(written(await detector.assess('and I mean it', grave.state))).toBe(written(assess('and I mean it', grave.state)))
+    detector.close()
+  })
+
+  test('that cannot load its module says so to whoever asks, and quotes nothing', async () => {
+    const detector = new Detector({ worker: () => new NearWorker(), exec, wasm: new Uint8Array([1, 2, 3]) })
+    await expect(detector.assess('a secret')).rejects.toThrow(/^the detector could not be loaded$/)
+    detector.close()
+  })
+
+  test('whose worker fails lets nobody wait, and starts another; one that is closed starts none', async () => {
+    const workers: NearWorker[] = []
+    const detector = new Detector({ worker: () => { const one = new NearWorker(); workers.push(one); return one }, exec, wasm })
+    const lost = detector.assess('one')
+    workers[0]?.fail()
+    await expect(lost).rejects.toThrow('worker failed')
+    expect(workers[0]?.ended).toBe(true)
+    expect((await detector.assess('two')).level).toBe(0)
+    expect(workers.length).toBe(2)
+    const cut = detector.assess('three')
+    detector.close()
+    await expect(cut).rejects.toThrow('closed')
+    await expect(detector.assess('four')).rejects.toThrow('closed')
+    expect(workers.length).toBe(2)
+  })
+})
