@@ -1,4 +1,4 @@
--- The twenty-five statements of sql/README.md, word for word (server/e2e/sql_test.go compares), as an operator runs them: role postgres.
+-- The twenty-nine statements of sql/README.md, word for word (server/e2e/sql_test.go compares), as an operator runs them: role postgres.
 -- Each is executed, and its effect looked at.
 begin;
 \ir fixtures/people.sql
@@ -7,7 +7,7 @@ insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at)
 values (tests.organization('alder'), tests.id('theo'), '2020-01-01', '2100-01-01');
 select tests.act('theo', format('select public.acknowledge_alert(%L, 1)', tests.alert('assisted')));
 grant execute on all functions in schema extensions to postgres;
-select plan(50);
+select plan(58);
 set local role postgres;
 
 select lives_ok($admin$
@@ -199,6 +199,49 @@ update public.organizations set suggestions = 'off'
 where name = 'Alder practice';
 $admin$, '25. Turn suggestions off');
 select is((select string_agg(status, ',') from public.suggestions), 'withdrawn', '25. what it did');
+
+select lives_ok($admin$
+update public.crisis_policies set
+  page_categories = '{self_harm,harm_others,abuse}',
+  page_least_self_harm = 0.3,
+  page_least_harm_others = 0.5
+where organization_id = (select id from public.organizations where name = 'Alder practice');
+$admin$, '26. Page for abuse too, and only where it is probable');
+select is((select version || ' ' || array_to_string(page_categories, ' ') from public.crisis_policies where organization_id = tests.organization('alder'))::text,
+  '3 self_harm harm_others abuse', '26. what it did');
+
+select lives_ok($admin$
+update public.crisis_policies set
+  quiet_rules = quiet_rules || '{wish.burden}',
+  review_rules = review_rules || '{topic.domestic-violence}'
+where organization_id = (select id from public.organizations where name = 'Alder practice');
+$admin$, '27. Have a rule page nobody by itself, and another always reviewed');
+select is((select version || ' ' || quiet_rules[1] || ' ' || review_rules[1] from public.crisis_policies where organization_id = tests.organization('alder'))::text,
+  '4 wish.burden topic.domestic-violence', '27. what it did');
+
+select lives_ok($admin$
+insert into public.topic_terms (organization_id, topic, term, language)
+select o.id, t.topic, t.term, t.language
+from public.organizations o,
+  (values ('night-shift', 'night rota', 'en'), ('night-shift', 'nights', 'en'), ('exams', 'finals', '')) as t (topic, term, language)
+where o.name = 'Alder practice'
+on conflict do nothing;
+$admin$, '28. Teach the detector the practice''s own topics');
+select is((select version || ' ' || terms_version from public.crisis_policies where organization_id = tests.organization('alder'))::text, '5 5', '28. what it did');
+
+insert into public.assessments (organization_id, session_id, message_id, position, source, status, level, escalate)
+select a.organization_id, a.session_id, a.message_id, a.position, 'another', 'assessed', 1, true
+from public.assessments a where a.id = md5('assessment assisted')::uuid;
+select lives_ok($admin$
+select a.session_id, a.position, a.level, a.risk_score, a.topics, a.created_at
+from public.assessments a
+join public.organizations o on o.id = a.organization_id
+where o.name = 'Alder practice'
+  and a.escalate and not a.alert and a.superseded_at is null
+  and a.created_at > now() - interval '7 days'
+order by a.risk_score desc nulls first, a.created_at;
+$admin$, '29. The review list');
+select is((select count(*) from public.assessments a where a.escalate and not a.alert and a.superseded_at is null)::text, '1', '29. what it did');
 
 reset role;
 select * from finish();
