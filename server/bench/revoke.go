@@ -115,7 +115,10 @@ func (p *practice) listen(ctx context.Context, s *sidecar, live []*therapy, list
 	var g errgroup.Group
 	g.SetLimit(dialsAtOnce)
 	for _, y := range live {
-		if listeners[y.id] != nil {
+		mu.Lock()
+		joined := listeners[y.id] != nil
+		mu.Unlock()
+		if joined {
 			continue
 		}
 		l := &listener{closed: make(chan struct{})}
