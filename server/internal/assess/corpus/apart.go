@@ -16,9 +16,9 @@ const (
 	alike = 0.6
 )
 
-// holdApart says which units are held apart, by the hash of the unit. Seeds that are nearly the same go where the one
+// holdApart says what each unit is for, by the hash of the unit. Seeds that are nearly the same go where the one
 // of the lowest hash goes, and so do the sides of a pair: a seed that was trained on must not help to recognise one that was not.
-func holdApart(seeds []Seed) map[string]bool {
+func holdApart(seeds []Seed) map[string]part {
 	parent := map[string]string{}
 	find := func(u string) string {
 		for parent[u] != u {
@@ -33,13 +33,29 @@ func holdApart(seeds []Seed) map[string]bool {
 		x, y := find(a.unit()), find(b.unit())
 		parent[max(x, y)] = min(x, y)
 	})
-	held := map[string]bool{}
+	parts := map[string]part{}
 	for u := range parent {
 		sum := sha256.Sum256([]byte("held" + find(u)))
-		held[u] = binary.BigEndian.Uint64(sum[:8])%heldIn == 0
+		switch {
+		case binary.BigEndian.Uint64(sum[:8])%heldIn > 0:
+			parts[u] = trained
+		case sum[8]%2 == 0:
+			parts[u] = tuned
+		default:
+			parts[u] = judged
+		}
 	}
-	return held
+	return parts
 }
+
+// part says what a unit is for.
+type part int
+
+const (
+	trained part = iota
+	tuned        // held apart from training, for calibration and thresholds
+	judged       // held apart from both
+)
 
 // nearDuplicates calls each for every two seeds of one language and different units that are nearly the same.
 func nearDuplicates(seeds []Seed, each func(a, b *Seed)) {

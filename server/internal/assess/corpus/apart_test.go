@@ -24,12 +24,16 @@ func TestNothingHeldApartHasANearDuplicateThatIsTrainedOn(t *testing.T) {
 	if pairs == 0 {
 		t.Error("no two seeds are alike: the search is broken")
 	}
-	apart := map[string]bool{}
+	apart := map[string][2]bool{}
 	for _, m := range Messages() {
-		if was, known := apart[normalForm(m.Text)]; known && was != m.Held {
-			t.Errorf("%s differs from a message on the other side by marks only", m.ID)
+		side := [2]bool{m.Held, m.Tune}
+		if was, known := apart[normalForm(m.Text)]; known && was != side {
+			t.Errorf("%s differs from a message on another side by marks only", m.ID)
 		}
-		apart[normalForm(m.Text)] = m.Held
+		if m.Tune && !m.Held {
+			t.Errorf("%s is for tuning and is trained on", m.ID)
+		}
+		apart[normalForm(m.Text)] = side
 	}
 }
 

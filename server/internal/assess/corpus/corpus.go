@@ -36,6 +36,7 @@ type Message struct {
 
 	Pair string // of a contrast pair: the same for both sides; else ""
 	Held bool   // never trained on
+	Tune bool   // held apart, but for calibration and thresholds: judge by those of Held that are not
 }
 
 // Seeds returns what the files hold, in the order of their paths and lines, with every fault that was found in them, each
@@ -58,7 +59,7 @@ var expanded = sync.OnceValue(func() []Message {
 
 // expandAll expands every seed. A text that an earlier seed has, but for letter case and punctuation, is left out.
 func expandAll(seeds []Seed) []Message {
-	held := holdApart(seeds)
+	parts := holdApart(seeds)
 	var all []Message
 	owner := map[string]string{} // normal form of a text → the unit it belongs to
 	texts := map[string]bool{}
@@ -71,19 +72,19 @@ func expandAll(seeds []Seed) []Message {
 				continue
 			}
 			owner[normal], texts[text] = s.unit(), true
-			all = append(all, s.message(text, number, held[s.unit()]))
+			all = append(all, s.message(text, number, parts[s.unit()]))
 			number++
 		}
 	}
 	return all
 }
 
-func (s *Seed) message(text string, number int, held bool) Message {
+func (s *Seed) message(text string, number int, p part) Message {
 	return Message{
 		ID: fmt.Sprintf("%s/%s/%s.%d", s.Lang, s.Category, s.hash()[:10], number), Text: text,
 		Lang: s.Lang, Category: s.Category, Register: s.Register, Age: s.Age, Topics: s.Topics,
 		Sentiment: s.Sentiment, Risk: s.Risk, Level: s.Level, Harm: s.Harm, Abuse: s.Abuse, Distress: s.Distress,
-		Pair: s.Pair, Held: held,
+		Pair: s.Pair, Held: p != trained, Tune: p == tuned,
 	}
 }
 

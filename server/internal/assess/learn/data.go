@@ -75,16 +75,22 @@ type Shared struct {
 // HeldApart says whether a text of the shared data is never trained on: one in five, by the hash of its letters and
 // digits, so that a text has the same answer in every file it stands in. It says nothing of texts of the corpus, which
 // have a field for it.
-func HeldApart(text string) bool {
+func HeldApart(text string) bool { return hashOf("apart", text)%5 == 0 }
+
+func hashOf(salt, text string) uint64 {
 	letters := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return unicode.ToLower(r)
 		}
 		return -1
 	}, text)
-	sum := sha256.Sum256([]byte("apart" + letters))
-	return binary.BigEndian.Uint64(sum[:8])%5 == 0
+	sum := sha256.Sum256([]byte(salt + letters))
+	return binary.BigEndian.Uint64(sum[:8])
 }
+
+// Judged says whether a text that is not trained on is for judging: one half is, the other is for calibration and
+// thresholds. It asks nothing of whether the text is trained on.
+func Judged(text string) bool { return hashOf("judged", text)%2 == 0 }
 
 // Trainable says whether a row may be trained on: its licence allows it and it is not held apart.
 func (r Row) Trainable() bool { return r.Tier == TierA && !HeldApart(r.Text) }

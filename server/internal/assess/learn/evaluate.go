@@ -34,11 +34,13 @@ const (
 	Lower  = "lower"
 )
 
-// What the notes say of training.
+// What the notes say of training and tuning.
 const (
-	heldApart   = "not trained on (held apart)"
-	otherTier   = "not trained on (its licence)"
-	partTrained = "four fifths may have been trained on"
+	heldApart   = "neither trained nor tuned on (held apart)"
+	halfTuned   = "not trained on (held apart); thresholds were set on half"
+	otherTier   = "not trained on (its licence); thresholds were set on the other half"
+	notSeen     = "neither trained nor tuned on (its licence)"
+	partTrained = "four fifths were trained on"
 )
 
 // Evaluation judges one detector.
@@ -46,7 +48,7 @@ type Evaluation struct {
 	Measures []Measure
 
 	detector detector
-	messages []corpus.Message // held apart only
+	messages []corpus.Message // neither trained nor tuned on
 	policy   triage.CrisisPolicy
 	seen     map[string]triage.Assessment
 
@@ -55,12 +57,12 @@ type Evaluation struct {
 	note       string //
 }
 
-// Evaluate judges d by the held-apart part of messages and sessions and, where data is not nil, by the shared data. The
+// Evaluate judges d by the part of messages and sessions that is held apart and, where data is not nil, by the shared data. The
 // order of the measures is fixed, and so are their values but for those of speed.
 func Evaluate(d detector, messages []corpus.Message, sessions []corpus.Conversation, data *Shared) *Evaluation {
 	e := &Evaluation{detector: d, policy: triage.DefaultCrisisPolicy(uuid.UUID{1}), seen: map[string]triage.Assessment{}, note: heldApart}
 	for _, m := range messages {
-		if m.Held {
+		if m.Held && !m.Tune {
 			e.messages = append(e.messages, m)
 		}
 	}

@@ -60,6 +60,7 @@ func (e *Evaluation) conversations(sessions []corpus.Conversation) {
 			byArc[s.Arc] = append(byArc[s.Arc], j)
 		}
 	}
+	e.note = halfTuned
 	e.sessions("sessions/corpus", all)
 	e.sessions("sessions/corpus, hand-written", written)
 	arcs := make([]string, 0, len(byArc))
@@ -70,6 +71,7 @@ func (e *Evaluation) conversations(sessions []corpus.Conversation) {
 	for _, arc := range arcs {
 		e.ratio("sessions without risk by arc/"+arc+"/alert", "", byArc[arc], func(j judged) (bool, bool) { return true, j.alertAt >= 0 })
 	}
+	e.note = heldApart
 }
 
 // sharedSessions judges simulated clients, and real support chats of which only the crowd's topic is known.
@@ -87,9 +89,9 @@ func (e *Evaluation) sharedSessions(data *Shared) {
 			simulated = append(simulated, j)
 		}
 	}
-	e.note = "not trained on; thresholds may have been set on it"
+	e.note = "not trained on; the session rule was set with it in view"
 	e.sessions("sessions/VERA-MH", simulated)
-	e.note = otherTier
+	e.note = notSeen
 	e.ratio("sessions/FailedESConv/alert", Lower, chats, func(j judged) (bool, bool) { return true, j.alertAt >= 0 })
 	e.ratio("sessions/FailedESConv/escalate", Lower, chats, func(j judged) (bool, bool) { return true, j.escalate })
 	e.note = heldApart

@@ -8,12 +8,15 @@ func textOf(r Row) string { return r.Text }
 
 func apart(r Row) bool { return HeldApart(r.Text) }
 
+// unseen are rows that were neither trained nor tuned on.
+func unseen(r Row) bool { return !r.Trainable() && Judged(r.Text) }
+
 // sharedRisk judges the risk of self-harm by each source that has positives.
 func (e *Evaluation) sharedRisk(data *Shared) {
 	bySource := map[string][]sample{}
 	var mix, templates []sample
 	for _, r := range data.Risk {
-		if r.Risk == unknown || r.Tier == TierA && !apart(r) {
+		if r.Risk == unknown || !unseen(r) {
 			continue
 		}
 		s := sample{r.Text, r.Risk == 1}
@@ -23,7 +26,7 @@ func (e *Evaluation) sharedRisk(data *Shared) {
 		}
 	}
 	for _, r := range data.Templates {
-		if apart(r) && r.Risk != unknown {
+		if unseen(r) && r.Risk != unknown {
 			templates = append(templates, sample{r.Text, r.Risk == 1})
 		}
 	}
@@ -45,10 +48,10 @@ func (e *Evaluation) sharedRisk(data *Shared) {
 func (e *Evaluation) ordinaryTalk(data *Shared) {
 	var talk []sample
 	for _, source := range []string{"dailydialog++", "esconv-dev", "counselchat-q", "goemotions-train", "davidson"} {
-		rows, keep := data.Ordinary, func(r Row) bool { return r.Source == source }
+		rows, keep := data.Ordinary, func(r Row) bool { return r.Source == source && unseen(r) }
 		e.note = otherTier
 		if source == "counselchat-q" || source == "goemotions-train" || source == "davidson" {
-			rows, keep = data.Risk, func(r Row) bool { return r.Source == source && r.Risk == 0 && apart(r) }
+			rows, keep = data.Risk, func(r Row) bool { return r.Source == source && r.Risk == 0 && unseen(r) }
 			e.note = heldApart
 		}
 		set := texts(rows, textOf, keep, false)
@@ -60,7 +63,7 @@ func (e *Evaluation) ordinaryTalk(data *Shared) {
 	grave := func(least int8, keep func(Row) bool) []sample {
 		return texts(data.Severity, textOf, func(r Row) bool { return r.Level >= least && keep(r) }, true)
 	}
-	e.note = heldApart
+	e.note = halfTuned
 	e.ranking("level 2 and up against ordinary talk/llm_cssrs_code", askRisk, slices.Concat(grave(2, apart), talk))
 	e.note = partTrained
 	e.ranking("level 2 and up against ordinary talk/llm_cssrs_code, all rows", askRisk, slices.Concat(grave(2, func(Row) bool { return true }), talk))
@@ -73,7 +76,7 @@ func (e *Evaluation) sharedLevels(data *Shared) {
 		key, note string
 		keep      func(Row) bool
 	}{
-		{"level/llm_cssrs_code", heldApart, apart},
+		{"level/llm_cssrs_code", halfTuned, apart},
 		{"level/llm_cssrs_code, all rows", partTrained, func(Row) bool { return true }},
 	} {
 		var gold []int
@@ -133,6 +136,8 @@ func (e *Evaluation) sharedColour(data *Shared) {
 			topics, asked = append(topics, r.Topic), append(asked, sample{text: r.Text})
 		}
 	}
+	e.note = "not trained on (held apart)"
 	e.sentiment("sentiment/goemotions", gold, said)
 	e.topics("topics/counselchat", topics, asked)
+	e.note = heldApart
 }
