@@ -393,7 +393,7 @@ func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
 		{"select tests.act('theo', format('select public.acknowledge_alert(%L, %s)', id, version)) from public.alerts where id = tests.alert('assisted')"},
 		{"insert into public.devices (user_id, enc_pub, sig_pub) values (tests.id('clio'), tests.key(random()::text), tests.key(random()::text))",
 			"update public.devices set revoked_at = now() where user_id = tests.id('clio') and id <> tests.device('clio') and revoked_at is null"},
-		{"update public.oncall_shifts set flagged_at = null", "update public.crisis_policies set page_at_level = 5 - page_at_level + 2"},
+		{"update public.oncall_shifts set flagged_at = null", "update public.crisis_policies set page_at_level = 5 - page_at_level + 2 where organization_id = tests.organization('alder')"},
 		{"select tests.act('clio', tests.message_command('clio', " + session + ", (random() * 1e9)::bigint))",
 			"select tests.act('clio', tests.epoch_command('clio', " + session + ", md5('consent assisted')::uuid))"},
 		{"select tests.act('theo', format('select public.request_suggestion(%L)', " + session + "))",
@@ -401,7 +401,10 @@ func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
 			"delete from public.messages where id in (select message_id from public.suggestions where status = 'rejected' order by created_at limit 1)"},
 		{"select tests.act('vigil', tests.record_command(id, message_id, jsonb_build_array(tests.seal(tests.device('theo'))))) from public.suggestions where status = 'requested'",
 			"select tests.act('vigil', tests.record_command(gen_random_uuid(), (select id from public.messages where session_id = " + session + " order by position desc limit 1), jsonb_build_array(tests.seal(tests.device('theo')))))"},
-		{"update public.organizations set suggestions = 'off'", "update public.organizations set suggestions = 'elevated'"},
+		{"insert into public.topic_terms (organization_id, topic, term) select tests.organization('alder'), 'nights', 'night ' || n from generate_series(1, 20) n",
+			"delete from public.topic_terms"},
+		{"update public.organizations set suggestions = 'off' where id = tests.organization('alder')",
+			"update public.organizations set suggestions = 'elevated' where id = tests.organization('alder')"},
 	}
 	var group errgroup.Group
 	for _, statements := range workers {
