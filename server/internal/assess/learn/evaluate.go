@@ -97,9 +97,15 @@ func (e *Evaluation) assess(text string) triage.Assessment {
 	return a
 }
 
+// fewestForAFloor: with fewer, one text more or less would cross it.
+const fewestForAFloor = 20
+
 func (e *Evaluation) add(m Measure) {
 	if math.IsNaN(m.Value) || m.Of == 0 {
 		return
+	}
+	if m.Of < fewestForAFloor || m.Positives > 0 && m.Positives < fewestForAFloor {
+		m.Better = ""
 	}
 	m.Shared, m.Note = e.shared, e.note
 	e.Measures = append(e.Measures, m)

@@ -43,6 +43,9 @@ func (e *Evaluation) hold(risk string, turns []corpus.Turn) judged {
 	return j
 }
 
+// fewestOfAnArc keeps the table short: most hand-written courses are the only ones of their kind.
+const fewestOfAnArc = 3
+
 // conversations judges whole sessions of the corpus.
 func (e *Evaluation) conversations(sessions []corpus.Conversation) {
 	var all, written []judged
@@ -69,6 +72,9 @@ func (e *Evaluation) conversations(sessions []corpus.Conversation) {
 	}
 	slices.Sort(arcs)
 	for _, arc := range arcs {
+		if len(byArc[arc]) < fewestOfAnArc {
+			continue
+		}
 		e.ratio("sessions without risk by arc/"+arc+"/alert", "", byArc[arc], func(j judged) (bool, bool) { return true, j.alertAt >= 0 })
 	}
 	e.note = heldApart
@@ -99,13 +105,13 @@ func (e *Evaluation) sharedSessions(data *Shared) {
 
 func (e *Evaluation) sessions(key string, all []judged) {
 	var scores []float64
-	var any, high []bool
+	var risky, high []bool
 	for _, j := range all {
 		scores = append(scores, j.score)
-		any = append(any, j.risk != corpus.RiskNone)
+		risky = append(risky, j.risk != corpus.RiskNone)
 		high = append(high, j.risk == corpus.RiskHigh || j.risk == corpus.RiskImminent)
 	}
-	e.add(Measure{Key: key + "/AUROC any risk", Value: AUROC(scores, any), Of: len(all), Better: Higher})
+	e.add(Measure{Key: key + "/AUROC any risk", Value: AUROC(scores, risky), Of: len(all), Better: Higher})
 	e.add(Measure{Key: key + "/AUROC high or imminent", Value: AUROC(scores, high), Of: len(all), Better: Higher})
 	none := func(j judged) bool { return j.risk == corpus.RiskNone }
 	grave := func(j judged) bool { return j.risk == corpus.RiskHigh || j.risk == corpus.RiskImminent }

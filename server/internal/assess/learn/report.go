@@ -32,12 +32,9 @@ func (f Floors) of(m Measure) (floor float64, held bool) {
 // ErrBelowFloor says that a committed floor was crossed, or not measured.
 var ErrBelowFloor = errors.New("a floor was crossed")
 
-// ReadFloors reads a file of floors; one that is not there holds none.
+// ReadFloors reads a file of floors.
 func ReadFloors(name string) (Floors, error) {
 	text, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return Floors{}, nil
-	}
 	if err != nil {
 		return Floors{}, fmt.Errorf("read floors: %w", err)
 	}

@@ -39,11 +39,12 @@ func evaluate(args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("eval", flag.ContinueOnError)
 	dir := fs.String("data", learn.DefaultDir, "folder of the shared data; without it only the corpus is judged")
 	asJSON := fs.String("json", "", "write the measures to this file")
+	file := fs.String("floors", floorsFile, "the committed floors")
 	write := fs.Bool("write-floors", false, "set the floors slightly below what is reached")
 	if err := fs.Parse(args); err != nil {
 		return fmt.Errorf("eval: %w", err)
 	}
-	floors, err := learn.ReadFloors(floorsFile)
+	floors, err := learn.ReadFloors(*file)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func evaluate(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if *write {
-		return e.WriteFloors(floorsFile, floors)
+		return e.WriteFloors(*file, floors)
 	}
 	return e.Judge(floors)
 }
