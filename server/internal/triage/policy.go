@@ -90,7 +90,8 @@ type CrisisPolicy struct {
 	ReviewAtLevel  Level // a message at or above it is for somebody's review
 	Page, Review   Bar
 
-	// QuietRules are rule ids whose evidence alone pages nobody. What a hard rule forced pages all the same.
+	// QuietRules are rule ids whose evidence alone pages nobody. What a hard rule forced pages all the same, self-harm from
+	// intent on.
 	QuietRules []string
 	// ReviewRules are rule ids whose evidence is for review, whatever the level.
 	ReviewRules []string
@@ -114,7 +115,11 @@ func DefaultCrisisPolicy(organization uuid.UUID) CrisisPolicy {
 // detector that raises an alert of its own (a session's level, say) asks p.Page.Categories first.
 func (p CrisisPolicy) Pages(a Assessment) bool {
 	if p.quiet(&a) {
-		return a.Hard != 0 && p.Page.counts(only(a, a.Hard), p.PageAtLevel, a.Hard)
+		loud := a.Hard
+		if a.Level < LevelIntent {
+			loud &^= SelfHarm
+		}
+		return loud != 0 && p.Page.counts(only(a, loud), p.PageAtLevel, loud)
 	}
 	return p.Page.counts(&a, p.PageAtLevel, a.Hard)
 }

@@ -76,6 +76,13 @@ func TestQuietRulesAlonePageNobody(t *testing.T) {
 			t.Errorf("%s: pages %v, reviews %v", name, pages, reviews)
 		}
 	}
+	p.PageAtLevel = triage.LevelActiveThoughts
+	if p.Pages(triage.Assessment{Level: 3, Hard: triage.SelfHarm, Evidence: rests("intent.song")}) {
+		t.Error("a hard rule below intent made a quiet rule loud")
+	}
+	if !p.Pages(triage.Assessment{Level: 3, Hard: triage.SelfHarm, Evidence: rests("direct.thoughts")}) {
+		t.Error("a rule that is not quiet was")
+	}
 }
 
 func TestCategoriesAreNamedAsTheDatabaseNamesThem(t *testing.T) {
