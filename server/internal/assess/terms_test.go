@@ -102,10 +102,11 @@ func FuzzOwnTermsTakeAnyText(f *testing.F) {
 	f.Add("night shift", "\xff night  shift\xfe")
 	f.Add("a a", "a a a a")
 	f.Add("高考", "\u202e高考\u200b")
+	detector := assess.New()
 	f.Fuzz(func(t *testing.T, term, text string) {
 		policy := triage.DefaultCrisisPolicy(uuid.UUID{1})
 		policy.Terms = assess.CompileTerms([]triage.TopicTerm{{Topic: "t", Term: term}, {Topic: "u", Term: "a"}})
-		a, _ := assess.New().Assess(text, triage.State{}, policy)
+		a, _ := detector.Assess(text, triage.State{}, policy)
 		for _, e := range a.Evidence {
 			if e.Start < 0 || e.End > len(text) || e.Start >= e.End || e.UTF16Start < 0 || e.UTF16Start >= e.UTF16End {
 				t.Fatalf("evidence %+v lies outside the text", e)
