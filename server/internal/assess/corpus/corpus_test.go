@@ -105,6 +105,13 @@ func tables() string {
 		}
 		b.WriteString("\n")
 	}
+	pairs := map[string]bool{}
+	for _, m := range messages {
+		if m.Pair != "" {
+			pairs[m.Pair] = true
+		}
+	}
+	fmt.Fprintf(&b, "%d contrast pairs are among them.\n\n", len(pairs))
 	b.WriteString("| conversations | hand-written | composed | held apart |\n|---|--:|--:|--:|\n")
 	for _, risk := range []string{corpus.RiskNone, corpus.RiskLow, corpus.RiskHigh, corpus.RiskImminent} {
 		written, composed, held := 0, 0, 0
