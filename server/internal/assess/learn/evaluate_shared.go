@@ -136,7 +136,7 @@ func (e *Evaluation) sharedColour(data *Shared) {
 			topics, asked = append(topics, r.Topic), append(asked, sample{text: r.Text})
 		}
 	}
-	e.note = "not trained on (held apart)"
+	e.note = "not trained on (held apart); the offsets of the sentiments were set on it"
 	e.sentiment("sentiment/goemotions", gold, said)
 	e.topics("topics/counselchat", topics, asked)
 	e.note = heldApart
