@@ -17,14 +17,16 @@ type context struct {
 	past    bool // long ago, and nothing says it is back
 	intent  bool // "going to", "tonight"
 	means   bool // a means is named
+	media   bool // a song, a film or a book is spoken of before it
+	asked   bool // in a question that is not about the writer
 }
 
-func (s *summary) context(h hit) context {
+func (s *scratch) contextOf(h hit) context {
 	t := s.tokens
 	c := context{quoted: t[h.first].quoted && t[h.last].quoted}
 	sentence := t[h.first].sentence
 	for i, back := h.first-1, 1; i >= 0 && t[i].sentence == sentence && back <= subjectReach; i, back = i-1, back+1 {
-		class := s.lexicon.class[t[i].word]
+		class := s.lexicon.classOf(t[i].word)
 		if back <= negationReach && t[i].clause == t[h.first].clause && class&classNegator != 0 && s.denies(i, h.first) {
 			c.negated = true
 		}
@@ -36,65 +38,73 @@ func (s *summary) context(h hit) context {
 		}
 	}
 	for i := h.first; i >= 0 && t[i].sentence == sentence && h.first-i <= maxSentence; i-- {
-		s.widen(&c, s.lexicon.class[t[i].word])
+		class := s.lexicon.classOf(t[i].word)
+		s.widen(&c, class)
+		c.media = c.media || class&classMedia != 0
 	}
 	for i := h.first + 1; i < len(t) && t[i].sentence == sentence && i-h.first <= maxSentence; i++ {
-		s.widen(&c, s.lexicon.class[t[i].word])
+		s.widen(&c, s.lexicon.classOf(t[i].word))
+	}
+	if first := s.sentences[sentence].first; s.lexicon.classOf(t[first].word)&classAsk != 0 {
+		c.asked = true
+		for i := first; i < s.sentences[sentence].end && i < first+maxSentence; i++ {
+			c.asked = c.asked && s.lexicon.classOf(t[i].word)&classFirst == 0
+		}
 	}
 	c.past = t[h.first].past && !t[h.first].present
 	return c
 }
 
 // widen takes what a word anywhere in the sentence adds.
-func (s *summary) widen(c *context, class class) {
+func (s *scratch) widen(c *context, class class) {
 	c.intent = c.intent || class&classSoon != 0
 	c.means = c.means || class&classMeans != 0
 }
 
 // denies says whether the negator at i denies what begins at first: "don't" does, "why don't I", "can't stop",
 // "not only" and "don't know if" do not.
-func (s *summary) denies(i, first int) bool {
-	if i > 0 && s.tokens[i-1].sentence == s.tokens[i].sentence && s.lexicon.class[s.tokens[i-1].word]&classWhy != 0 {
+func (s *scratch) denies(i, first int) bool {
+	if i > 0 && s.tokens[i-1].sentence == s.tokens[i].sentence && s.lexicon.classOf(s.tokens[i-1].word)&classWhy != 0 {
 		return false
 	}
 	for next := i + 1; next < first && next <= i+3; next++ {
-		if s.lexicon.class[s.tokens[next].word]&classUndeny != 0 {
+		if s.lexicon.classOf(s.tokens[next].word)&classUndeny != 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// find returns every phrase of the lexicon in tokens, and marks the sentences that speak of the past or the present.
-func (l *lexicon) find(hits []hit, tokens []token) []hit {
+// find fills s.hits with every phrase of the rules, and marks the sentences that speak of the past or the present.
+func (s *scratch) find(l *lexicon) {
+	s.hits = s.hits[:0]
+	tokens := s.tokens
 	for i := range tokens {
-		node := l.step(root, tokens[i].word)
-		if node == root {
+		if l.begins[tokens[i].word]&(1<<rulesRoot) == 0 {
 			continue
 		}
-		skipped := 0
+		at, skipped := l.step(rulesRoot, tokens[i].word), 0
 		for j := i; ; {
-			if rule, ok := l.ends[node]; ok {
-				hits = append(hits, hit{rule: rule, first: i, last: j})
+			if rule := l.ends[at].rule; rule != 0 {
+				s.hits = append(s.hits, hit{rule: rule - 1, first: i, last: j})
 			}
-			next := root
+			next := noNode
 			for j++; j < len(tokens) && tokens[j].sentence == tokens[i].sentence; j++ {
-				if next = l.step(node, tokens[j].word); next != root {
+				if next = l.step(at, tokens[j].word); next != noNode {
 					break
 				}
-				if l.class[tokens[j].word]&classFiller == 0 || skipped == maxSkipped {
+				if l.classOf(tokens[j].word)&classFiller == 0 || skipped == maxSkipped {
 					break
 				}
 				skipped++
 			}
-			if next == root {
+			if next == noNode {
 				break
 			}
-			node = next
+			at = next
 		}
 	}
-	l.markTime(hits, tokens)
-	return hits
+	l.markTime(s.hits, tokens)
 }
 
 // markTime sets past and present on every token of a sentence that has a marker of it.
@@ -104,7 +114,7 @@ func (l *lexicon) markTime(hits []hit, tokens []token) {
 		end := start
 		past, present := false, false
 		for ; end < len(tokens) && tokens[end].sentence == tokens[start].sentence; end++ {
-			present = present || l.class[tokens[end].word]&(classPresent|classSoon) != 0
+			present = present || l.classOf(tokens[end].word)&(classPresent|classSoon) != 0
 		}
 		for ; next < len(hits) && hits[next].first < end; next++ {
 			past = past || l.rules[hits[next].rule].item == itemPast
@@ -114,48 +124,4 @@ func (l *lexicon) markTime(hits []hit, tokens []token) {
 		}
 		start = end
 	}
-}
-
-// colour returns sentiment in [-1, 1] (0: nothing to go by) and at most maxTopics topics, the most spoken of first.
-func (l *lexicon) colour(tokens []token) (float32, []string) {
-	var good, bad float32
-	var counts [topicCount]int
-	for i, t := range tokens {
-		class := l.class[t.word]
-		if topic := l.topic[t.word]; topic != 0 {
-			counts[topic]++
-		}
-		if class&(classGood|classBad) == 0 {
-			continue
-		}
-		positive := class&classGood != 0
-		for back := i - 1; back >= 0 && back >= i-3 && tokens[back].clause == t.clause; back-- {
-			if l.class[tokens[back].word]&classNegator != 0 {
-				positive = !positive
-				break
-			}
-		}
-		if positive {
-			good++
-		} else {
-			bad++
-		}
-	}
-	var topics []string
-	for len(topics) < maxTopics {
-		best := 0
-		for topic, n := range counts {
-			if n > counts[best] {
-				best = topic
-			}
-		}
-		if counts[best] == 0 {
-			break
-		}
-		topics, counts[best] = append(topics, topicNames[best]), 0
-	}
-	if good+bad == 0 {
-		return 0, topics
-	}
-	return (good - bad) / (good + bad + 1), topics
 }

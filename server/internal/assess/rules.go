@@ -25,15 +25,16 @@ var rules = []rule{
 		"better off without me", "better without me", "happier without me", "better if i wasnt|werent here|around", "better if i was|were gone", "wont be here much longer",
 		"wont have worry about me", "soon i wont be here", "soon i wont be around",
 	}},
-	{id: "thoughts.kill_self", item: itemThoughts, self: true, phrases: []string{
+	{id: "thoughts.kill_self", item: itemThoughts, hard: true, self: true, phrases: []string{
 		"kill|killing|kil|unalive|unaliving|off|offing|end|ending|murder myself", "end|ending|take|taking|took my life", "end|ending it all", "kms",
 		"commit|committing suicide", "matarme", "suicidarme", "quitarme la vida", "me matar", "me tuer", "mich umbringen", "me suicider",
 	}},
 	{id: "thoughts.suicidal", item: itemThoughts, phrases: []string{
+		"suicide is on my mind", "suicide on my mind", "all i think about is suicide|dying|death", "suicide is all i",
 		"suicidal", "thinking|thoughts|thought|think suicide", "thinking|thoughts|thought|think about suicide", "consider|considering|considered suicide",
 		"thinking|thoughts|thought about ending it|things", "make it all stop forever",
 	}},
-	{id: "method.named", item: itemMethod, self: true, phrases: []string{
+	{id: "method.named", item: itemMethod, hard: true, self: true, phrases: []string{
 		"hang|hanging|shoot|shooting|drown|drowning|stab|stabbing|poison|poisoning|starve|suffocate myself", "slit|slitting|cut|cutting|slash my wrists|wrist|throat",
 		"jump|jumping|throw|throwing myself off|front|under", "overdose myself",
 	}},
@@ -42,11 +43,11 @@ var rules = []rule{
 		"step|stepping|walk|walking into traffic", "overdose", "overdosing", "drive|driving my car into|off tree|wall|bridge|cliff|river", "drive|driving into|off tree|wall|bridge|cliff|river",
 		"swallow|swallowing|take|taking all|whole|every pills|bottle|pill|tablets|meds", "swallow|swallowing|take|taking all my|these|those|them pills|tablets|meds",
 	}},
-	{id: "intent.said", item: itemIntent, phrases: []string{
+	{id: "intent.said", item: itemIntent, hard: true, phrases: []string{
 		"last night alive|on earth", "last day alive|on earth", "wont see tomorrow", "wont be alive tomorrow", "be dead by tomorrow|morning|tonight|monday", "be dead tomorrow|tonight",
 		"ready die", "about kill|end|hang|shoot myself now|tonight", "im|am about kill|end|hang|shoot myself", "im|am about end it|my", "decided die", "going die tonight", "goodbye forever",
 	}},
-	{id: "plan.note", item: itemPlan, phrases: []string{
+	{id: "plan.note", item: itemPlan, hard: true, phrases: []string{
 		"wrote|written|writing|left|finished my suicide|goodbye note|notes|letter|letters", "wrote|written|writing|left|finished suicide|goodbye note|notes|letter|letters",
 		"my suicide|goodbye note|letter is", "note is written", "notes are written",
 	}},
@@ -59,12 +60,12 @@ var rules = []rule{
 		"bought|have|got|found|loaded|saved|stockpiled|collected|hoarding|hid|holding up|my|his|dads|enough|them pills|gun|rope|noose|tablets|pistol|rifle",
 		"took my pills|meds|tablets", "took pills|meds|tablets",
 	}},
-	{id: "behaviour.overdose", item: itemBehaviour, phrases: []string{
+	{id: "behaviour.overdose", item: itemBehaviour, hard: true, phrases: []string{
 		"took|taken|swallowed|swallowing|ate all|whole|every|handful|bottle|bunch pills|tablets|meds|bottle|pill|them|painkillers|ibuprofen|tylenol|paracetamol",
 		"took|taken|swallowed|ate all|every my|these|those|his|her pills|tablets|meds|pill|painkillers|medication|sleeping", "took|taken|swallowed too many pills|tablets|meds",
 		"took|taken overdose", "overdosed", "took|taken|swallowed handful|bottle|bunch sleeping|my|his|her pills|tablets|meds", "drank bleach|antifreeze",
 	}},
-	{id: "behaviour.attempt", item: itemBehaviour, self: true, phrases: []string{
+	{id: "behaviour.attempt", item: itemBehaviour, hard: true, self: true, phrases: []string{
 		"tried|attempted|trying kill|end|hang|shoot|drown myself", "tried|attempted end|take my life", "gun to|in|against my head|mouth", "gun in my hand", "rope|belt|noose around my neck",
 		"cut|slit|slashed my wrists open|last|an|tonight|and", "bleeding from my wrists", "tried jump off|front",
 	}},
@@ -105,6 +106,8 @@ var rules = []rule{
 	}},
 
 	{id: "idiom", item: itemIdiom, phrases: []string{
+		"took|take|taking my pills|meds|tablets|medication this|as|with|today|on|at|like|after|before", "plan|plans for weekend|week|summer|holiday|holidays|tomorrow|today|christmas|party|project|work|dinner",
+		"beats me why|how|what|who|where|that", "beat|beats me at|in chess|tennis|cards|poker|pool|golf", "chess|tennis teacher|coach|partner|opponent beat|beats me",
 		"want|wanna|wanted die laughing|from|embarrassment", "die of|from laughter|embarrassment|laughing|boredom|shame|cringe|heat", "dying to|for", "die for", "to die for", "kill for", "killing it|me|time",
 		"cut|burned|burn|hurt myself shaving|cooking|slicing|chopping|playing|running|gym|on|at|while|with|when", "kill|killing process|processes|lights|engine|switch|vibe|mood|bugs|weeds|boss|dragon|zombies|monster", "kill|killing that|this boss|level|process",
 		"off myself at|when|if", "suicide squad|mode|squeeze|prevention|hotline|awareness|rates|watch", "died laughing", "shoot myself in foot", "shoot myself a|an email|message|note",

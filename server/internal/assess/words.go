@@ -1,5 +1,7 @@
 package assess
 
+import "vigil/server/internal/triage"
+
 // classes lists the words that play a role. Apostrophes are left out, as the tokenizer leaves them out.
 var classes = map[class]string{
 	classFirst: "i im ive id ill me myself we yo me ich je j eu io",
@@ -10,14 +12,15 @@ var classes = map[class]string{
 	classNegator: "not no never dont doesnt didnt wont wouldnt isnt arent wasnt aint nor without havent hasnt nobody denies stopped nunca nicht pas",
 	classUndeny:  "stop help resist only sure know see think care matter no keep until",
 	classWhy:     "why",
-	classFiller: "to a an the really just so fucking freaking please actually even ever own literally honestly sometimes always " +
+	classAsk:     "what whats which how does is are who where when define explain",
+	classFiller: "2 to a an the really just so fucking freaking please actually even ever own literally honestly sometimes always " +
 		"truly simply of going like totally",
 	classIntent:  "going gonna will ill imma decided planning plan ready intend voy vou werde vais",
 	classSoon:    "tonight tomorrow weekend esta heute",
 	classPresent: "still again now currently lately today back",
 	classMeans: "pill pills tablets meds medication gun pistol rifle rope noose knife razor blade bridge train tracks cliff roof " +
 		"overdose poison bleach belt exhaust",
-	classMedia: "song lyric lyrics movie film book novel poem quote show episode article post meme game band sings title titled called",
+	classMedia: "chorus verse worksheet questionnaire chapter song lyric lyrics movie film book novel poem quote show episode article post meme game band sings title titled called",
 	classTurn:  "but however although because until unless",
 	classGood: "good great happy better calm hope hopeful love loved loving proud relieved glad grateful thankful thanks enjoy enjoyed " +
 		"fun nice safe excited peaceful relaxed rested wonderful amazing okay fine improving progress helped helpful laughed smile " +
@@ -27,24 +30,32 @@ var classes = map[class]string{
 		"guilty stressed overwhelmed lost broken failure fail upset worried nightmare nightmares dead die suicidal kill",
 }
 
-// Topics by number; 0 is none.
-const topicCount = 13
-
-var topicNames = [topicCount]string{
-	"", "sleep", "work", "family", "relationship", "grief", "anxiety", "depression", "substance_use", "school", "money", "trauma", "health",
+// topicWords are the words that name a topic.
+var topicWords = map[string]string{
+	"sleep-improvement":        "sleep sleeping slept insomnia nightmare nightmares awake",
+	"work":                     "work job boss coworker coworkers office career fired promotion meeting",
+	"family-conflict":          "family mom mum mother dad father parents sister brother son daughter",
+	"relationships":            "relationship boyfriend girlfriend partner dating",
+	"marriage":                 "husband wife marriage married",
+	"relationship-dissolution": "divorce breakup ex separated",
+	"grief-and-loss":           "grief grieving funeral mourning loss",
+	"anxiety":                  "anxiety anxious panic worried worry worrying nervous",
+	"depression":               "depression depressed hopeless empty numb worthless",
+	"substance-abuse":          "drinking drunk alcohol drugs sober relapse relapsed weed cocaine heroin",
+	"addiction":                "addiction addicted gambling",
+	"school":                   "school exam exams class college university homework grades teacher",
+	"money":                    "money rent debt bills broke loan mortgage",
+	"trauma":                   "trauma ptsd flashback flashbacks abuse abused assault raped",
+	"health":                   "doctor hospital medication meds illness diagnosis",
+	"parenting":                "toddler newborn parenting",
+	"spirituality":             "god church faith prayer",
+	"eating-disorders":         "anorexia bulimia binge purge",
 }
 
-var topicWords = [topicCount]string{
-	1:  "sleep sleeping slept insomnia nightmare nightmares awake bed",
-	2:  "work job boss coworker coworkers office career fired promotion shift meeting",
-	3:  "family mom mum mother dad father parents sister brother son daughter kids children",
-	4:  "relationship boyfriend girlfriend husband wife partner marriage divorce dating breakup ex",
-	5:  "grief grieving funeral died passed mourning loss",
-	6:  "anxiety anxious panic worried worry worrying nervous",
-	7:  "depression depressed hopeless empty numb sad worthless",
-	8:  "drinking drunk alcohol drugs sober relapse relapsed weed cocaine heroin addiction",
-	9:  "school exam exams class college university homework grades teacher",
-	10: "money rent debt bills broke loan mortgage",
-	11: "trauma ptsd flashback flashbacks abuse abused assault raped",
-	12: "doctor hospital medication meds illness pain diagnosis therapy therapist",
-}
+// topicRules are the rule ids of topics' key phrases, in the order of TopicNames.
+var topicRules = func() (ids []string) {
+	for _, name := range topicList {
+		ids = append(ids, triage.TopicRule+name)
+	}
+	return ids
+}()

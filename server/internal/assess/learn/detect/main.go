@@ -17,7 +17,8 @@ const floorsFile = "server/internal/assess/learn/floors.json"
 
 // commands are this program's words. It runs at the top of the repository.
 var commands = map[string]func(args []string, stdout, stderr io.Writer) error{
-	"eval": evaluate,
+	"eval":  evaluate,
+	"train": train,
 }
 
 func main() {

@@ -1,0 +1,297 @@
+package assess
+
+import "vigil/server/internal/triage"
+
+// faint is the probability under which a rule that is not hard counts for nothing: the phrase is there, and everything
+// around it says that it means something else.
+const faint = .08
+
+// finding gathers what the rules and the model say of one message.
+type finding struct {
+	*scratch
+	model *Model
+	p     [Heads]float32
+	risky bool // the session has spoken of suicide before
+
+	items, denied [itemCount]bool
+	playful       bool // there is an idiom
+	excused       bool // a phrase was there, and does not count: denied, another's, quoted, an idiom
+	hard          triage.Categories
+	intent        bool
+	n             int // of evidence
+}
+
+// idiomatic says whether an idiom overlaps s.hits[i]. Hits are in the order of their first word.
+func (f *finding) idiomatic(i int) bool {
+	all := f.hits
+	overlaps := func(o hit) bool {
+		return f.lexicon.rules[o.rule].item == itemIdiom && o.first <= all[i].last && all[i].first <= o.last
+	}
+	for j := i - 1; j >= 0 && all[j].first >= all[i].first-maxSpan; j-- {
+		if overlaps(all[j]) {
+			return true
+		}
+	}
+	for j := i + 1; j < len(all) && all[j].first <= all[i].last; j++ {
+		if overlaps(all[j]) {
+			return true
+		}
+	}
+	return false
+}
+
+// headOf is the model's question that an item belongs to.
+func headOf(i item) (Head, triage.Categories) {
+	switch i {
+	case itemHarm:
+		return HeadHarm, triage.HarmOthers
+	case itemAbuse:
+		return HeadAbuse, triage.Abuse
+	case itemDistress:
+		return HeadDistress, triage.Distress
+	}
+	return HeadRisk, triage.SelfHarm
+}
+
+// add counts a hit unless it is denied, another person's, quoted, or part of an idiom, or the model hears nothing in it.
+func (f *finding) add(i int) {
+	h := f.hits[i]
+	r := &f.lexicon.rules[h.rule]
+	if r.item == itemIdiom || r.item == itemPast {
+		f.playful = f.playful || r.item == itemIdiom
+		return
+	}
+	if f.idiomatic(i) {
+		f.excused = true
+		return
+	}
+	c := f.contextOf(h)
+	if c.negated && !c.quoted && (!c.other || r.self) {
+		f.denied[r.item] = true
+	}
+	if c.negated || c.quoted || (c.other && !r.self) || (r.needsOther && !c.other) || (c.asked && !r.hard) {
+		f.excused = f.excused || r.item != itemDistress
+		return
+	}
+	head, category := headOf(r.item)
+	least := float32(faint)
+	switch {
+	case c.media:
+		least = f.model.Head[head].Said
+	case r.hard, r.item == itemWish && c.first:
+		least = 0
+	}
+	if f.p[head] < least {
+		f.excused = true
+		return
+	}
+	item := r.item
+	if c.past && item.suicidal() {
+		item = itemWish // once, not now: somebody should still look at it
+	} else if r.hard {
+		f.hard |= category
+	}
+	f.items[item] = true
+	if item.suicidal() {
+		f.intent = f.intent || c.intent && item >= itemThoughts
+		if c.means && item == itemThoughts {
+			f.items[itemMethod] = true
+		}
+	}
+	f.show(r.id, int32(h.first), int32(h.last))
+}
+
+func (f *finding) show(rule string, first, last int32) {
+	if f.n == maxEvidence {
+		return
+	}
+	from, to := &f.tokens[first], &f.tokens[last]
+	f.evidence[f.n] = triage.Evidence{
+		Rule: rule, Start: int(from.start), End: int(to.end), UTF16Start: int(from.start16), UTF16End: int(to.end16),
+	}
+	f.n++
+}
+
+// unsaid is a scope in which a direct phrase says nothing about the writer now.
+const unsaid = negated | negatedAfter | quoted | inPast | byOther | played | joking
+
+// addDirect counts the phrases that say outright what they say, in languages that the rules do not speak.
+func (f *finding) addDirect() {
+	if f.tongues.first == english && f.tongues.second < 0 {
+		return
+	}
+	for i := range f.spans {
+		p := &f.spans[i]
+		f.playful = f.playful || p.means&idiom != 0
+		if p.means&(directRisk|directPlan) == 0 || p.means&negDirect != 0 || p.scope&unsaid != 0 {
+			continue
+		}
+		if p.means&directPlan != 0 && f.p[HeadRisk] >= faint {
+			f.items[itemIntent] = true
+			f.show("direct.plan", p.first, p.last)
+		} else {
+			f.items[itemThoughts] = true
+			f.show("direct.thoughts", p.first, p.last)
+		}
+		f.hard |= triage.SelfHarm
+	}
+}
+
+// assessment puts the items together (a plan and intent weigh more than either) with what the model says.
+func (f *finding) assessment() triage.Assessment {
+	for i := range f.hits {
+		f.add(i)
+	}
+	f.addDirect()
+	a := triage.Assessment{Hard: f.hard, Language: f.lexicon.tongues[f.tongues.first]}
+	a.Scores = triage.Scores{Risk: f.p[HeadRisk], HarmOthers: f.p[HeadHarm], Abuse: f.p[HeadAbuse], Distress: f.p[HeadDistress]}
+	a.Level = max(f.ruleLevel(), f.modelLevel())
+	a.HarmOthers = f.items[itemHarm] || f.said(HeadHarm) && f.violent() && !f.excusable(HeadHarm)
+	a.Abuse = f.items[itemAbuse] || f.said(HeadAbuse) && !f.excusable(HeadAbuse) && !(f.items[itemHarm] && f.p[HeadAbuse] < certain)
+	a.Distress = f.items[itemDistress] || f.said(HeadDistress)
+	a.Items = f.screen(a.Level)
+	f.explain(&a)
+	f.colour(&a)
+	if f.n > 0 {
+		a.Evidence = append(make([]triage.Evidence, 0, f.n), f.evidence[:f.n]...)
+	}
+	return a
+}
+
+func (f *finding) said(h Head) bool { return f.p[h] >= f.model.Head[h].Said }
+
+func (f *finding) ruleLevel() (level triage.Level) {
+	for item := itemWish; item <= itemBehaviour; item++ {
+		if f.items[item] {
+			level = triage.Level(item)
+		}
+	}
+	speaks := level >= triage.LevelActiveThoughts
+	switch {
+	case f.items[itemPreparation] && (speaks && f.intent || f.risky && f.items[itemWish]):
+		level = max(level, triage.LevelPlanAndIntent)
+	case f.items[itemPreparation] && (speaks || f.risky), f.intent:
+		level = max(level, triage.LevelIntent)
+	}
+	return level
+}
+
+// certain is the probability from which the model counts although all that was said outright is excused.
+const certain = .985
+
+// excusable says whether every phrase that spoke for what h asks is excused, and the model is not certain of more.
+func (f *finding) excusable(h Head) bool {
+	return f.playful || f.excused && f.hard == 0 && f.p[h] < certain
+}
+
+// violence is what a threat is made of. Without any of it the model's word alone is none.
+const violence = threat | directHarm | kill | hurt | beating | weapon | cut | means | die | suicide | burden | end
+
+func (f *finding) violent() bool {
+	for i := range f.spans {
+		if f.spans[i].means&violence != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// modelLevel is the highest level that the model is sure enough of, as it is of every lower one.
+func (f *finding) modelLevel() (level triage.Level) {
+	for k := triage.LevelWishToBeDead; k <= triage.LevelMax && f.said(HeadLevel1+Head(k)-1); k++ {
+		level = k
+	}
+	if !f.grave() && f.p[HeadLevel1] < (1+f.model.Head[HeadLevel1].Said)/2 {
+		return triage.LevelNone
+	}
+	if (f.excused || f.playful) && f.hard == 0 && f.p[HeadLevel4] < certain {
+		if f.playful || f.p[HeadRisk] < certain {
+			return triage.LevelNone
+		}
+		level = min(level, triage.LevelWishToBeDead)
+	}
+	return level
+}
+
+// gravity is what a wish to be dead is made of. Without any of it the model must be surer.
+const gravity = die | kill | suicide | life | end | notWake | hurt | cut | means | farewell | note | hopeless | burden | attempt | dispose |
+	skull | directRisk | directPlan | plan
+
+func (f *finding) grave() bool {
+	for i := range f.spans {
+		if f.spans[i].means&gravity != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// screen says of each item of the screener what the message says of it.
+func (f *finding) screen(level triage.Level) (items triage.Items) {
+	for i := itemWish; i <= itemBehaviour; i++ {
+		switch {
+		case f.items[i], triage.Level(i) == level:
+			items[i-1] = triage.ItemPresent
+		case f.denied[i]:
+			items[i-1] = triage.ItemAbsent
+		}
+	}
+	return items
+}
+
+// explain adds the phrases that moved the model most, where no rule has said why.
+func (f *finding) explain(a *triage.Assessment) {
+	if f.n > 0 {
+		return
+	}
+	for _, ask := range [...]struct {
+		found bool
+		head  Head
+	}{{a.Level > 0, HeadRisk}, {a.HarmOthers, HeadHarm}, {a.Abuse, HeadAbuse}, {a.Distress, HeadDistress}} {
+		if ask.found {
+			f.point(ask.head)
+		}
+	}
+}
+
+// pointed is how many phrases a head names.
+const pointed = 2
+
+// point shows the phrases with the highest weight for h, in the stretch that has most.
+func (f *finding) point(h Head) {
+	taken := [pointed]int{-1, -1}
+	for n := range taken {
+		best, most := -1, int32(0)
+		for i := range f.spans {
+			if i == taken[0] {
+				continue
+			}
+			p := &f.spans[i]
+			scoped := uint64(p.scope & (bySelf | byOther | negated))
+			w := f.model.ideaWeight(feature(kindIdea, uint64(p.kind), 0), h) + f.model.ideaWeight(feature(kindIdeaScope, uint64(p.kind), scoped), h)
+			if w > most {
+				best, most = i, w
+			}
+		}
+		if best < 0 {
+			break
+		}
+		taken[n] = best
+		f.show(ideaRules[f.spans[best].kind], f.spans[best].first, f.spans[best].last)
+	}
+	if taken[0] < 0 && len(f.segments) > 0 {
+		best, most := 0, float32(-1<<10)
+		for i := range f.sums {
+			var one [Heads]float32
+			f.model.logits(&f.sums[i], &one)
+			if one[h] > most {
+				best, most = i, one[h]
+			}
+		}
+		f.show("model.words", f.segments[best].first, f.segments[best].end-1)
+	}
+}
+
+func (m *Model) ideaWeight(id uint32, h Head) int32 {
+	return int32(m.Ideas[int(id>>(32-m.IdeaBits))*int(Heads)+int(h)])
+}

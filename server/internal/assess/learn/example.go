@@ -1,0 +1,179 @@
+package learn
+
+import (
+	"strings"
+
+	"vigil/server/internal/assess"
+	"vigil/server/internal/assess/corpus"
+)
+
+// heads is how many questions a text is labelled for.
+const heads = int(assess.Heads)
+
+// example is a labelled text as the models see it.
+type example struct {
+	segments []assess.Features // ids
+	common   []uint32
+	labels   [heads]int8 // 1, 0, or unknown
+	level    int8        // Columbia scale, or unknown
+	weight   float32
+	held     bool
+	tune     bool   // of what is held: for calibration and thresholds; the rest is for judging
+	source   string // of the shared data, or "corpus/" and a category
+	text     string
+	language string
+}
+
+// How much one text of a source weighs against another: against how many there are of it, and how far its labels can be
+// trusted.
+var sourceWeights = map[string]float32{
+	"goemotions-train": .5, "davidson": .6, "counselchat-q": 2, "cssrs500-posts": 1, "llm-cssrs-dev": 3, "severity": 3, "traps-dev": 4,
+	"templ-": .5,
+}
+
+const (
+	corpusWeight   = 1.5
+	pairWeight     = 2 // a side of a contrast pair
+	negativeTopics = 1 // a topic's paragraph
+)
+
+func unlabelled() (labels [heads]int8) {
+	for h := range labels {
+		labels[h] = unknown
+	}
+	return labels
+}
+
+// atLeast labels the levels up to sure as reached, those from not on as not reached, and those between as unknown.
+func atLeast(labels *[heads]int8, sure, not int8) {
+	for k := int8(1); k <= 6; k++ {
+		switch {
+		case k <= sure:
+			labels[int(assess.HeadLevel1)+int(k)-1] = 1
+		case k >= not:
+			labels[int(assess.HeadLevel1)+int(k)-1] = 0
+		}
+	}
+}
+
+// ofMessage labels a message of the corpus.
+func ofMessage(m *corpus.Message) example {
+	e := example{labels: unlabelled(), level: m.Level, weight: corpusWeight, held: m.Held, tune: m.Tune, source: "corpus/" + m.Category, text: m.Text, language: m.Lang}
+	e.labels[assess.HeadRisk] = m.Risk
+	e.labels[assess.HeadHarm], e.labels[assess.HeadAbuse], e.labels[assess.HeadDistress] = m.Harm, m.Abuse, m.Distress
+	switch {
+	case m.Category == "past":
+		atLeast(&e.labels, 0, 2)
+	case m.Risk == unknown:
+		atLeast(&e.labels, 0, 3)
+	default:
+		atLeast(&e.labels, m.Level, m.Level+1)
+	}
+	if m.Risk == 0 {
+		e.level = 0
+	}
+	if m.Pair != "" {
+		e.weight *= pairWeight
+	}
+	return e
+}
+
+// ofRow labels a row of risk_permissive or the templates. emotions are those of its text, if it is among them.
+func ofRow(r *Row, emotions []string) example {
+	e := example{labels: unlabelled(), level: unknown, weight: 1, source: r.Source, text: r.Text, language: "en"}
+	e.held, e.tune = !r.Trainable(), !Judged(r.Text)
+	if w, ok := sourceWeights[r.Source]; ok {
+		e.weight = w
+	} else if strings.HasPrefix(r.Source, "templ-") {
+		e.weight = sourceWeights["templ-"]
+	}
+	e.labels[assess.HeadRisk] = r.Risk
+	if r.Risk == 0 {
+		e.level = 0
+		atLeast(&e.labels, 0, 1)
+		e.labels[assess.HeadHarm], e.labels[assess.HeadAbuse], e.labels[assess.HeadDistress] = 0, 0, 0
+	} else if r.Risk == 1 {
+		atLeast(&e.labels, 1, 7)
+	}
+	switch r.Source {
+	case "goemotions-train":
+		for _, emotion := range emotions {
+			switch emotion {
+			case "fear", "sadness", "grief", "nervousness", "remorse":
+				e.labels[assess.HeadDistress] = unknown
+			}
+		}
+	case "counselchat-q", "llm-cssrs-dev", "severity", "templ-distress", "suicidewatch-sample", "traps-dev":
+		e.labels[assess.HeadAbuse], e.labels[assess.HeadDistress] = unknown, unknown
+		if r.Source != "counselchat-q" && r.Source != "templ-distress" {
+			e.labels[assess.HeadHarm] = unknown
+		}
+	case "templ-passive":
+		atLeast(&e.labels, 1, 2)
+	case "templ-active", "templ-nssi":
+		atLeast(&e.labels, 2, 7)
+	case "templ-plan":
+		atLeast(&e.labels, 4, 7)
+	case "templ-attempt":
+		atLeast(&e.labels, 6, 7)
+	}
+	if r.Category != "" {
+		e.trap(r)
+	}
+	if r.Level >= 0 && r.Category == "" {
+		e.level = r.Level
+		atLeast(&e.labels, r.Level, r.Level+1)
+	}
+	return e
+}
+
+// trap labels what a trap's category says of it beside risk.
+func (e *example) trap(r *Row) {
+	e.source = "traps-dev"
+	e.weight = sourceWeights["traps-dev"]
+	e.labels[assess.HeadHarm], e.labels[assess.HeadAbuse] = 0, 0
+	switch r.Category {
+	case "harm_others":
+		e.labels[assess.HeadHarm] = 1
+	case "abuse_disclosure":
+		e.labels[assess.HeadAbuse] = 1
+	}
+	if r.Risk == 1 && r.Level > 0 {
+		atLeast(&e.labels, r.Level, 7)
+	}
+}
+
+// gather makes examples of all that there is to learn from and to measure by; shared may be nil.
+func gather(shared *Shared, messages []corpus.Message) []example {
+	var all []example
+	for i := range messages {
+		all = append(all, ofMessage(&messages[i]))
+	}
+	if shared == nil {
+		return all
+	}
+	emotions, severity, traps := map[string][]string{}, map[string]int8{}, map[string]bool{}
+	for i := range shared.Emotions {
+		emotions[shared.Emotions[i].Text] = shared.Emotions[i].Emotions
+	}
+	for i := range shared.Severity {
+		severity[shared.Severity[i].Text] = shared.Severity[i].Level
+	}
+	for i := range shared.Traps {
+		traps[shared.Traps[i].Text] = true
+		all = append(all, ofRow(&shared.Traps[i], nil))
+	}
+	for _, rows := range [][]Row{shared.Risk, shared.Templates, shared.Ordinary} {
+		for i := range rows {
+			r := rows[i]
+			if traps[r.Text] {
+				continue
+			}
+			if level, ok := severity[r.Text]; ok {
+				r.Level = level
+			}
+			all = append(all, ofRow(&r, emotions[r.Text]))
+		}
+	}
+	return all
+}
