@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -32,8 +33,10 @@ type finding struct {
 const maxConversations = 200
 
 func main() {
+	every := flag.Int("every", 1, "write one message and one conversation of so many")
+	flag.Parse()
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
-	err := write(out)
+	err := write(out, max(1, *every))
 	if err == nil {
 		err = out.Flush()
 	}
@@ -43,16 +46,22 @@ func main() {
 	}
 }
 
-func write(to io.Writer) error {
+func write(to io.Writer, every int) error {
 	lines, d := json.NewEncoder(to), assess.New()
-	for _, m := range corpus.Messages() {
+	for i, m := range corpus.Messages() {
+		if i%every != 0 {
+			continue
+		}
 		a, after := detect(d, m.Text, triage.State{})
 		if err := lines.Encode(newFinding(m.Text, false, &a, after)); err != nil {
 			return err
 		}
 	}
 	all := corpus.Conversations()
-	for _, c := range all[:min(len(all), maxConversations)] {
+	for n, c := range all[:min(len(all), maxConversations)] {
+		if n%every != 0 {
+			continue
+		}
 		var state triage.State
 		for i, turn := range c.Turns {
 			a, after := detect(d, turn.Text, state)
