@@ -13,7 +13,7 @@ import (
 func TestNothingHeldApartHasANearDuplicateThatIsTrainedOn(t *testing.T) {
 	t.Parallel()
 	seeds, _ := Seeds()
-	held := holdApart(seeds)
+	held := parts()
 	pairs := 0
 	nearDuplicates(seeds, func(a, b *Seed) {
 		pairs++

@@ -54,12 +54,17 @@ var expanded = sync.OnceValue(func() []Message {
 	if err != nil {
 		panic(fmt.Sprintf("corpus: %v", err))
 	}
-	return expandAll(seeds)
+	return expandAll(seeds, parts())
+})
+
+// parts says what each unit of the seeds is for.
+var parts = sync.OnceValue(func() map[string]part {
+	seeds, _ := Seeds() // faults are for whoever asks for the seeds
+	return holdApart(seeds)
 })
 
 // expandAll expands every seed. A text that an earlier seed has, but for letter case and punctuation, is left out.
-func expandAll(seeds []Seed) []Message {
-	parts := holdApart(seeds)
+func expandAll(seeds []Seed, parts map[string]part) []Message {
 	var all []Message
 	owner := map[string]string{} // normal form of a text → the unit it belongs to
 	texts := map[string]bool{}

@@ -13,7 +13,7 @@ func expansions(t *testing.T, text string) map[string]string {
 		t.Fatal(err)
 	}
 	out := map[string]string{}
-	for _, m := range expandAll(seeds) {
+	for _, m := range expandAll(seeds, holdApart(seeds)) {
 		out[m.ID] = m.Text
 	}
 	return out

@@ -4,9 +4,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
-	"golang.org/x/text/runes"
-	"golang.org/x/text/transform"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -161,14 +160,32 @@ func spaced(word string) string {
 
 // withoutAccents is what people type who have no key for them. Letters of which the mark is a part (ł, ı) too.
 func withoutAccents(text string) string {
+	plain := true
 	for _, r := range text {
+		if r < unicode.MaxLatin1 {
+			plain = plain && r < utf8.RuneSelf
+			continue
+		}
+		plain = false
 		if unicode.In(r, unicode.Devanagari, unicode.Hangul, unicode.Hiragana, unicode.Katakana, unicode.Arabic, unicode.Cyrillic) {
 			return text
 		}
 	}
-	plain, _, err := transform.String(transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC), text)
-	if err != nil {
+	if plain {
 		return text
 	}
-	return strings.NewReplacer("ł", "l", "Ł", "L", "ı", "i", "ß", "ss", "ø", "o", "œ", "oe").Replace(plain)
+	var b strings.Builder
+	for _, r := range norm.NFD.String(text) {
+		if unicode.Is(unicode.Mn, r) {
+			continue
+		}
+		if instead, joined := unmarked[r]; joined {
+			b.WriteString(instead)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return norm.NFC.String(b.String())
 }
+
+var unmarked = map[rune]string{'ł': "l", 'Ł': "L", 'ı': "i", 'ß': "ss", 'ø': "o", 'œ': "oe"}
