@@ -22,13 +22,25 @@ func SentimentLabel(a triage.Assessment) string {
 	return "neutral"
 }
 
+// What a session's number is made of: the message that says most, and half as much the next.
+const (
+	levelShare  = .3
+	secondShare = .5
+)
+
 // SessionRisk puts what the assessments of a session's messages say of its risk into one number from 0 to 1, for ranking
-// sessions. It never falls when a message is added.
+// sessions; it is no probability. It never falls when a message is added.
 func SessionRisk(messages []triage.Assessment) float32 {
-	highest := float32(0)
+	first, second := float32(0), float32(0)
 	for _, a := range messages {
 		level := float32(a.Level) / float32(triage.LevelMax)
-		highest = max(highest, (a.Scores.Risk+level)/2)
+		said := float32((1-levelShare)*a.Scores.Risk) + float32(levelShare*level)
+		switch {
+		case said > first:
+			first, second = said, first
+		case said > second:
+			second = said
+		}
 	}
-	return highest
+	return float32(first+float32(secondShare*second)) / (1 + secondShare)
 }

@@ -63,7 +63,7 @@ func (e *Evaluation) conversations(sessions []corpus.Conversation) {
 			byArc[s.Arc] = append(byArc[s.Arc], j)
 		}
 	}
-	e.note = halfTuned
+	e.note = halfTuned + ", and the session score with it in view"
 	e.sessions("sessions/corpus", all)
 	e.sessions("sessions/corpus, hand-written", written)
 	arcs := make([]string, 0, len(byArc))
@@ -95,7 +95,7 @@ func (e *Evaluation) sharedSessions(data *Shared) {
 			simulated = append(simulated, j)
 		}
 	}
-	e.note = "not trained on; the session rule was set with it in view"
+	e.note = "not trained on; the session rule and score were set with it in view"
 	e.sessions("sessions/VERA-MH", simulated)
 	e.note = notSeen
 	e.ratio("sessions/FailedESConv/alert", Lower, chats, func(j judged) (bool, bool) { return true, j.alertAt >= 0 })
