@@ -158,8 +158,8 @@ func TestSessionStateRaisesWhatFollowsAndIsNotShared(t *testing.T) {
 	detector := assess.New()
 	_, risky := detector.Assess("I keep thinking about killing myself", triage.State{}, standard())
 	kept := append([]byte(nil), risky.Data...)
-	alone, _ := detector.Assess("I wish I was dead. I have a plan.", triage.State{}, standard())
-	after, _ := detector.Assess("I wish I was dead. I have a plan.", risky, standard())
+	alone, _ := detector.Assess("I know exactly how.", triage.State{}, standard())
+	after, _ := detector.Assess("I know exactly how.", risky, standard())
 	if alone.Alert || !after.Alert || after.Level < 4 {
 		t.Errorf("alone: level %d alert %v; after thoughts of suicide: level %d alert %v", alone.Level, alone.Alert, after.Level, after.Alert)
 	}
@@ -173,7 +173,7 @@ func TestSessionStateRaisesWhatFollowsAndIsNotShared(t *testing.T) {
 		"a later version": {Version: 99, Data: kept}, "too short": {Version: assess.StateVersion, Data: kept[:3]},
 		"impossible": {Version: assess.StateVersion, Data: []byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255}},
 	} {
-		got, _ := detector.Assess("I wish I was dead. I have a plan.", state, standard())
+		got, _ := detector.Assess("I know exactly how.", state, standard())
 		if !reflect.DeepEqual(got, alone) {
 			t.Errorf("%s counted as more than unknown", name)
 		}

@@ -189,7 +189,7 @@ const violence = threat | directHarm | kill | hurt | beating | weapon | cut | me
 
 func (f *finding) violent() bool {
 	for i := range f.spans {
-		if f.spans[i].means&violence != 0 {
+		if f.spans[i].means&violence != 0 && f.spans[i].scope&played == 0 {
 			return true
 		}
 	}
@@ -201,7 +201,13 @@ func (f *finding) modelLevel() (level triage.Level) {
 	for k := triage.LevelWishToBeDead; k <= triage.LevelMax && f.said(HeadLevel1+Head(k)-1); k++ {
 		level = k
 	}
-	if !f.grave() && f.p[HeadLevel1] < (1+f.model.Head[HeadLevel1].Said)/2 {
+	if !f.grave() {
+		if f.p[HeadLevel1] < (1+f.model.Head[HeadLevel1].Said)/2 {
+			return triage.LevelNone
+		}
+		level = min(level, triage.LevelWishToBeDead)
+	}
+	if f.playful && f.hard == 0 && !f.graveBeside() {
 		return triage.LevelNone
 	}
 	if (f.excused || f.playful) && f.hard == 0 && f.p[HeadLevel4] < certain {
@@ -213,7 +219,8 @@ func (f *finding) modelLevel() (level triage.Level) {
 	return level
 }
 
-// gravity is what a wish to be dead is made of. Without any of it the model must be surer.
+// gravity is what a wish to be dead is made of. Without any of it the model must be surer, and pages
+// nobody.
 const gravity = die | kill | suicide | life | end | notWake | hurt | cut | means | farewell | note | hopeless | burden | attempt | dispose |
 	skull | directRisk | directPlan | plan
 
@@ -222,6 +229,25 @@ func (f *finding) grave() bool {
 		if f.spans[i].means&gravity != 0 {
 			return true
 		}
+	}
+	return false
+}
+
+// graveBeside says whether anything grave stands outside every idiom.
+func (f *finding) graveBeside() bool {
+next:
+	for i := range f.spans {
+		p := &f.spans[i]
+		if p.means&gravity == 0 || p.means&idiom != 0 {
+			continue
+		}
+		for j := range f.hits {
+			h := &f.hits[j]
+			if f.lexicon.rules[h.rule].item == itemIdiom && int32(h.first) <= p.last && p.first <= int32(h.last) {
+				continue next
+			}
+		}
+		return true
 	}
 	return false
 }

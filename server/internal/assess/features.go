@@ -144,10 +144,10 @@ func (s *scratch) charsOf(t *token, seed uint64) {
 	for from := 0; from+minGram <= letters; from++ {
 		h := hashSeed + seed
 		for k := from; k < letters && k < from+maxGram; k++ {
-			switch {
-			case k == 0:
+			switch k {
+			case 0:
 				h = (h ^ '<') * hashPrime
-			case k == n:
+			case n:
 				h = (h ^ '>') * hashPrime
 			default:
 				stop := int(marks[k+1])

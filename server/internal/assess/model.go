@@ -9,7 +9,7 @@ import (
 //go:embed model.bin
 var builtinModel []byte
 
-// Heads are the questions that the model answers with a probability each.
+// Head is a question that the model answers with a probability.
 type Head int
 
 // The heads. HeadLevel1 to HeadLevel6 ask whether the level is that or higher.
@@ -236,13 +236,16 @@ func Expit(x float32) float32 {
 	return float32(1 / (1 + exp(-min(float64(x), 30))))
 }
 
+// inverses are 1/k.
+var inverses = [...]float64{1, 1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8, 1. / 9}
+
 // exp is e to the power x for x in [-30, 0]: the power of two by its exponent, the rest by its series.
 func exp(x float64) float64 {
 	n := math.Floor(float64(x*math.Log2E) + 0.5)
 	r := x - float64(n*math.Ln2)
 	sum := 1.0
-	for k := 12; k >= 1; k-- {
-		sum = 1 + float64(float64(r*sum)/float64(k))
+	for k := len(inverses) - 1; k >= 1; k-- {
+		sum = 1 + float64(float64(r*sum)*inverses[k])
 	}
-	return math.Ldexp(sum, int(n))
+	return sum * math.Float64frombits(uint64(1023+int(n))<<52)
 }

@@ -34,6 +34,9 @@ var rules = []rule{
 		"suicidal", "thinking|thoughts|thought|think suicide", "thinking|thoughts|thought|think about suicide", "consider|considering|considered suicide",
 		"thinking|thoughts|thought about ending it|things", "make it all stop forever",
 	}},
+	{id: "thoughts.injury", item: itemThoughts, self: true, phrases: []string{
+		"urge|urges|urged|craving|tempted hurt|cut|harm|burn|cutting|hurting|harming myself", "urge|urges hurt|cut|harm|burn", "relapsed and|i hurt|cut|burned|harmed", "harm|harming myself when|again|every", "thoughts|thinking of|about hurting|cutting|harming|burning myself",
+	}},
 	{id: "method.named", item: itemMethod, hard: true, self: true, phrases: []string{
 		"hang|hanging|shoot|shooting|drown|drowning|stab|stabbing|poison|poisoning|starve|suffocate myself", "slit|slitting|cut|cutting|slash my wrists|wrist|throat",
 		"jump|jumping|throw|throwing myself off|front|under", "overdose myself",
@@ -107,7 +110,7 @@ var rules = []rule{
 
 	{id: "idiom", item: itemIdiom, phrases: []string{
 		"took|take|taking my pills|meds|tablets|medication this|as|with|today|on|at|like|after|before", "plan|plans for weekend|week|summer|holiday|holidays|tomorrow|today|christmas|party|project|work|dinner",
-		"beats me why|how|what|who|where|that", "beat|beats me at|in chess|tennis|cards|poker|pool|golf", "chess|tennis teacher|coach|partner|opponent beat|beats me",
+		"pills|meds|tablets at|from pharmacy|chemist|chemists|doctor", "pick|picked|picking up my|sleeping pills|meds|prescription|tablets", "beats me why|how|what|who|where|that", "beat|beats me at|in chess|tennis|cards|poker|pool|golf", "chess|tennis teacher|coach|partner|opponent beat|beats me",
 		"want|wanna|wanted die laughing|from|embarrassment", "die of|from laughter|embarrassment|laughing|boredom|shame|cringe|heat", "dying to|for", "die for", "to die for", "kill for", "killing it|me|time",
 		"cut|burned|burn|hurt myself shaving|cooking|slicing|chopping|playing|running|gym|on|at|while|with|when", "kill|killing process|processes|lights|engine|switch|vibe|mood|bugs|weeds|boss|dragon|zombies|monster", "kill|killing that|this boss|level|process",
 		"off myself at|when|if", "suicide squad|mode|squeeze|prevention|hotline|awareness|rates|watch", "died laughing", "shoot myself in foot", "shoot myself a|an email|message|note",

@@ -128,6 +128,7 @@ func isDisguise(c byte) bool {
 
 // respell joins letters written apart ("k i l l", "s.u.i") and mends critical words with one slip of the finger.
 func (s *scratch) respell(l *lexicon) {
+	defer s.compact()
 	for i := 0; i < len(s.tokens); i++ {
 		t := &s.tokens[i]
 		if t.to-t.from == 1 && t.script == latin {
@@ -142,6 +143,23 @@ func (s *scratch) respell(l *lexicon) {
 			t.word = l.lookup(t.hash)
 		}
 	}
+}
+
+// compact takes out the tokens that join has emptied.
+func (s *scratch) compact() {
+	n := int32(0)
+	for k := range s.sentences {
+		first, end := s.sentences[k].first, s.sentences[k].end
+		s.sentences[k].first = n
+		for i := first; i < end; i++ {
+			if s.tokens[i].from < s.tokens[i].to {
+				s.tokens[n] = s.tokens[i]
+				n++
+			}
+		}
+		s.sentences[k].end = n
+	}
+	s.tokens = s.tokens[:n]
 }
 
 // minSpelt is how many letters written apart make a word.

@@ -27,7 +27,7 @@ var (
 	topicList     = strings.Fields(topicNames)
 )
 
-// Sentiments, Emotions and TopicNames are the names of the outputs, in their order. Nobody may change them.
+// Sentiments are GoEmotions' groups, in the order of the model's outputs. Nobody may change what this and the next two return.
 func Sentiments() []string { return sentimentList }
 
 // Emotions are those of GoEmotions.
@@ -221,10 +221,10 @@ func isTaken(taken []int, i int) bool {
 
 // top returns the index of the highest value that is not taken, -1: none.
 func top(values []float32, taken []int) int {
-	best := -1
+	best, most := -1, float32(0)
 	for i, v := range values {
-		if (best < 0 || v > values[best]) && !isTaken(taken, i) {
-			best = i
+		if (best < 0 || v > most) && !isTaken(taken, i) {
+			best, most = i, v
 		}
 	}
 	return best
@@ -234,14 +234,14 @@ func top(values []float32, taken []int) int {
 // to resemble anything.
 func (f *finding) topics(a *triage.Assessment, shades *Shades) {
 	var named [len(shades.Topics)]float32
-	any, known := false, 0
+	some, known := false, 0
 	for i := range f.tokens {
 		if f.tokens[i].word != 0 {
 			known++
 		}
 		if topic := f.lexicon.topicOf(f.tokens[i].word); topic != 0 {
 			named[topic-1]++
-			any = true
+			some = true
 			if named[topic-1] == 1 {
 				f.show(topicRules[topic-1], int32(i), int32(i))
 			}
@@ -255,7 +255,7 @@ func (f *finding) topics(a *triage.Assessment, shades *Shades) {
 			}
 			named[i] = p
 		}
-	} else if !any {
+	} else if !some {
 		return
 	}
 	var taken [maxColours]int

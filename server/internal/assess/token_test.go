@@ -35,7 +35,7 @@ func TestNothingHidesAWord(t *testing.T) {
 		"s.u.i.c.i.d.e":                   "suicide",
 		"d-i-e":                           "die",
 		"diiiiie sooooo killllll":         "die so kill",
-		"myslef wnat suicdie klil":         "myself want suicide kill",
+		"myslef suicdie klil thnikng":     "myself suicide kill thnikng",
 		"Ünïcödé naïve señor":             "unicode naive senor",
 		"j'ai l'envie d'en finir":         "j ai l envie d en finir",
 		"mp3 b4 2nd 747":                  "mp3 b4 2nd 747",

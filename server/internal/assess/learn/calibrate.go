@@ -117,15 +117,18 @@ func share(family string) float64 {
 
 // rates are the shares of ordinary talk, of any source, at which a head may count as said.
 var rates = [heads]float64{
-	assess.HeadRisk: .04, assess.HeadLevel1: .025, assess.HeadLevel2: .012, assess.HeadLevel3: .005, assess.HeadLevel4: .0018,
-	assess.HeadLevel5: .0012, assess.HeadLevel6: .0012, assess.HeadHarm: .001, assess.HeadAbuse: .006, assess.HeadDistress: .008,
+	assess.HeadRisk: .03, assess.HeadLevel1: .024, assess.HeadLevel2: .013, assess.HeadLevel3: .006, assess.HeadLevel4: .0025,
+	assess.HeadLevel5: .002, assess.HeadLevel6: .002, assess.HeadHarm: .0015, assess.HeadAbuse: .011, assess.HeadDistress: .006,
 }
 
 // closerRates are the same for looking closer.
-var closerRates = [heads]float64{assess.HeadRisk: .03, assess.HeadLevel4: .03}
+var closerRates = [heads]float64{assess.HeadRisk: .026, assess.HeadLevel4: .013}
 
 // leastSaid is under what probability nothing counts as said, however quiet ordinary talk is.
 const leastSaid = .35
+
+// leastTalk is how many texts a source has whose quantiles mean anything. (Corpus alone: none; a half is as good.)
+const leastTalk = 500
 
 // threshold sets Said and Closer by ordinary talk: small talk, support chats, forum remarks. Each source is held to the
 // rate by itself, the loudest decides.
@@ -134,7 +137,7 @@ func threshold(p *assess.HeadParams, h int, rows []observed) {
 	for i := range rows {
 		r := &rows[i]
 		switch r.source {
-		case "dailydialog++", "esconv-dev", "goemotions-train", "corpus/ordinary":
+		case "dailydialog++", "esconv-dev", "goemotions-train", "counselchat-q":
 			q := assess.Expit(float32(float32(p.Whole*r.logits.Whole[h])+float32(p.Best*r.logits.Best[h])) + p.Shift)
 			by[r.source] = append(by[r.source], q)
 		}
@@ -142,6 +145,9 @@ func threshold(p *assess.HeadParams, h int, rows []observed) {
 	p.Said, p.Closer = leastSaid, 1
 	closer := float32(0)
 	for _, values := range by {
+		if len(values) < leastTalk {
+			continue
+		}
 		p.Said = max(p.Said, quantile(values, 1-rates[h]))
 		closer = max(closer, quantile(values, 1-closerRates[h]))
 	}

@@ -27,14 +27,14 @@ type example struct {
 // How much one text of a source weighs against another: against how many there are of it, and how far its labels can be
 // trusted.
 var sourceWeights = map[string]float32{
-	"goemotions-train": .5, "davidson": .6, "counselchat-q": 2, "cssrs500-posts": 1, "llm-cssrs-dev": 3, "severity": 3, "traps-dev": 4,
+	"goemotions-train": .5, "davidson": .6, "counselchat-q": 2, "cssrs500-posts": 2, "llm-cssrs-dev": 6, "traps-dev": 4,
 	"templ-": .5,
 }
 
 const (
-	corpusWeight   = 1.5
-	pairWeight     = 2 // a side of a contrast pair
-	negativeTopics = 1 // a topic's paragraph
+	corpusWeight = 1.5
+	calmWeight   = 2 // ordinary talk of the corpus, against all the rest
+	pairWeight   = 2 // a side of a contrast pair
 )
 
 func unlabelled() (labels [heads]int8) {
@@ -72,6 +72,9 @@ func ofMessage(m *corpus.Message) example {
 	if m.Risk == 0 {
 		e.level = 0
 	}
+	if m.Category == "ordinary" || m.Category == "benign_means" {
+		e.weight *= calmWeight
+	}
 	if m.Pair != "" {
 		e.weight *= pairWeight
 	}
@@ -88,11 +91,12 @@ func ofRow(r *Row, emotions []string) example {
 		e.weight = sourceWeights["templ-"]
 	}
 	e.labels[assess.HeadRisk] = r.Risk
-	if r.Risk == 0 {
+	switch r.Risk {
+	case 0:
 		e.level = 0
 		atLeast(&e.labels, 0, 1)
 		e.labels[assess.HeadHarm], e.labels[assess.HeadAbuse], e.labels[assess.HeadDistress] = 0, 0, 0
-	} else if r.Risk == 1 {
+	case 1:
 		atLeast(&e.labels, 1, 7)
 	}
 	switch r.Source {

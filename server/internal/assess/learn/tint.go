@@ -73,7 +73,7 @@ func (s *shade) probabilities(ids []uint32, out []float32) float32 {
 func (s *shade) learn(t *tinted, rate float32, out []float32) {
 	damp := s.probabilities(t.ids, out)
 	for _, label := range t.labels {
-		out[label] -= 1
+		out[label]--
 	}
 	for k := range out {
 		out[k] *= t.weight
