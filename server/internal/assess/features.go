@@ -98,7 +98,7 @@ func (s *scratch) gramsOf(first, end int32) {
 		h := t.hash + seed
 		word, pair := feature(kindWord, h, 0), feature(kindPair, before, h)
 		s.grams = append(s.grams, word, pair, feature(kindTriple, before2+before, h))
-		s.words = append(s.words, word, pair)
+		s.words = append(s.words, word)
 		for spanAt < len(s.spans) && s.spans[spanAt].last < i {
 			spanAt++
 		}
@@ -241,7 +241,7 @@ func (s *scratch) commonOf() {
 type Sample struct {
 	Segments []Features
 	Common   []uint32 // ideas of the whole message
-	Words    []uint32 // words and pairs of the whole message
+	Words    []uint32 // words of the whole message
 	Language string
 }
 

@@ -67,9 +67,15 @@ func (n *Net) logits(sum *embedded, gram, idea float32, out *[Heads]float32) {
 	for j := range n.Hidden {
 		x := n.HiddenBias[j]
 		row := &n.Hidden[j]
-		for k := range row {
-			x += float32(row[k] * in[k])
+		// Four sums, so that one addition need not wait for another.
+		var sums [4]float32
+		for k := 0; k < len(row); k += 4 {
+			sums[0] += float32(row[k] * in[k])
+			sums[1] += float32(row[k+1] * in[k+1])
+			sums[2] += float32(row[k+2] * in[k+2])
+			sums[3] += float32(row[k+3] * in[k+3])
 		}
+		x += (sums[0] + sums[1]) + (sums[2] + sums[3])
 		if x <= 0 {
 			continue
 		}

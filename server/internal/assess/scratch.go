@@ -19,7 +19,7 @@ type scratch struct {
 	spans     []span
 
 	grams, ideas []uint32
-	words        []uint32 // the grams that are words and pairs of them
+	words        []uint32 // the grams that are words
 	common       int32
 	segments     []segment
 

@@ -95,6 +95,10 @@ func (s *Shade) logits(ids, more []uint32, out []float32) {
 	n := len(s.Bias)
 	shift := 32 - s.Bits
 	for _, list := range [2][]uint32{ids, more} {
+		if n == 4 {
+			s.addFour(&sums, list)
+			continue
+		}
 		for _, id := range list {
 			row := s.Table[int(id>>shift)*n:][:n]
 			for k, w := range row {
@@ -106,6 +110,20 @@ func (s *Shade) logits(ids, more []uint32, out []float32) {
 	for k, bias := range s.Bias {
 		out[k] = float32(float32(sums[k])*damp) + bias
 	}
+}
+
+// addFour adds the rows of a shade with four outputs, of which a message has many.
+func (s *Shade) addFour(sums *[maxOutputs]int32, ids []uint32) {
+	var a, b, c, d int32
+	shift := 32 - s.Bits
+	for _, id := range ids {
+		row := (*[4]int8)(s.Table[int(id>>shift)*4:])
+		a += int32(row[0])
+		b += int32(row[1])
+		c += int32(row[2])
+		d += int32(row[3])
+	}
+	sums[0], sums[1], sums[2], sums[3] = sums[0]+a, sums[1]+b, sums[2]+c, sums[3]+d
 }
 
 // Softmax turns logits into probabilities.

@@ -257,7 +257,7 @@ func quantiseAll(weights []float32) (out []int8, scale float32) {
 	for i, w := range weights {
 		sizes[i] = max(w, -w)
 	}
-	scale = quantile(sizes, 1-clip) / 127
+	scale = quantile(sizes, 1-clip) / grain
 	out = make([]int8, len(weights))
 	for i, w := range weights {
 		out[i] = quantised(w / scale)

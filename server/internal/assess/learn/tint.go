@@ -44,7 +44,7 @@ func (s *shade) model() assess.Shade {
 	if len(sizes) == 0 {
 		return m
 	}
-	m.Scale = quantile(sizes, 1-clip) / 127
+	m.Scale = quantile(sizes, 1-clip) / grain
 	for i, w := range s.weights {
 		m.Table[i] = quantised(w / m.Scale)
 	}

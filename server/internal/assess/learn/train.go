@@ -87,7 +87,7 @@ func quantiseHead(out []int8, weights []float32, h int) float32 {
 		return 0
 	}
 	limit := quantile(sizes, 1-clip)
-	scale := limit / 127
+	scale := limit / grain
 	for i := h; i < len(weights); i += heads {
 		out[i] = quantised(weights[i] / scale)
 	}
@@ -169,13 +169,16 @@ func fit(m *assess.Model, all []example) []observed {
 	return rows
 }
 
+// grain is the largest weight as it is written: less than a byte holds, for files that are small once compressed.
+const grain = 47
+
 // quantised rounds half away from zero.
 func quantised(v float32) int8 {
 	switch {
-	case v >= 127:
-		return 127
-	case v <= -127:
-		return -127
+	case v >= grain:
+		return grain
+	case v <= -grain:
+		return -grain
 	case v < 0:
 		return int8(v - .5)
 	}
