@@ -71,9 +71,9 @@ func (n *Net) logits(sum *embedded, gram, idea float32, out *[Heads]float32) {
 		var sums [4]float32
 		for k := 0; k < len(row); k += 4 {
 			sums[0] += float32(row[k] * in[k])
-			sums[1] += float32(row[k+1] * in[k+1])
-			sums[2] += float32(row[k+2] * in[k+2])
-			sums[3] += float32(row[k+3] * in[k+3])
+			sums[1] += float32(row[k+1] * in[k+1]) //nolint:gosec // the length is a multiple of four
+			sums[2] += float32(row[k+2] * in[k+2]) //nolint:gosec // the length is a multiple of four
+			sums[3] += float32(row[k+3] * in[k+3]) //nolint:gosec // the length is a multiple of four
 		}
 		x += (sums[0] + sums[1]) + (sums[2] + sums[3])
 		if x <= 0 {
