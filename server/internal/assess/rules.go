@@ -70,7 +70,7 @@ var rules = []rule{
 	}},
 	{id: "behaviour.attempt", item: itemBehaviour, hard: true, self: true, phrases: []string{
 		"tried|attempted|trying kill|end|hang|shoot|drown myself", "tried|attempted end|take my life", "gun to|in|against my head|mouth", "gun in my hand", "rope|belt|noose around my neck",
-		"cut|slit|slashed my wrists open|last|an|tonight|and", "bleeding from my wrists", "tried jump off|front",
+		"cut|slit|slashed my wrists open|last|an|tonight|and|on|yesterday|this", "bleeding from my wrists", "tried jump off|front",
 	}},
 	{id: "behaviour.attempt_named", item: itemBehaviour, phrases: []string{
 		"attempted suicide", "tied noose|rope", "standing|sitting|am|im on ledge|edge|bridge|roof|tracks", "on ledge|railing", "suicide attempt last|yesterday",

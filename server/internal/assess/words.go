@@ -8,7 +8,7 @@ var classes = map[class]string{
 	classOther: "you u he she they hes shes theyre him her them someone somebody anyone people others everyone who kids teens brother sister " +
 		"mother father mom mum mommy dad daddy stepdad stepfather parents husband wife boyfriend girlfriend partner ex son " +
 		"daughter cousin uncle aunt grandma grandpa grandfather friend roommate neighbour neighbor coworker boss teacher coach " +
-		"classmate patient character protagonist celebrity actor singer",
+		"classmate patient patients client clients student students pupil pupils character protagonist celebrity actor singer",
 	classNegator: "not no never dont doesnt didnt wont wouldnt isnt arent wasnt aint nor without havent hasnt nobody denies stopped nunca nicht pas",
 	classUndeny:  "stop help resist only sure know see think care matter no keep until",
 	classWhy:     "why",
