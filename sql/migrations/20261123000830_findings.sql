@@ -28,7 +28,7 @@ alter table public.assessments
 
 comment on column public.assessments.items is 'The six items of the C-SSRS screener. Null is unknown, all of them; unknown is not absent.';
 comment on column public.assessments.risk_score is 'How probable it is that the writer is at risk of self-harm, as calibrated on the sets of the model card. Not clinically validated.';
-comment on column public.assessments.hard is 'Categories that a hard rule forced: a policy''s probabilities and quiet rules do not hold them back.';
+comment on column public.assessments.hard is 'Categories that a hard rule forced: a policy''s probabilities do not hold them back, nor do quiet rules, but for self-harm below level 4.';
 comment on column public.assessments.topics is 'What the message is about; evidence with rule ids topic.<name> says where.';
 
 alter table public.session_progress add column if not exists topics jsonb;

@@ -17,6 +17,8 @@ alter table public.crisis_policies
   add column if not exists terms_version int not null default 0;
 
 -- Kept in the row: the log would not repeat a value that is stored elsewhere.
+alter table public.crisis_policies alter column page_categories set storage main;
+alter table public.crisis_policies alter column review_categories set storage main;
 alter table public.crisis_policies alter column quiet_rules set storage main;
 alter table public.crisis_policies alter column review_rules set storage main;
 
@@ -61,7 +63,7 @@ alter table public.crisis_policies
 comment on table public.crisis_policies is 'When a clinician is paged or a review is due. Made with the organisation; written by its admins. The version rises by itself.';
 comment on column public.crisis_policies.page_categories is 'What may page at all. Self-harm pages from page_at_level on.';
 comment on column public.crisis_policies.page_least_self_harm is 'How probable it must be to page, where no hard rule forced it; 0 asks for nothing. The others likewise.';
-comment on column public.crisis_policies.quiet_rules is 'Rule ids whose evidence alone pages nobody; what a hard rule forced pages all the same.';
+comment on column public.crisis_policies.quiet_rules is 'Rule ids whose evidence alone pages nobody; what a hard rule forced pages all the same, self-harm from level 4 on.';
 comment on column public.crisis_policies.review_rules is 'Rule ids whose evidence puts a message on the review list, whatever its level.';
 comment on column public.crisis_policies.terms_version is 'The version that the organisation''s topic_terms last changed with. Set by trigger.';
 

@@ -42,6 +42,13 @@ select results_eq(
   $$select version, terms_version from public.crisis_policies where organization_id = tests.organization('alder')$$,
   'values (2, 2)', 'many terms at once are one new version of the policy, which says so'
 );
+select * from tests.matrix(array[
+  ['theo', 'select from public.topic_terms', '300'],
+  ['sunny', 'select from public.topic_terms', '300'],
+  ['clio', 'select from public.topic_terms', '0'],
+  ['bert', 'select from public.topic_terms', '1'],
+  ['nobody', 'select from public.topic_terms', '0']
+]);
 select throws_ok(
   $$insert into public.topic_terms (organization_id, topic, term) values (tests.organization('alder'), 'nights', 'one more')$$, '23514',
   'an organisation has at most 300 topic terms', 'there is an end to it'
