@@ -84,7 +84,7 @@ func (p *Pipeline) catchUp(ctx context.Context, s *parked) {
 		return
 	}
 	if len(t.messages) > 0 && p.stale(t.before.State) {
-		if err := p.rebuild(ctx, s, t); err != nil {
+		if err := p.rebuild(ctx, t); err != nil {
 			p.again(ctx, s, err)
 			return
 		}

@@ -13,8 +13,9 @@ func (p *Pipeline) stale(s triage.State) bool {
 }
 
 // rebuild gives t the state and the topics that the session's assessed messages lead to, under this detector: they are
-// opened and assessed again, and nothing is recorded of them. A message that cannot be opened any more is passed over.
-func (p *Pipeline) rebuild(ctx context.Context, s *parked, t *turn) error {
+// opened and assessed again, and nothing is recorded of them. A message that cannot be opened now is passed
+// over, whatever the cause: the session's new messages do not wait for an old one.
+func (p *Pipeline) rebuild(ctx context.Context, t *turn) error {
 	policy := p.policy(t.before.OrganizationID)
 	var state triage.State
 	var topics triage.SessionTopics
@@ -34,8 +35,7 @@ func (p *Pipeline) rebuild(ctx context.Context, s *parked, t *turn) error {
 			case err == nil:
 				state, topics = next, topics.After(a.Topics)
 				assessed++
-			case triage.IsPermanent(err):
-			case ctx.Err() != nil, triage.IsUnavailable(err), !p.givesUp(s, m.CreatedAt):
+			case ctx.Err() != nil, triage.IsUnavailable(err):
 				return err
 			}
 			after = m.Position

@@ -78,7 +78,7 @@ func TestMessageThatCannotBeOpenedAnyMoreDoesNotHoldTheRebuildUp(t *testing.T) {
 		wait time.Duration
 	}{
 		"for good":           {triage.Permanent(errors.New("consent withdrawn")), 2 * time.Minute},
-		"for too long":       {errors.New("no key yet"), 15 * time.Minute},
+		"for now":            {errors.New("no key yet"), 2 * time.Minute},
 		"because of outages": {triage.Unavailable(errors.New("away")), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
