@@ -2,6 +2,7 @@ package assess_test
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"os"
@@ -232,7 +233,7 @@ func FuzzAssessTakesAnyInput(f *testing.F) {
 				t.Fatalf("evidence %+v outside %d bytes, %d units", e, len(text), units)
 			}
 		}
-		if len(after.Data) != 10 || math.IsNaN(float64(math.Float32frombits(uint32(after.Data[6])<<24))) {
+		if len(after.Data) != 10 || math.IsNaN(float64(math.Float32frombits(binary.BigEndian.Uint32(after.Data[6:])))) {
 			t.Fatalf("state of %d bytes", len(after.Data))
 		}
 	})

@@ -66,6 +66,9 @@ func (f *finding) add(i int) {
 		return
 	}
 	c := f.contextOf(h)
+	if c.negated && r.hard && f.speaksAnew(h) {
+		c.negated = false
+	}
 	if c.negated && !c.quoted && (!c.other || r.self) {
 		f.denied[r.item] = true
 	}
@@ -99,6 +102,21 @@ func (f *finding) add(i int) {
 		}
 	}
 	f.show(r.id, int32(h.first), int32(h.last))
+}
+
+// speaksAnew says whether the writer comes in as the subject once more between the nearest negator and h: "I'm not joking I took" denies
+// the joke. It is asked of hard rules only: what is wrongly taken for said is looked at by somebody, what is wrongly taken for denied by
+// nobody.
+func (f *finding) speaksAnew(h hit) bool {
+	for i, back := h.first-1, 1; i >= 0 && back <= negationReach; i, back = i-1, back+1 {
+		switch class := f.lexicon.classOf(f.tokens[i].word); {
+		case class&classNegator != 0:
+			return false
+		case class&classSubject != 0:
+			return true
+		}
+	}
+	return false
 }
 
 func (f *finding) show(rule string, first, last int32) {
@@ -265,15 +283,16 @@ func (f *finding) screen(level triage.Level) (items triage.Items) {
 	return items
 }
 
-// explain adds the phrases that moved the model most, where no rule has said why.
+// explain adds the phrases that moved the model most, where no rule has said all of why: what a policy holds of a rule must not hold of
+// what the model found beside it.
 func (f *finding) explain(a *triage.Assessment) {
-	if f.n > 0 {
-		return
-	}
 	for _, ask := range [...]struct {
 		found bool
 		head  Head
-	}{{a.Level > 0, HeadRisk}, {a.HarmOthers, HeadHarm}, {a.Abuse, HeadAbuse}, {a.Distress, HeadDistress}} {
+	}{
+		{a.Level > f.ruleLevel(), HeadRisk}, {a.HarmOthers && !f.items[itemHarm], HeadHarm},
+		{a.Abuse && !f.items[itemAbuse], HeadAbuse}, {a.Distress && !f.items[itemDistress], HeadDistress},
+	} {
 		if ask.found {
 			f.point(ask.head)
 		}

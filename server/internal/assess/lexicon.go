@@ -49,6 +49,7 @@ const (
 	classGood
 	classBad
 	classAsk
+	classSubject // the writer, as who does something
 )
 
 // rule is a set of phrases that mean the same. In a phrase "a|b" is either word; fillers may stand between words.

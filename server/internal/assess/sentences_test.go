@@ -82,3 +82,17 @@ func TestPlainSentencesComeOutAsAnyoneWouldExpect(t *testing.T) {
 		}
 	}
 }
+
+// TestAQuietRuleHoldsBackNoMoreThanItFound: what the model hears beside it has evidence of its own, and pages.
+func TestAQuietRuleHoldsBackNoMoreThanItFound(t *testing.T) {
+	t.Parallel()
+	policy := standard()
+	policy.QuietRules = []string{"wish.burden"}
+	a, _ := assess.New().Assess("everyone would be better off without me, the pills are counted out on the table and tonight I will take them", triage.State{}, policy)
+	if a.Level < triage.LevelIntent || !a.Alert {
+		t.Errorf("level %d, alert %t, evidence %v", a.Level, a.Alert, a.Evidence)
+	}
+	if b, _ := assess.New().Assess("everyone would be better off without me", triage.State{}, policy); b.Alert {
+		t.Errorf("what the rule found alone pages: %+v", b)
+	}
+}

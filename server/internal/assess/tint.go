@@ -166,7 +166,8 @@ func (t *Tint) shades(s *scratch) (out Shades) {
 const (
 	decided      = clearSentiment
 	leastEmotion = .3
-	leastTopic   = .04
+	leastTopic   = .2 // less is next to nothing among so many, and would be shown all the same
+	wordWeight   = .1 // of a word that names a topic, beside the probability of what the message resembles
 	knownShare   = 3  // one word in so many is in the lexicon, or the message is no talk
 	topicTokens  = 12 // a shorter message is about what its words name, not what it resembles
 	maxColours   = 3
@@ -267,11 +268,9 @@ func (f *finding) topics(a *triage.Assessment, shades *Shades) {
 	}
 	if len(f.tokens) >= topicTokens && known*knownShare >= len(f.tokens) {
 		for i, p := range shades.Topics {
-			if p < leastTopic {
-				named[i] = 0
-				continue
+			if named[i] > 0 || p >= leastTopic {
+				named[i] = float32(named[i]*wordWeight) + p
 			}
-			named[i] = p
 		}
 	} else if !some {
 		return

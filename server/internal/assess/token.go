@@ -302,6 +302,9 @@ func (r *reader) mark(char rune, i int, units int32) {
 		r.clause++
 		r.face(i, units)
 	case '"', '“', '”', '«', '»', '„', '「', '」', '『', '』':
+		if i > 0 && char == '"' && r.text[i-1] >= '0' && r.text[i-1] <= '9' {
+			return // inches
+		}
 		r.quotation()
 	}
 }

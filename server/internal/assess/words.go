@@ -4,7 +4,8 @@ import "vigil/server/internal/triage"
 
 // classes lists the words that play a role. Apostrophes are left out, as the tokenizer leaves them out.
 var classes = map[class]string{
-	classFirst: "i im ive id ill me myself we yo me ich je j eu io",
+	classFirst:   "i im ive id ill me myself we yo me ich je j eu io",
+	classSubject: "i im ive id ill we yo ich je j eu io",
 	classOther: "you u he she they hes shes theyre him her them someone somebody anyone people others everyone who kids teens brother sister " +
 		"mother father mom mum mommy dad daddy stepdad stepfather parents husband wife boyfriend girlfriend partner ex son " +
 		"daughter cousin uncle aunt grandma grandpa grandfather friend roommate neighbour neighbor coworker boss teacher coach " +

@@ -58,6 +58,15 @@ func family(source string) string {
 // shares of a class's weight that each family has.
 var shares = map[string]float64{"corpus": 4, "clinical": 2, "templates": .5, "davidson": .5}
 
+// mayFit says whether the numbers that ship may be fitted to a source: those of tier A and our own. The others set thresholds only.
+func mayFit(source string) bool {
+	switch source {
+	case "dailydialog++", "esconv-dev", "suicidewatch-sample":
+		return false
+	}
+	return true
+}
+
 // calibrate sets a head's Whole, Best and Shift so that its probability is right where half of the texts say yes.
 func calibrate(p *assess.HeadParams, h int, rows []observed) {
 	type key struct {
@@ -67,7 +76,7 @@ func calibrate(p *assess.HeadParams, h int, rows []observed) {
 	counts := map[key]float64{}
 	totals := [2]float64{}
 	for i := range rows {
-		if label := rows[i].labels[h]; label != unknown {
+		if label := rows[i].labels[h]; label != unknown && mayFit(rows[i].source) {
 			k := key{family(rows[i].source), label}
 			if counts[k] == 0 {
 				totals[label] += share(k.family)
@@ -88,7 +97,7 @@ func calibrate(p *assess.HeadParams, h int, rows []observed) {
 		var hess [3][3]float64
 		for i := range rows {
 			r := &rows[i]
-			if r.labels[h] == unknown {
+			if r.labels[h] == unknown || !mayFit(r.source) {
 				continue
 			}
 			x := [3]float64{float64(r.logits.Whole[h]), float64(r.logits.Best[h]), 1}

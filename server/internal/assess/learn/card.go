@@ -99,9 +99,9 @@ const cardHead = `# The detector's model
 Not clinically validated. Written by ` + "`go tool task detect:train`" + `; what it reaches on everything that was held apart is printed by
 ` + "`go tool task detect:eval`" + `, and held by the floors in learn/floors.json.
 
-A linear model over hashed features (words, pairs and triples of words, runs of letters; what the words mean, in whose mouth, when, and
+A linear model and a small net (an embedding bag with one hidden layer), the mean of both, over hashed features (words, pairs and triples of words, runs of letters; what the words mean, in whose mouth, when, and
 whether denied), with weights of one byte. A message counts as a whole and by the sentence, or two in a row, that has most. Each head is calibrated on texts that were not
-trained on, weighted so that half of them say yes: a probability is that of such a set, not of ordinary talk, where risk is rare.
+trained on (of tier A and the corpus), weighted so that half of them say yes: a probability is that of such a set, not of ordinary talk, where risk is rare.
 
 `
 

@@ -41,8 +41,8 @@ var checksums = map[string]string{
 // Licence tiers of the shared data. Weights that ship are trained on TierA alone.
 const (
 	TierA  = "A"    // permissive
-	TierSA = "A-SA" // share-alike: for judging only
-	TierC  = "C"    // non-commercial: for judging only
+	TierSA = "A-SA" // share-alike: for judging, and for no number that ships
+	TierC  = "C"    // non-commercial: for judging, and for thresholds
 )
 
 // Row is one labelled text of the shared data. Labels nobody gave are -1, "" or nil.

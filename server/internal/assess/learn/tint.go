@@ -14,6 +14,7 @@ type tinted struct {
 	labels []int
 	weight float32
 	held   bool
+	tune   bool // of what is held: for the offsets; the rest is for judging
 }
 
 // shade is a linear model of several outputs, trained by steps that shrink (AdaGrad).
@@ -110,11 +111,11 @@ func (s *shade) train(all []tinted, epochs int, rate float32, seed uint64) {
 	}
 }
 
-// balance shifts the outputs so that each class is found as well as can be: by steps, on what was held apart.
+// balance shifts the outputs so that each class is found as well as can be: by steps, on what was held apart for tuning.
 func (s *shade) balance(all []tinted) {
 	var rows []tinted
 	for i := range all {
-		if all[i].held && len(all[i].labels) == 1 {
+		if all[i].held && all[i].tune && len(all[i].labels) == 1 {
 			rows = append(rows, all[i])
 		}
 	}
@@ -196,10 +197,10 @@ func tints(d *assess.Detector, shared *Shared, messages []corpus.Message, s Sett
 		}
 		sample := d.Sample(m.Text)
 		if m.Sentiment != "" && m.Category == "sentiment" {
-			sentiments = append(sentiments, tinted{gramsOf(sample), indices(assess.Sentiments(), []string{m.Sentiment}), .5, m.Held})
+			sentiments = append(sentiments, tinted{gramsOf(sample), indices(assess.Sentiments(), []string{m.Sentiment}), .5, m.Held, m.Tune})
 		}
 		if len(m.Topics) > 0 {
-			topics = append(topics, tinted{sample.Words, indices(assess.TopicNames(), m.Topics[:1]), .7, m.Held})
+			topics = append(topics, tinted{sample.Words, indices(assess.TopicNames(), m.Topics[:1]), .7, m.Held, m.Tune})
 		}
 	}
 	if shared != nil {
@@ -207,13 +208,13 @@ func tints(d *assess.Detector, shared *Shared, messages []corpus.Message, s Sett
 			r := &shared.Emotions[i]
 			sample := d.Sample(r.Text)
 			if len(r.Sentiment) == 1 {
-				sentiments = append(sentiments, tinted{gramsOf(sample), indices(assess.Sentiments(), r.Sentiment), 1, !r.Trainable()})
+				sentiments = append(sentiments, tinted{gramsOf(sample), indices(assess.Sentiments(), r.Sentiment), 1, !r.Trainable(), !Judged(r.Text)})
 			}
-			emotions = append(emotions, tinted{sample.Words, indices(assess.Emotions(), r.Emotions), 1, !r.Trainable()})
+			emotions = append(emotions, tinted{sample.Words, indices(assess.Emotions(), r.Emotions), 1, !r.Trainable(), !Judged(r.Text)})
 		}
 		for i := range shared.Topics {
 			r := &shared.Topics[i]
-			topics = append(topics, tinted{d.Sample(r.Text).Words, indices(assess.TopicNames(), []string{r.Topic}), 1, !r.Trainable()})
+			topics = append(topics, tinted{d.Sample(r.Text).Words, indices(assess.TopicNames(), []string{r.Topic}), 1, !r.Trainable(), !Judged(r.Text)})
 		}
 	}
 	sentiment := newShade(s.SentimentBits, len(assess.Sentiments()), true)
