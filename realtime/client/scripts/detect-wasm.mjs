@@ -1,18 +1,21 @@
 /**
- * Builds the detector for browsers into dist/detect: detect.wasm, and Go's own wasm_exec.js that it needs. With --brotli it
- * prints how large it is as it travels, and fails when that is too much.
+ * Builds the detector for browsers into dist/detect, or into the folder that --out names: detect.wasm, and Go's own
+ * wasm_exec.js that it needs. With --brotli it prints how large it is as it travels, and fails when that is too much.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { brotliCompressSync, constants } from 'node:zlib'
 
 const MaxBrotliBytes = 1_500_000
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
-const out = fileURLToPath(new URL('../dist/detect', import.meta.url))
+const { out, brotli } = parseArgs({
+  options: { out: { type: 'string', default: fileURLToPath(new URL('../dist/detect', import.meta.url)) }, brotli: { type: 'boolean', default: false } },
+}).values
 
 function go(args, env = {}) {
   const ran = spawnSync('go', args, { cwd: root, env: { ...process.env, ...env }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
@@ -42,7 +45,7 @@ try {
 }
 copyFileSync(join(go(['env', 'GOROOT']), 'lib', 'wasm', 'wasm_exec.js'), join(out, 'wasm_exec.js'))
 
-if (process.argv.includes('--brotli')) {
+if (brotli) {
   const built = readFileSync(wasm)
   const small = brotliCompressSync(built, {
     params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_SIZE_HINT]: built.length },

@@ -2,18 +2,16 @@
  * The detector in the browser's form is the sidecar's, bit for bit: for one text of ten of the corpus, and for all of them by
  * `go tool task detect:wasm`. And the Worker's manners.
  */
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { startDetector, type Assess, type Finding } from '../src/detect-module.ts'
+import { startDetector, type Assess } from '../src/detect-module.ts'
 import { serveDetector } from '../src/detect-serve.ts'
 import { Detector, type DetectorAnswer, type DetectorCall, type DetectorWorker } from '../src/detect.ts'
-import { fields, flag, json, list, text, whole } from '../src/parse.ts'
+import { corpus } from './corpus.ts'
+import { written } from './written.ts'
 
-const root = fileURLToPath(new URL('../../../', import.meta.url))
 const built = new URL('../dist/detect/', import.meta.url)
 const exec = new URL('wasm_exec.js', built).href
 const BuildMs = 300_000
@@ -27,49 +25,19 @@ beforeAll(async () => {
   assess = await startDetector({ exec, wasm })
 }, BuildMs)
 
-const numbers = new DataView(new ArrayBuffer(4))
-/** The bits of a number that has single precision; one that has not gives those of no such number. */
-function bits(value: number): number {
-  numbers.setFloat32(0, value)
-  return Object.is(numbers.getFloat32(0), value) ? numbers.getUint32(0) : -1
-}
-
-/** A finding as the Go program writes it: in one string, so that 50,000 are compared quickly. */
-function written(one: Finding): string {
-  return JSON.stringify([
-    one.level, [one.harmOthers, one.abuse, one.distress, one.alert, one.escalate], one.items, [...one.scores, one.sentiment].map(bits),
-    [one.hard, one.emotions, one.topics, [one.language, one.model, one.ruleset]], one.evidence.map((e) => [e.rule, e.start, e.end]), [...one.state],
-  ])
-}
-
-function expected(line: unknown): string {
-  const row = fields(line, 'finding')
-  const words = list(row['words'], 'words').map((one) => one ?? [])
-  const evidence = (row['evidence'] === null ? [] : list(row['evidence'], 'evidence')).map((value) => {
-    const one = fields(value, 'evidence')
-    return [text(one, 'rule'), whole(one, 'start_16'), whole(one, 'end_16')]
-  })
-  return JSON.stringify([row['level'], row['flags'], row['items'], row['bits'], words, evidence, row['state']])
-}
-
 describe('the detector as WebAssembly', () => {
   test('finds in the corpus what the sidecar finds, bit for bit, and goes on from the same states', async () => {
-    const go = spawn('go', ['run', './server/internal/assess/wasm', '-every', every], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
-    const ended = once(go, 'close')
     let messages = 0
     let risky = 0
     let state: Uint8Array | undefined
     const different: string[] = []
-    for await (const line of createInterface({ input: go.stdout })) {
-      const want = json(line, 'line')
-      const row = fields(want, 'finding')
-      const got = assess(text(row, 'text'), flag(row, 'goes') ? state : undefined)
+    for await (const one of corpus(every)) {
+      const got = assess(one.text, one.goes ? state : undefined)
       state = got.state
       messages++
       if (got.level >= 4) risky++
-      if (written(got) !== expected(want)) different.push(text(row, 'text'))
+      if (written(got) !== one.finding) different.push(one.text)
     }
-    expect(await ended).toEqual([0, null])
     expect(different.slice(0, 5)).toEqual([])
     expect(messages).toBeGreaterThan(12_000 / Number(every))
     expect(risky).toBeGreaterThan(100)

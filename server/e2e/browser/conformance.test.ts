@@ -1,12 +1,12 @@
 // What unmodified clients see in Chromium: the behaviours of ../realtime, in pages.
 import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
-import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { Behaviour } from '../realtime/behaviour.ts'
 import { Echo } from '../realtime/echo.ts'
 import { behaviours, nameOf, seatsAt } from '../realtime/table.ts'
 import type { Seat } from '../realtime/world.ts'
+import { bundle } from './bundle.ts'
 import { launch } from './seats.ts'
 import { Tabs } from './tabs.ts'
 
@@ -19,20 +19,12 @@ let tabs: Tabs
 let script: string
 
 beforeAll(async () => {
-  ;[echo, browser, tabs, script] = await Promise.all([Echo.start(), launch(), Tabs.open(), bundle()])
+  ;[echo, browser, tabs, script] = await Promise.all([Echo.start(), launch(), Tabs.open(), bundle(fileURLToPath(new URL('../realtime/page.ts', import.meta.url)))])
 })
 afterAll(async () => {
   await Promise.all([browser.close(), tabs.close()])
   await echo.stop()
 })
-
-async function bundle(): Promise<string> {
-  const input = fileURLToPath(new URL('../realtime/page.ts', import.meta.url))
-  const built = await rolldown({ input, platform: 'browser', logLevel: 'silent' })
-  const { output } = await built.generate({ format: 'iife', codeSplitting: false })
-  await built.close()
-  return output[0].code
-}
 
 async function prepare(page: Page): Promise<Page> {
   await page.goto(echo.url)
