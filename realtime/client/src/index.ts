@@ -23,3 +23,8 @@ export {
   type ConsentRow, type DeviceRow, type EpochRow, type MessageRow, type ParticipantRow, type SealedMessage, type SessionRow,
   type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'
+export {
+  AlertColumns, AlertEventColumns, AlertEventKind, AlertStatus, AssessmentColumns, AssessmentStatus, Category, Item, Levels, SessionTopicsColumns,
+  parseAlert, parseAlertEvent, parseAssessment, parseSessionTopics,
+  type AlertEventRow, type AlertRow, type AssessmentRow, type EvidenceRow, type Level, type SessionTopicsRow, type TopicWeight,
+} from './findings.ts'

@@ -41,6 +41,11 @@ export function id(row: Fields, name: string): string {
   return value.toLowerCase()
 }
 
+/** null is null; what is absent is not, and neither is anything that the parser does not take. */
+export function nullable<T>(row: Fields, name: string, parse: (row: Fields, name: string) => T): T | null {
+  return row[name] === null ? null : parse(row, name)
+}
+
 export function optionalText(row: Fields, name: string): string | null {
   return row[name] === null || row[name] === undefined ? null : text(row, name)
 }
@@ -54,6 +59,16 @@ export function whole(row: Fields, name: string): number {
   const value = row[name]
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw refuse(`${name} is no whole number`)
   return value
+}
+
+export function number(row: Fields, name: string): number {
+  const value = row[name]
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw refuse(`${name} is no number`)
+  return value
+}
+
+export function texts(row: Fields, name: string): readonly string[] {
+  return list(row[name], name).map((one) => text({ [name]: one }, name))
 }
 
 export function flag(row: Fields, name: string): boolean {

@@ -3,6 +3,7 @@ import { Clock } from './clock.ts'
 import { ConsentScope, signConsent, signWithdrawal } from './consent.ts'
 import { Emitter, call, type Undo } from './events.ts'
 import { EnvelopeError, RequestError, SessionError, toError, type Refusal } from './failure.ts'
+import { parseAlert, parseAlertEvent, parseAssessment, type AlertEventRow, type AlertRow, type AssessmentRow } from './findings.ts'
 import { openMessage, parseContent, sealMessage, textContent } from './message.ts'
 import { Outbox } from './outbox.ts'
 import { whole, type Fields } from './parse.ts'
@@ -68,10 +69,10 @@ export interface SessionEvents {
   recovery: Recovery
   /** The user ids of who is here now, by their clients' own word. */
   presence: readonly string[]
-  /** Clinicians: a row of assessments, alerts or alert_events, as it was committed (topic care:<session>). */
-  assessment: Fields
-  alert: Fields
-  alert_event: Fields
+  /** Clinicians: a row of assessments, alerts or alert_events, as it was committed (topic care:<session>). What was before is in the tables; a row that cannot be read is an 'error', and there too. */
+  assessment: AssessmentRow
+  alert: AlertRow
+  alert_event: AlertEventRow
   /** Clinicians: a drafted reply, verified and opened, at first and whenever something of it changed. */
   suggestion: Suggestion
   /** Clinicians: the id of a drafted reply that was erased; it is to leave the screen. */
@@ -425,7 +426,9 @@ export class Session {
         if (event === 'suggestion') this.#suggestions.hear(row).catch(this.#report)
         else if (event === 'suggestion_deleted') this.#suggestions.hearErased(row).catch(this.#report)
         else if (event === 'suggestion_seal') this.#suggestions.hearSeal(row).catch(this.#report)
-        else this.#events.emit(event, row)
+        else if (event === 'alert') this.#events.emit(event, parseAlert(row))
+        else if (event === 'alert_event') this.#events.emit(event, parseAlertEvent(row))
+        else this.#events.emit(event, parseAssessment(row))
       },
       status: (status) => { // the session's own topic says whether we are connected
         if (status === TopicStatus.joined && this.#suggesting) this.#suggest()

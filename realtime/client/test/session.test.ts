@@ -8,6 +8,7 @@ import { Pins } from '../src/pins.ts'
 import { parseRoster } from '../src/roster.ts'
 import { Session, type ChatMessage } from '../src/session.ts'
 import { MemoryStore } from '../src/store.ts'
+import { alertEventRow, alertRow, assessmentRow, notAssessedRow } from './finding-rows.ts'
 import { MemoryDatabase, addDevice, join, newTables, type Tables } from './memory-database.ts'
 import { PhoenixServer } from './phoenix-server.ts'
 
@@ -277,12 +278,27 @@ describe('session', () => {
     const topic = `care:${bench.tables.session.id}`
     expect(bench.server.joins.some((one) => one.topic === topic)).toBe(false)
     const alerts: unknown[] = []
-    bench.therapist.session.on('alert', (row) => alerts.push(row['level']))
+    bench.therapist.session.on('alert', (row) => alerts.push(row.level))
     await bench.server.joinedTimes(topic, 1)
-    bench.server.broadcast(topic, 'alert', { id: crypto.randomUUID(), session_id: bench.tables.session.id, level: 4 }, 'c')
+    bench.server.broadcast(topic, 'alert', alertRow(bench.tables.session.id), 'c')
     await vi.waitFor(() => {
       expect(alerts).toEqual([4])
     })
+  })
+
+  test('clinicians hear each finding as its row; one that is no row is an error, and the next is heard', async () => {
+    const { server, tables, therapist } = await setup()
+    const { id } = tables.session
+    const [heard, errors]: [unknown[], Error[]] = [[], []]
+    for (const name of ['assessment', 'alert', 'alert_event'] as const) therapist.session.on(name, (row) => heard.push(row))
+    therapist.session.on('error', (error) => errors.push(error))
+    await server.joinedTimes(`care:${id}`, 1)
+    const told = { assessment: [assessmentRow(id), notAssessedRow(id)], alert: [{ session_id: id, level: 5 }, alertRow(id)], alert_event: [alertEventRow(id)] }
+    for (const [event, rows] of Object.entries(told)) for (const row of rows) server.broadcast(`care:${id}`, event, row, 'c')
+    await vi.waitFor(() => {
+      expect(heard).toEqual([...told.assessment, told.alert[1], ...told.alert_event])
+    })
+    expect(errors.map((error) => error.message)).toEqual([expect.stringContaining('id is no text')])
   })
 
   test('what another participant broadcasts as a message is neither shown nor hides what is sent', async () => {
@@ -311,17 +327,19 @@ describe('session', () => {
   test("an alert on the session's topic is none, with meta or without", async () => {
     const bench = await setup()
     const { id } = bench.tables.session
-    const alerts: unknown[] = []
-    for (const name of ['alert', 'assessment', 'alert_event'] as const) bench.therapist.session.on(name, (row) => alerts.push(row['level']))
+    const heard: unknown[] = []
+    const rows = { alert: alertRow(id), assessment: assessmentRow(id), alert_event: alertEventRow(id) }
+    for (const name of ['alert', 'assessment', 'alert_event'] as const) bench.therapist.session.on(name, (row) => heard.push(row.id))
     await bench.server.joinedTimes(`care:${id}`, 1)
-    for (const event of ['alert', 'assessment', 'alert_event']) {
-      bench.server.relay(`session:${id}`, event, { session_id: id, level: 5 })
-      bench.server.broadcast(`session:${id}`, event, { session_id: id, level: 5 }, 'c')
-      bench.server.relay(`care:${id}`, event, { session_id: id, level: 5 })
+    for (const [event, row] of Object.entries(rows)) {
+      bench.server.relay(`session:${id}`, event, row)
+      bench.server.broadcast(`session:${id}`, event, row, 'c')
+      bench.server.relay(`care:${id}`, event, row)
     }
-    bench.server.broadcast(`care:${id}`, 'alert', { session_id: id, level: 4 }, 'c')
+    const alert = alertRow(id)
+    bench.server.broadcast(`care:${id}`, 'alert', alert, 'c')
     await vi.waitFor(() => {
-      expect(alerts).toEqual([4])
+      expect(heard).toEqual([alert['id']])
     })
   })
 

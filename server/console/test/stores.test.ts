@@ -1,6 +1,6 @@
 import { createClient } from '@supabase/supabase-js'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { ChatMessage, Suggestion } from 'vigil-client'
+import type { AlertRow, ChatMessage, Suggestion } from 'vigil-client'
 import { AlertStep } from '../src/api/care.ts'
 import { parseAlert } from '../src/api/rows.ts'
 import { CareStore } from '../src/session/care-store.ts'
@@ -8,9 +8,9 @@ import { SessionStore, type SessionView } from '../src/session/session-store.ts'
 import { FakeProject, FakeSession, ids, refusal, rowsOf } from './fakes.ts'
 
 const at = '2026-11-23T05:00:00+00:00'
-const alertRow = (more: object = {}) => ({
-  id: 'a', organization_id: ids.organization, session_id: ids.session, message_id: 'm', level: 5, status: 'open', version: 1, source: 'sidecar',
-  raised_at: at, updated_at: at, ...more,
+const alertRow = (more: Partial<AlertRow> = {}): AlertRow => ({
+  id: 'a', organization_id: ids.organization, session_id: ids.session, message_id: 'm', assessment_id: 's', level: 5, status: 'open', version: 1, source: 'sidecar',
+  policy_version: 1, ruleset_version: 'r', model_version: 'm', raised_at: at, updated_at: at, ...more,
 })
 const message = (id: string, me = false): ChatMessage => ({
   id, position: 1, from: { userId: me ? ids.client : ids.therapist, deviceId: 'd', role: me ? 'client' : 'therapist', me }, text: id, badge: null,
@@ -117,7 +117,7 @@ describe('care', () => {
     expect(care.view.get().alerts.get('a')).toMatchObject({ status: 'acknowledged', version: 2 })
     expect(care.view.get().raised).toEqual(['a'])
     const before = project.asked.length
-    session.emit('alert', { id: 7 })
+    session.emit('error', new Error('id is no text')) // a row that the client could not read
     await vi.waitFor(() => { expect(project.asked.slice(before)).toContain('alerts') })
     care.close()
     expect(session.listening).toBe(0)

@@ -13,7 +13,7 @@ afterEach(async () => {
 it.each(['1.0.0', '2.0.0'])('shows nothing that was only broadcast, and all that was sent (vsn %s)', async (vsn) => {
   const { id, client, therapist, clientSide, therapistSide } = await therapy('assisted')
   const alerts: unknown[] = []
-  therapistSide.chat.on('alert', (row) => alerts.push(row['message_id']))
+  therapistSide.chat.on('alert', (row) => alerts.push(row.message_id))
   const bystander = await joined(await bare(therapist.client), `session:${id}`)
   const forger = await joined(await bare(client.client, vsn), `session:${id}`)
 

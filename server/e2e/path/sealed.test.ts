@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { parseMessage, type MessageRow } from 'vigil-client'
+import { parseAssessment, parseMessage, type MessageRow } from 'vigil-client'
 import { admin, ask, keyed, person, project, tokenOf, type Client } from '../standin/project.ts'
 import { expectAbsent } from './canary.ts'
 import { checked, closeAll, crisis, sidecar, sql, therapy } from './people.ts'
@@ -107,7 +107,8 @@ describe('a message that its device did not seal', () => {
       const { error } = await client.client.from('messages').insert(forged)
       expect(error, name).toBeNull()
       const assessment = await care.messages.until(named('assessment', { message_id: forged['id'] }))
-      expect(rowOf(assessment), name).toMatchObject({ status: 'not_assessed', reason: 'signature', level: null })
+      const nothing = { level: null, items: null, risk_score: null, sentiment: null, language: null, model_version: null, evidence: [], topics: [] }
+      expect(parseAssessment(rowOf(assessment)), name).toMatchObject({ ...nothing, status: 'not_assessed', reason: 'signature', alert: true, escalate: true })
       const alert = await care.messages.until(named('alert', { message_id: forged['id'] }))
       expect(rowOf(alert), name).toMatchObject({ source: 'not_assessed', status: 'open', level: null })
       await inbox.messages.until(named('alert_recipient', { alert_id: rowOf(alert)['id'], reason: 'therapist' }))

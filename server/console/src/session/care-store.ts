@@ -76,6 +76,7 @@ export class CareStore {
         this.view.update((old) => ({ ...old, suggestions: old.suggestions.filter((one) => one.id !== id) }))
       }),
       session.on('status', (status) => { if (status === TopicStatus.joined) void this.read() }),
+      session.on('error', () => { void this.read() }), // a row, perhaps, that could not be read
       whileLookedAt(() => { void this.#readSetting() }),
     )
     void this.read()
