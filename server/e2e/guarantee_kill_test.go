@@ -40,6 +40,7 @@ func TestNothingIsMissedThroughKillAtAnyInstant(t *testing.T) {
 	s.sidecar.begin(t)
 	s.sidecar.mustBeReady(t)
 	l := newLoad(t, s, 3)
+	l.pause = slowPause
 	stopWriting := l.begin(t)
 	s.sidecar.kill()
 	random := rand.New(rand.NewPCG(1, uint64(kills(t)))) //nolint:gosec // the same instants each time

@@ -22,12 +22,17 @@ const (
 // writePause is the time between two messages of one session: three sessions make about a hundred messages a second.
 const writePause = 25 * time.Millisecond
 
+// slowPause is for a test whose length no message shortens: what was written is read again at each start of the sidecar, so that a
+// busy machine would make it longer, and that the next start dearer. Three sessions make about fifty messages a second.
+const slowPause = 60 * time.Millisecond
+
 // load is a few sessions that are written to all the time, each watched by its client and its clinician.
 type load struct {
 	s        *stack
 	sessions []*therapy
 	watchers []*watcher // of each session: its messages as the client sees them, its care as the therapist does
 	urls     []string   // nodes, over which the watchers are spread; none: the stack's sidecar
+	pause    time.Duration
 
 	mu   sync.Mutex
 	sent map[string]bool // message id → whether it must alert
@@ -36,7 +41,7 @@ type load struct {
 func newLoad(t testing.TB, s *stack, sessions int) *load {
 	t.Helper()
 	org, _ := s.organization(t)
-	l := &load{s: s, sent: make(map[string]bool)}
+	l := &load{s: s, sent: make(map[string]bool), pause: writePause}
 	for range sessions {
 		l.sessions = append(l.sessions, s.therapy(t, org))
 	}
@@ -57,7 +62,7 @@ func (l *load) beginWriting(t testing.TB) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var g errgroup.Group
 	for _, y := range l.sessions {
-		g.Go(func() error { return l.write(ctx, y, writePause) })
+		g.Go(func() error { return l.write(ctx, y, l.pause) })
 	}
 	var once sync.Once
 	stop = func() {
