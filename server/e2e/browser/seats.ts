@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { afterEach, beforeAll, expect } from 'vitest'
 import { sidecar, stack } from './stack.ts'
 
 export const flags = [
@@ -97,16 +97,20 @@ async function evidence(test: string, seats: readonly Kept[]): Promise<void> {
   console.error(`what was on the screens when "${test}" failed: ${folder}`)
 }
 
+// The two browsers of all files, which run in one process: a context is as good as new, and a browser is long to start. They end with
+// the process.
+const shared: Browser[] = []
+
+async function browsers(): Promise<void> {
+  await Promise.all([0, 1].map(async (at) => {
+    if (shared[at]?.isConnected() !== true) shared[at] = await launch()
+  }))
+}
+
 export function withBrowsers(): Seats {
-  let browsers: Browser[] = []
   const seats: Kept[] = []
 
-  beforeAll(async () => {
-    browsers = await Promise.all([launch(), launch()])
-  })
-  afterAll(async () => {
-    await Promise.all(browsers.map((browser) => browser.close()))
-  })
+  beforeAll(browsers)
   afterEach(async ({ task }) => {
     const used = seats.splice(0)
     const faults = used.flatMap((seat) => seat.faults)
@@ -117,7 +121,7 @@ export function withBrowsers(): Seats {
 
   return {
     sit: async (name, at = 0, { url = consoleURL, ...options } = {}) => {
-      const browser = browsers[at]
+      const browser = shared[at]
       if (browser === undefined) throw new Error(`browser ${at} was not started`)
       const context = await browser.newContext({ reducedMotion: 'reduce', locale: 'en-GB', ...options })
       const seat = await watched(name, await context.newPage())
