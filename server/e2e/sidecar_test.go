@@ -77,7 +77,7 @@ func binary(t testing.TB) string {
 	t.Helper()
 	built.once.Do(func() {
 		built.path = filepath.Join(buildDir, "vigil")
-		cmd := exec.Command("go", "build", "-tags", "faults", "-o", built.path, "..")
+		cmd := exec.Command("go", "build", "-tags", "faults", "-ldflags=-s -w", "-o", built.path, "..")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build vigil: %w\n%s", err, out)
 		}

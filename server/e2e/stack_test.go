@@ -65,18 +65,7 @@ func setup(t testing.TB, o options) *stack {
 		settings[k] = v
 	}
 	s := &stack{database: databaseName}
-	s.cluster = pgtest.Start(t, pgtest.Options{Version: o.version, Bare: true, Settings: settings})
-	platform, err := pgtest.Platform()
-	if err != nil {
-		t.Fatal(err)
-	}
-	migrations, err := pgtest.Migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cluster.Apply(t.Context(), databaseName, platform, migrations); err != nil {
-		t.Fatal(err)
-	}
+	s.cluster = pgtest.Start(t, pgtest.Options{Version: o.version, Migrated: true, Settings: settings})
 	s.admin, s.people = s.pool(t, pgtest.RoleOwner), s.pool(t, pgtest.RoleAPI)
 	s.startStandin(t, o.functions)
 	s.prepareSidecar(t)

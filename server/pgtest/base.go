@@ -26,7 +26,7 @@ const templateDatabase = "vigil_template"
 
 // fill puts a data directory into the cluster's folder: a copy of a cached base, or what a kept cluster left there.
 //
-//	initdb -> base "init" (empty) -> base "full" (template database) -> this cluster
+//	initdb -> base "init" (empty) -> base "full" (template database) or another -> this cluster
 func (c *Cluster) fill(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(c.DataDir(), "PG_VERSION")); err == nil {
 		if c.options.Keep {
@@ -75,8 +75,11 @@ func (c *Cluster) base(ctx context.Context) (string, error) {
 		return "", err
 	}
 	kind := "full"
-	if c.options.Bare {
+	switch {
+	case c.options.Bare:
 		kind = "bare"
+	case c.options.Migrated:
+		kind = "migrated"
 	}
 	return c.cached(ctx, kind, digest(append(platform, migrations...)), func(ctx context.Context, dir string) error {
 		return c.prepare(ctx, empty, dir, platform, migrations)
@@ -242,13 +245,16 @@ func (c *Cluster) prepare(ctx context.Context, empty, dir string, platform, migr
 		defer cancel()
 		err = errors.Join(err, work.Stop(stopCtx))
 	}()
-	return work.populate(ctx, c.options.Bare, platform, migrations)
+	return work.populate(ctx, c.options, platform, migrations)
 }
 
-// populate makes what every cluster but a kept one has: the roles, and the template database unless it is bare.
-func (c *Cluster) populate(ctx context.Context, bare bool, platform, migrations []Script) error {
-	if bare {
+// populate makes what every cluster but a kept one has: the roles, and the template database unless it is bare or migrated itself.
+func (c *Cluster) populate(ctx context.Context, o Options, platform, migrations []Script) error {
+	if o.Bare {
 		return c.CompleteRoles(ctx)
+	}
+	if o.Migrated {
+		return c.Apply(ctx, "postgres", platform, migrations)
 	}
 	if err := c.exec(ctx, RoleSuperuser, "postgres", "create database "+templateDatabase); err != nil {
 		return fmt.Errorf("create the template database: %w", err)
@@ -265,7 +271,7 @@ func (c *Cluster) populateFresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.populate(ctx, c.options.Bare, platform, migrations)
+	return c.populate(ctx, c.options, platform, migrations)
 }
 
 // Apply gives a database all that a project has: ApplyPlatform, the migrations as "postgres", CompleteRoles.

@@ -23,7 +23,7 @@ var databases atomic.Int64
 // poolConns is small, for many tests share one cluster's 200 connections.
 const poolConns = 8
 
-// Database makes a database for one test: a clone of the template (Options.Bare: an empty one), owned by "postgres". It is
+// Database makes a database for one test: a clone of the template (Options.Bare and Migrated: an empty one), owned by "postgres". It is
 // dropped with its replication slots when the test ends. Safe for concurrent use.
 //
 // Settings and privileges of the database itself (alter database … set, grant … on database) are not cloned by Postgres.
@@ -31,7 +31,7 @@ func (c *Cluster) Database(tb testing.TB) *Database {
 	tb.Helper()
 	d := &Database{Name: databaseName(tb.Name()), cluster: c}
 	template := templateDatabase
-	if c.options.Bare {
+	if c.options.Bare || c.options.Migrated {
 		template = "template1"
 	}
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)

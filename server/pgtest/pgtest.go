@@ -59,6 +59,8 @@ type Options struct {
 	Keep bool
 	// Bare leaves out the platform's SQL and the migrations: only the roles above exist.
 	Bare bool
+	// Migrated has the database "postgres" hold the platform's SQL and the migrations, as a project's does, instead of a template.
+	Migrated bool
 	// Unprepared leaves out even the roles: initdb's empty cluster, which its owner migrates (Apply). Keep implies it.
 	Unprepared bool
 	// Fsync sets fsync on. A killed process loses nothing without it; a killed machine does.

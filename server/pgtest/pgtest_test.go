@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"vigil/server/pgtest"
@@ -54,6 +55,41 @@ func TestAClusterHasTheVersionAndSettingsAskedFor(t *testing.T) {
 		}
 		if c.Version() != version {
 			t.Errorf("Version() is %d, want %d", c.Version(), version)
+		}
+	})
+}
+
+// TestAMigratedClusterIsWhatApplyMakes compares what a clone of a database would lack, and that all the rest is there.
+func TestAMigratedClusterIsWhatApplyMakes(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version int) {
+		platform, platformErr := pgtest.Platform()
+		migrations, err := pgtest.Migrations()
+		if err := errors.Join(platformErr, err); err != nil {
+			t.Fatal(err)
+		}
+		migrated := pgtest.Start(t, pgtest.Options{Version: version, Migrated: true})
+		applied := pgtest.Start(t, pgtest.Options{Version: version, Bare: true})
+		if err := applied.Apply(t.Context(), "postgres", platform, migrations); err != nil {
+			t.Fatal(err)
+		}
+		const what = `
+			select d.datdba::regrole || coalesce(d.datacl::text, '')
+				|| (select string_agg(oid::regclass || coalesce(relacl::text, ''), ',' order by oid::regclass::text) from pg_class where relnamespace = 'public'::regnamespace)
+				|| coalesce((select string_agg(evtname, ',' order by evtname) from pg_event_trigger), '')
+			from pg_database d where d.datname = 'postgres'`
+		var found [2]string
+		for i, c := range []*pgtest.Cluster{migrated, applied} {
+			conn, err := pgx.Connect(t.Context(), c.URL(pgtest.RoleOwner, "postgres"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(conn.QueryRow(t.Context(), what).Scan(&found[i]), conn.Close(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found[0] != found[1] || !strings.Contains(found[0], "messages") {
+			t.Errorf("a migrated cluster has\n%s\nand what Apply makes is\n%s", found[0], found[1])
 		}
 	})
 }

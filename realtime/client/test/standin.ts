@@ -52,7 +52,7 @@ export class Standin {
   static async start(): Promise<Standin> {
     const folder = mkdtempSync(join(tmpdir(), 'vigil-client-'))
     const binary = join(folder, 'serve')
-    execFileSync('go', ['build', '-o', binary, './server/standin/serve'], { cwd: root, stdio: 'inherit' })
+    execFileSync('go', ['build', '-ldflags=-s -w', '-o', binary, './server/standin/serve'], { cwd: root, stdio: 'inherit' })
     const sql = fileURLToPath(new URL('practice.sql', ownTestdata))
     const child = spawn(binary, ['-hash-cost', '4', '-sql', sql], { cwd: root, stdio: ['pipe', 'pipe', 'ignore'] })
     const ended = once(child, 'exit').then(() => {

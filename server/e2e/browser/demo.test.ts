@@ -25,7 +25,7 @@ function plainEnvironment(): NodeJS.ProcessEnv {
 
 beforeAll(async () => {
   const binary = join(stack.folder, 'dev')
-  execFileSync('go', ['build', '-o', binary, './server/standin/dev'], { cwd: stack.root, stdio: 'inherit' })
+  execFileSync('go', ['build', '-ldflags=-s -w', '-o', binary, './server/standin/dev'], { cwd: stack.root, stdio: 'inherit' })
   dev = spawn(binary, ['-throwaway'], { cwd: stack.root, env: plainEnvironment(), stdio: ['ignore', 'pipe', 'inherit'] })
   const child = dev
   process.once('exit', () => child.kill('SIGKILL'))

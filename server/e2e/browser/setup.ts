@@ -56,7 +56,7 @@ export async function setup(suite: TestProject): Promise<void> {
   buildConsole()
   folder = mkdtempSync(join(tmpdir(), 'vigil-browser-'))
   const binary = join(folder, 'vigil')
-  execFileSync('go', ['build', '-o', binary, './server'], { cwd: root, stdio: 'inherit' })
+  execFileSync('go', ['build', '-ldflags=-s -w', '-o', binary, './server'], { cwd: root, stdio: 'inherit' })
   const address = await freeAddress()
   const env = { ...(await environment(project, folder, address)), VIGIL_CONSOLE: 'true' }
   suite.provide('stack', { root, chromium: program, binary, folder, env })

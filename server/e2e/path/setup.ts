@@ -29,7 +29,7 @@ let folder: string | undefined
 async function start(project: Project): Promise<Sidecar> {
   folder = mkdtempSync(join(tmpdir(), 'vigil-path-'))
   const binary = join(folder, 'vigil')
-  execFileSync('go', ['build', '-o', binary, './server'], { cwd: root, stdio: 'inherit' })
+  execFileSync('go', ['build', '-ldflags=-s -w', '-o', binary, './server'], { cwd: root, stdio: 'inherit' })
   serving = new SidecarProcess(binary, folder, await environment(project, folder, await freeAddress()))
   await serving.start()
   return { url: serving.url, log: serving.log }

@@ -18,7 +18,7 @@ export class Echo {
   static async start(): Promise<Echo> {
     const folder = mkdtempSync(join(tmpdir(), 'vigil-echo-'))
     const binary = join(folder, 'echoserver')
-    execFileSync('go', ['build', '-o', binary, './realtime/internal/echoserver'], { cwd: root, stdio: 'inherit' })
+    execFileSync('go', ['build', '-ldflags=-s -w', '-o', binary, './realtime/internal/echoserver'], { cwd: root, stdio: 'inherit' })
     const child = spawn(binary, [], { stdio: ['pipe', 'pipe', 'inherit'] })
     const line = await new Promise<string>((resolve, reject) => {
       createInterface(child.stdout).once('line', resolve)

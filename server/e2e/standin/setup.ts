@@ -44,7 +44,7 @@ async function startStandin(): Promise<Project> {
   folder = mkdtempSync(join(tmpdir(), 'vigil-e2e-'))
   const binary = join(folder, 'serve')
   const keys = join(folder, 'keys.json')
-  execFileSync('go', ['build', '-o', binary, './server/standin/serve'], { cwd: root, stdio: 'inherit' })
+  execFileSync('go', ['build', '-ldflags=-s -w', '-o', binary, './server/standin/serve'], { cwd: root, stdio: 'inherit' })
   const sql = join(here, 'fixture.sql')
   const child = spawn(binary, ['-hash-cost', '4', '-keys', keys, '-sql', sql], { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] })
   serving = child
