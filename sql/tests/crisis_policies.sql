@@ -21,6 +21,9 @@ select * from tests.commands(
   ]
 );
 
+select is(page_least_harm_others, 0.98::real, 'a danger to others pages when it is sure')
+from public.crisis_policies where organization_id = tests.organization('alder');
+
 select tests.act('ada', 'update public.crisis_policies set page_at_level = 3');
 select is(version, 2, 'a change makes a new version') from public.crisis_policies where organization_id = tests.organization('alder');
 select is(

@@ -30,7 +30,7 @@ func TestPoliciesComeWithTheirBarsRulesAndTerms(t *testing.T) {
 	b := setup(t)
 	for _, statement := range []string{
 		`update public.crisis_policies set page_categories = '{self_harm,abuse}', review_categories = '{self_harm,harm_others,abuse}',
-		   page_least_self_harm = 0.5, page_least_abuse = 0.75, review_least_distress = 0.25, quiet_rules = '{a.b,c}', review_rules = '{topic.visa}'`,
+		   page_least_self_harm = 0.5, page_least_harm_others = 0, page_least_abuse = 0.75, review_least_distress = 0.25, quiet_rules = '{a.b,c}', review_rules = '{topic.visa}'`,
 		`insert into public.topic_terms (organization_id, topic, term, language) select organization_id, 'visa', 'work permit', 'en' from public.crisis_policies`,
 		`insert into public.topic_terms (organization_id, topic, term) select organization_id, 'nights', 'rota' from public.crisis_policies`,
 	} {

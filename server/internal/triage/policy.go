@@ -90,8 +90,8 @@ type CrisisPolicy struct {
 	ReviewAtLevel  Level // a message at or above it is for somebody's review
 	Page, Review   Bar
 
-	// QuietRules are rule ids whose evidence alone pages nobody. What a hard rule forced pages all the same, self-harm from
-	// intent on.
+	// QuietRules are rule ids whose evidence alone pages nobody. Self-harm from intent on that a hard rule forced pages all the
+	// same.
 	QuietRules []string
 	// ReviewRules are rule ids whose evidence is for review, whatever the level.
 	ReviewRules []string
@@ -103,11 +103,16 @@ type CrisisPolicy struct {
 	Version int32 // rises with each change; 0 = the default below, no row
 }
 
+// PageHarmLeast is how probable a danger to others must be to page, where no hard rule forced it and a policy says nothing else: most
+// of what sounds like a threat is anger, and goes to the review list. It is the default of crisis_policies.page_least_harm_others.
+const PageHarmLeast = 0.98
+
 // DefaultCrisisPolicy is in force for an organisation without a row.
 func DefaultCrisisPolicy(organization uuid.UUID) CrisisPolicy {
 	return CrisisPolicy{
 		OrganizationID: organization, PageAtLevel: LevelIntent, ReviewAtLevel: LevelWishToBeDead,
-		Page: Bar{Categories: SelfHarm | HarmOthers}, Review: Bar{Categories: AllCategories},
+		Page:   Bar{Categories: SelfHarm | HarmOthers, Least: Scores{HarmOthers: PageHarmLeast}},
+		Review: Bar{Categories: AllCategories},
 	}
 }
 
@@ -115,9 +120,9 @@ func DefaultCrisisPolicy(organization uuid.UUID) CrisisPolicy {
 // detector that raises an alert of its own (a session's level, say) asks p.Page.Categories first.
 func (p CrisisPolicy) Pages(a Assessment) bool {
 	if p.quiet(&a) {
-		loud := a.Hard
+		loud := a.Hard & SelfHarm
 		if a.Level < LevelIntent {
-			loud &^= SelfHarm
+			loud = 0
 		}
 		return loud != 0 && p.Page.counts(only(a, loud), p.PageAtLevel, loud)
 	}
