@@ -14,51 +14,48 @@ type labels struct {
 	risk, level           int8
 	harm, abuse, distress int8
 	sentiment             string
-
-	copies, copiesElsewhere int // expansions of one seed in English, and in other languages
 }
 
 const positive, negative, neutral, mixed = "positive", "negative", "neutral", "ambiguous"
 
-// categories holds what a message may be. Copies are chosen so that no category drowns the others: few where people
-// wrote many seeds.
+// categories holds what a message may be.
 var categories = map[string]labels{
-	"passive":   {risk: 1, level: 1, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"active":    {risk: 1, level: 2, distress: Unknown, sentiment: negative, copies: 6, copiesElsewhere: 4},
-	"nssi":      {risk: 1, level: 2, distress: Unknown, sentiment: negative, copies: 6, copiesElsewhere: 4},
-	"method":    {risk: 1, level: 3, distress: Unknown, sentiment: negative, copies: 6, copiesElsewhere: 4},
-	"intent":    {risk: 1, level: 4, distress: Unknown, sentiment: negative, copies: 6, copiesElsewhere: 4},
-	"plan":      {risk: 1, level: 5, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"implicit":  {risk: 1, level: 4, distress: Unknown, copies: 6, copiesElsewhere: 5},
-	"behaviour": {risk: 1, level: 6, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"algospeak": {risk: 1, level: 2, distress: Unknown, sentiment: negative, copies: 6, copiesElsewhere: 4},
-	"typos":     {risk: 1, level: 2, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"emoji":     {risk: 1, level: 2, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
+	"passive":   {risk: 1, level: 1, distress: Unknown, sentiment: negative},
+	"active":    {risk: 1, level: 2, distress: Unknown, sentiment: negative},
+	"nssi":      {risk: 1, level: 2, distress: Unknown, sentiment: negative},
+	"method":    {risk: 1, level: 3, distress: Unknown, sentiment: negative},
+	"intent":    {risk: 1, level: 4, distress: Unknown, sentiment: negative},
+	"plan":      {risk: 1, level: 5, distress: Unknown, sentiment: negative},
+	"implicit":  {risk: 1, level: 4, distress: Unknown},
+	"behaviour": {risk: 1, level: 6, distress: Unknown, sentiment: negative},
+	"algospeak": {risk: 1, level: 2, distress: Unknown, sentiment: negative},
+	"typos":     {risk: 1, level: 2, distress: Unknown, sentiment: negative},
+	"emoji":     {risk: 1, level: 2, distress: Unknown, sentiment: negative},
 
-	"ambiguous": {risk: Unknown, level: 1, distress: Unknown, copies: 2, copiesElsewhere: 2},
-	"past":      {risk: Unknown, level: 1, distress: Unknown, copies: 3, copiesElsewhere: 2},
+	"ambiguous": {risk: Unknown, level: 1, distress: Unknown},
+	"past":      {risk: Unknown, level: 1, distress: Unknown},
 
-	"negation":          {distress: Unknown, copies: 5, copiesElsewhere: 5},
-	"recovered":         {copies: 5, copiesElsewhere: 4},
-	"third_person":      {distress: Unknown, copies: 5, copiesElsewhere: 4},
-	"quote":             {copies: 4, copiesElsewhere: 4},
-	"education":         {copies: 4, copiesElsewhere: 4},
-	"idiom":             {copies: 4, copiesElsewhere: 4},
-	"tech":              {copies: 4, copiesElsewhere: 3},
-	"game":              {copies: 4, copiesElsewhere: 3},
-	"ordinary":          {copies: 3, copiesElsewhere: 4},
-	"ordinary_distress": {sentiment: negative, copies: 4, copiesElsewhere: 4},
-	"benign_means":      {copies: 5, copiesElsewhere: 5},
+	"negation":          {distress: Unknown},
+	"recovered":         {},
+	"third_person":      {distress: Unknown},
+	"quote":             {},
+	"education":         {},
+	"idiom":             {},
+	"tech":              {},
+	"game":              {},
+	"ordinary":          {},
+	"ordinary_distress": {sentiment: negative},
+	"benign_means":      {},
 
-	"distress":    {distress: 1, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"eating":      {distress: 1, sentiment: negative, copies: 4, copiesElsewhere: 3},
-	"harm_others": {harm: 1, abuse: Unknown, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"harm_idiom":  {copies: 5, copiesElsewhere: 4},
-	"abuse":       {abuse: 1, distress: Unknown, sentiment: negative, copies: 5, copiesElsewhere: 4},
-	"abuse_other": {copies: 5, copiesElsewhere: 4},
+	"distress":    {distress: 1, sentiment: negative},
+	"eating":      {distress: 1, sentiment: negative},
+	"harm_others": {harm: 1, abuse: Unknown, distress: Unknown, sentiment: negative},
+	"harm_idiom":  {},
+	"abuse":       {abuse: 1, distress: Unknown, sentiment: negative},
+	"abuse_other": {},
 
-	"sentiment": {copies: 2, copiesElsewhere: 2},
-	"topic":     {distress: Unknown, copies: 2, copiesElsewhere: 2},
+	"sentiment": {},
+	"topic":     {distress: Unknown},
 }
 
 // Categories returns the names of all categories, in order.
