@@ -23,8 +23,8 @@ import (
 
 // What made an assessment; stored with each one.
 const (
-	ModelVersion   = "bag-1"
-	RulesetVersion = "lexicon-2"
+	ModelVersion   = "bag-2"
+	RulesetVersion = "lexicon-3"
 	// StateVersion is the layout of State.Data that this package writes. A state of another version counts as unknown.
 	StateVersion int32 = 2
 )
@@ -35,6 +35,7 @@ const maxEvidence = 16
 type Detector struct {
 	lexicon *lexicon
 	model   *Model
+	tables  tables
 	pool    sync.Pool // of *scratch
 }
 
@@ -49,7 +50,7 @@ func New() *Detector {
 
 // NewWith returns a detector with another model than the built-in one.
 func NewWith(m *Model) *Detector {
-	return &Detector{lexicon: compiled(), model: m, pool: sync.Pool{New: func() any { return new(scratch) }}}
+	return &Detector{lexicon: compiled(), model: m, tables: m.tables(), pool: sync.Pool{New: func() any { return new(scratch) }}}
 }
 
 // compiled is the lexicon, which every detector shares.
@@ -71,12 +72,12 @@ func (d *Detector) Score(text string) Scores {
 	s.read(d.lexicon, text)
 	p := d.probabilities(s)
 	out := Scores{
-		Risk: p[HeadRisk], HarmOthers: p[HeadHarm], Abuse: p[HeadAbuse], Distress: p[HeadDistress],
-		Language: d.lexicon.tongues[s.tongues.first], Shades: d.model.Tint.shades(s),
+		Risk: p.heads[HeadRisk], HarmOthers: p.heads[HeadHarm], Abuse: p.heads[HeadAbuse], Distress: p.heads[HeadDistress],
+		Language: d.lexicon.tongues[s.tongues.first], Shades: p.shades,
 	}
 	out.Level[0] = 1
 	for k := HeadLevel1; k <= HeadLevel6; k++ {
-		out.Level[k-HeadLevel1+1] = p[k]
+		out.Level[k-HeadLevel1+1] = p.heads[k]
 	}
 	return out
 }
@@ -86,17 +87,26 @@ func (d *Detector) LogitsOf(text string) Logits {
 	s, _ := d.pool.Get().(*scratch) // the pool holds nothing else
 	defer d.put(s)
 	s.read(d.lexicon, text)
-	return s.logitsOf(d.model)
+	return s.logitsOf(d.model, &d.tables)
 }
 
-func (d *Detector) probabilities(s *scratch) (p [Heads]float32) {
-	logits := s.logitsOf(d.model)
-	for h := range p {
-		p[h] = d.model.Head[h].Probability(logits.Whole[h], logits.Best[h])
-	}
+// probabilities are what the model says of a message.
+type probabilities struct {
+	heads  [Heads]float32
+	shades Shades
+}
+
+func (d *Detector) probabilities(s *scratch) (p probabilities) {
 	if len(s.tokens) == 0 {
-		p = [Heads]float32{}
+		return p
 	}
+	logits := s.logitsOf(d.model, &d.tables)
+	for h := range p.heads {
+		p.heads[h] = d.model.Head[h].Probability(logits.Whole[h], logits.Best[h])
+	}
+	p.shades.Sentiment = [4]float32(logits.Whole[Heads:])
+	Softmax(p.shades.Sentiment[:])
+	d.model.Tint.shades(s, &d.tables, &p.shades)
 	return p
 }
 
@@ -107,7 +117,8 @@ func (d *Detector) Assess(text string, state triage.State, policy triage.CrisisP
 	defer d.put(s)
 	s.read(d.lexicon, text)
 	before := readHistory(state)
-	f := finding{scratch: s, model: d.model, p: d.probabilities(s), risky: before.peak >= uint8(triage.LevelActiveThoughts)}
+	p := d.probabilities(s)
+	f := finding{scratch: s, model: d.model, p: p.heads, shades: &p.shades, risky: before.peak >= uint8(triage.LevelActiveThoughts)}
 	a := f.assessment()
 	after := before.after(a.Level, f.p[HeadRisk])
 	a.Escalate = f.p[HeadRisk] >= d.model.Head[HeadRisk].Closer || f.p[HeadLevel4] >= d.model.Head[HeadLevel4].Closer || after.elevated(before, a.Level)

@@ -51,8 +51,43 @@ func (s *scratch) contextOf(h hit) context {
 			c.asked = c.asked && s.lexicon.classOf(t[i].word)&classFirst == 0
 		}
 	}
+	c.negated = c.negated || s.ceased(h)
+	if !c.other && s.ofAnother(h) {
+		c.first, c.other = false, true
+	}
 	c.past = t[h.first].past && !t[h.first].present
 	return c
+}
+
+// ofAnother says whether a verb of the third person stands right before h, with a person for its subject: "our priest is suicidal".
+func (s *scratch) ofAnother(h hit) bool {
+	i := h.first - 1
+	for i > 0 && s.tokens[i].clause == s.tokens[h.first].clause && s.lexicon.classOf(s.tokens[i].word)&classFiller != 0 {
+		i--
+	}
+	if i < 1 || s.tokens[i-1].clause != s.tokens[h.first].clause || s.lexicon.classOf(s.tokens[i].word)&classThird == 0 {
+		return false
+	}
+	return s.lexicon.classOf(s.tokens[i-1].word)&(classThing|classFirst|classNegator) == 0
+}
+
+// ceasedReach is how far behind a phrase "have stopped" may stand, in words.
+const ceasedReach = 5
+
+// ceased says whether it is said right behind h that it is over: "the suicidal thoughts have stopped", and not that they have not.
+func (s *scratch) ceased(h hit) bool {
+	aux := false
+	for i := h.last + 1; i < len(s.tokens) && i <= h.last+ceasedReach && s.tokens[i].clause == s.tokens[h.last].clause; i++ {
+		switch class := s.lexicon.classOf(s.tokens[i].word); {
+		case class&classCeased != 0 && aux:
+			return true
+		case class&(classNegator|classFirst) != 0:
+			return false
+		case class&classAux != 0:
+			aux = true
+		}
+	}
+	return false
 }
 
 // widen takes what a word anywhere in the sentence adds.

@@ -6,16 +6,21 @@ import "vigil/server/internal/triage"
 // around it says that it means something else.
 const faint = .08
 
+// quotable is the least probability of what is said behind a word for a song, a film or a book.
+const quotable = .85
+
 // finding gathers what the rules and the model say of one message.
 type finding struct {
 	*scratch
-	model *Model
-	p     [Heads]float32
-	risky bool // the session has spoken of suicide before
+	model  *Model
+	p      [Heads]float32
+	shades *Shades
+	risky  bool // the session has spoken of suicide before
 
 	items, denied [itemCount]bool
 	playful       bool // there is an idiom
 	excused       bool // a phrase was there, and does not count: denied, another's, quoted, an idiom
+	once, now     bool // what was found is of long ago; of now
 	hard          triage.Categories
 	intent        bool
 	n             int // of evidence
@@ -80,7 +85,7 @@ func (f *finding) add(i int) {
 	least := float32(faint)
 	switch {
 	case c.media:
-		least = f.model.Head[head].Said
+		least = max(f.model.Head[head].Said, quotable)
 	case r.hard, r.item == itemWish && c.first:
 		least = 0
 	}
@@ -90,12 +95,13 @@ func (f *finding) add(i int) {
 	}
 	item := r.item
 	if c.past && item.suicidal() {
-		item = itemWish // once, not now: somebody should still look at it
-	} else if r.hard {
-		f.hard |= category
+		item, f.once = itemWish, true // not now: somebody should still look at it
+	} else if r.hard || item == itemHarm {
+		f.hard |= category // a threat that is said outright pages, whatever a policy asks of the model
 	}
 	f.items[item] = true
 	if item.suicidal() {
+		f.now = f.now || !c.past
 		f.intent = f.intent || c.intent && item >= itemThoughts
 		if c.means && item == itemThoughts {
 			f.items[itemMethod] = true
@@ -164,7 +170,7 @@ func (f *finding) assessment() triage.Assessment {
 	a := triage.Assessment{Hard: f.hard, Language: f.lexicon.tongues[f.tongues.first]}
 	a.Scores = triage.Scores{Risk: f.p[HeadRisk], HarmOthers: f.p[HeadHarm], Abuse: f.p[HeadAbuse], Distress: f.p[HeadDistress]}
 	a.Level = max(f.ruleLevel(), f.modelLevel())
-	a.HarmOthers = f.items[itemHarm] || f.said(HeadHarm) && f.violent() && !f.excusable(HeadHarm)
+	a.HarmOthers = f.items[itemHarm] || f.said(HeadHarm) && (f.violent() || f.p[HeadHarm] >= threatening && !f.othersOwn()) && !f.excusable(HeadHarm)
 	a.Abuse = f.items[itemAbuse] || f.said(HeadAbuse) && !f.excusable(HeadAbuse) && !(f.items[itemHarm] && f.p[HeadAbuse] < certain)
 	a.Distress = f.items[itemDistress] || f.said(HeadDistress)
 	a.Items = f.screen(a.Level)
@@ -202,16 +208,39 @@ func (f *finding) excusable(h Head) bool {
 	return f.playful || f.excused && f.hard == 0 && f.p[h] < certain
 }
 
-// violence is what a threat is made of. Without any of it the model's word alone is none.
+// threatening is the probability from which the model's word alone is a threat.
+const threatening = .93
+
+// violence is what a threat is made of. Without any of it the model must be surer.
 const violence = threat | directHarm | kill | hurt | beating | weapon | cut | means | die | suicide | burden | end
 
 func (f *finding) violent() bool {
 	for i := range f.spans {
-		if f.spans[i].means&violence != 0 && f.spans[i].scope&played == 0 {
+		if f.spans[i].means&violence != 0 && f.spans[i].scope&played == 0 && !f.toThemselves(i) {
 			return true
 		}
 	}
 	return false
+}
+
+// othersOwn says whether somebody else's harm to themselves is spoken of.
+func (f *finding) othersOwn() bool {
+	for i := range f.spans {
+		if f.spans[i].means&violence != 0 && f.toThemselves(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// toThemselves says whether what the span says is done to whoever does it: "my brother is going to hurt himself", "kill myself".
+func (f *finding) toThemselves(span int) bool {
+	next := f.spans[span].last + 1
+	if int(next) >= len(f.tokens) {
+		return false
+	}
+	word := f.tokens[next].word
+	return word != 0 && (f.lexicon.group[word] == reflexives || f.lexicon.classOf(word)&classMyself != 0)
 }
 
 // modelLevel is the highest level that the model is sure enough of, as it is of every lower one.
@@ -224,6 +253,12 @@ func (f *finding) modelLevel() (level triage.Level) {
 			return triage.LevelNone
 		}
 		level = min(level, triage.LevelWishToBeDead)
+	}
+	switch {
+	case f.once && !f.now && f.p[HeadLevel4] < certain:
+		level = min(level, triage.LevelWishToBeDead)
+	case f.thought() && f.ruleLevel() <= triage.LevelMethod:
+		level = min(level, triage.LevelMethod)
 	}
 	if f.playful && f.hard == 0 && !f.graveBeside() {
 		return triage.LevelNone
@@ -249,6 +284,21 @@ func (f *finding) grave() bool {
 		}
 	}
 	return false
+}
+
+// done is what makes more than a thought of one.
+const done = soon | recent | farewell | note | plan | attempt | directPlan | dispose
+
+// thought says whether what is said is thought about, and nothing of it done, arranged or set for a time.
+func (f *finding) thought() bool {
+	thinks := false
+	for i := range f.spans {
+		if f.spans[i].means&done != 0 {
+			return false
+		}
+		thinks = thinks || f.spans[i].means&think != 0
+	}
+	return thinks
 }
 
 // graveBeside says whether anything grave stands outside every idiom.
@@ -327,7 +377,7 @@ func (f *finding) point(h Head) {
 	if taken[0] < 0 && len(f.segments) > 0 {
 		best, most := 0, float32(-1<<10)
 		for i := range f.sums {
-			var one [Heads]float32
+			var one [Outputs]float32
 			f.model.logits(&f.sums[i], &one)
 			if one[h] > most {
 				best, most = i, one[h]
@@ -338,5 +388,5 @@ func (f *finding) point(h Head) {
 }
 
 func (m *Model) ideaWeight(id uint32, h Head) int32 {
-	return int32(m.Ideas[int(id>>(32-m.IdeaBits))*int(Heads)+int(h)])
+	return int32(m.Ideas[int(id>>(32-m.IdeaBits))*Outputs+int(h)])
 }

@@ -6,6 +6,7 @@ type segment struct {
 	grams, gramsEnd int32
 	ideas, ideasEnd int32
 	first, end      int32 // tokens
+	words, wordsEnd int32
 }
 
 const (
@@ -34,6 +35,7 @@ const (
 	kindTongue
 	kindOpening
 	kindClosing
+	kindStem
 )
 
 func feature(kind, a, b uint64) uint32 {
@@ -46,13 +48,13 @@ func feature(kind, a, b uint64) uint32 {
 // features fills s.grams, s.ideas and s.segments from the tokens, spans and hits. The last ideas, from s.common on, are
 // those of the whole message.
 func (s *scratch) features(l *lexicon) {
-	s.grams, s.ideas, s.words, s.segments = s.grams[:0], s.ideas[:0], s.words[:0], s.segments[:0]
+	s.grams, s.ideas, s.words, s.stems, s.segments = s.grams[:0], s.ideas[:0], s.words[:0], s.stems[:0], s.segments[:0]
 	nextSpan, nextHit := 0, 0
 	for i := range s.sentences {
 		sentence := &s.sentences[i]
 		for first := sentence.first; first < sentence.end; {
 			end := s.segmentEnd(first, sentence.end)
-			g := segment{grams: int32(len(s.grams)), ideas: int32(len(s.ideas)), first: first, end: end}
+			g := segment{grams: int32(len(s.grams)), ideas: int32(len(s.ideas)), first: first, end: end, words: int32(len(s.words))}
 			s.gramsOf(first, end)
 			from := nextSpan
 			for nextSpan < len(s.spans) && s.spans[nextSpan].first < end {
@@ -63,6 +65,7 @@ func (s *scratch) features(l *lexicon) {
 				s.ruleOf(s.hits[nextHit])
 			}
 			g.gramsEnd, g.ideasEnd = int32(len(s.grams)), int32(len(s.ideas))
+			g.wordsEnd = int32(len(s.words))
 			s.segments = append(s.segments, g)
 			first = end
 		}
@@ -95,10 +98,12 @@ func (s *scratch) gramsOf(first, end int32) {
 		if t.from == t.to {
 			continue
 		}
-		h := t.hash + seed
+		hash, own := s.hashOf(t)
+		h := hash + seed
 		word, pair := feature(kindWord, h, 0), feature(kindPair, before, h)
 		s.grams = append(s.grams, word, pair, feature(kindTriple, before2+before, h))
 		s.words = append(s.words, word)
+		s.stems = append(s.stems, feature(kindStem, s.stemHash(t), 0))
 		for spanAt < len(s.spans) && s.spans[spanAt].last < i {
 			spanAt++
 		}
@@ -107,7 +112,7 @@ func (s *scratch) gramsOf(first, end int32) {
 		} else if denied >= 0 && i-denied <= 4 && s.tokens[denied].clause == t.clause {
 			s.grams = append(s.grams, feature(kindDenied, h, 0))
 		}
-		if t.to-t.from >= minGram && t.script&(pictures|han|kana) == 0 {
+		if own && t.to-t.from >= minGram && t.script&(pictures|han|kana) == 0 {
 			s.charsOf(t, seed)
 		}
 		before2, before = before*31, h
@@ -242,22 +247,41 @@ type Sample struct {
 	Segments []Features
 	Common   []uint32 // ideas of the whole message
 	Words    []uint32 // words of the whole message
+	Stems    []uint32
 	Language string
 }
 
 // Features are those of a stretch of a message.
-type Features struct{ Grams, Ideas []uint32 }
+type Features struct{ Grams, Ideas, Words []uint32 }
 
 // Sample returns the features of text, for package learn. Safe for concurrent use.
 func (d *Detector) Sample(text string) Sample {
 	s, _ := d.pool.Get().(*scratch) // the pool holds nothing else
 	defer d.put(s)
 	s.read(d.lexicon, text)
-	out := Sample{Words: append([]uint32(nil), s.words...), Common: append([]uint32(nil), s.ideas[s.common:]...), Language: d.lexicon.tongues[s.tongues.first]}
+	out := Sample{Stems: append([]uint32(nil), s.stems...), Words: append([]uint32(nil), s.words...), Common: append([]uint32(nil), s.ideas[s.common:]...), Language: d.lexicon.tongues[s.tongues.first]}
 	for _, g := range s.segments {
 		out.Segments = append(out.Segments, Features{
 			Grams: append([]uint32(nil), s.grams[g.grams:g.gramsEnd]...), Ideas: append([]uint32(nil), s.ideas[g.ideas:g.ideasEnd]...),
+			Words: append([]uint32(nil), s.words[g.words:g.wordsEnd]...),
 		})
 	}
 	return out
+}
+
+// stemLetters is how many letters of a word a topic looks at.
+const stemLetters = 5
+
+func (s *scratch) stemHash(t *token) uint64 {
+	h, n := uint64(hashSeed), 0
+	for _, c := range s.folded[t.from:t.to] {
+		if c&0xC0 != 0x80 {
+			if n == stemLetters {
+				break
+			}
+			n++
+		}
+		h = (h ^ uint64(c)) * hashPrime
+	}
+	return h
 }

@@ -31,7 +31,7 @@ const (
 func (i item) suicidal() bool { return i >= itemWish && i <= itemBehaviour }
 
 // class is a set of roles that a single word plays.
-type class uint16
+type class uint32
 
 const (
 	classFirst class = 1 << iota
@@ -50,6 +50,11 @@ const (
 	classBad
 	classAsk
 	classSubject // the writer, as who does something
+	classCeased  // "the thoughts have stopped"
+	classAux     // what must stand before it
+	classThird   // verbs of somebody else
+	classThing   // what is nobody
+	classMyself
 )
 
 // rule is a set of phrases that mean the same. In a phrase "a|b" is either word; fillers may stand between words.
@@ -93,58 +98,67 @@ type lexicon struct {
 	ends   []ending
 	class  []class  // by word
 	topic  []uint8  // by word: 1 + its index in TopicNames
+	group  []uint8  // by word: 1 + the line of alike that it is in
 	speak  []uint32 // by word: the languages that have it, a bit each
 	begins []uint32 // by word: the roots whose phrases it begins, a bit each
 
 	longestStem int
 }
 
-// table is a hash table of uint64 → uint32 with open addressing; 0 is no value. It is filled once.
+// table is a hash table of uint64 → uint32 with open addressing; 0 is no value. It is filled once, to half of a fixed size. Most of
+// what is asked for is not there: may, which stays in the cache, says so of most of that.
 type table struct {
-	keys   []uint64
-	values []uint32
-	count  int
+	slots []slot
+	may   [1 << mayBits / 64]uint64 // a bit for each key
+	count int
+}
+
+// slot keeps half of a key's mix, of which the other half gave its place: two keys are taken for each other once in 2^47.
+type slot struct{ check, value uint32 }
+
+const (
+	mayBits  = 18
+	slotBits = 18 // room for 131072 keys
+)
+
+func mix(x uint64) uint64 {
+	x *= 0x9E3779B97F4A7C15
+	x ^= x >> 32
+	x *= 0xD6E8FEB86659FD93
+	return x ^ x>>29
 }
 
 func (t *table) get(key uint64) uint32 {
-	if len(t.keys) == 0 {
+	at := mix(key)
+	if t.may[at%(1<<mayBits)/64]>>(at%64)&1 == 0 {
 		return 0
 	}
-	mask := uint64(len(t.keys) - 1)
-	for i := mix(key) & mask; ; i = (i + 1) & mask {
-		if t.values[i] == 0 || t.keys[i] == key {
-			return t.values[i]
+	for i := at >> (32 - slotBits) % (1 << slotBits); ; i = (i + 1) % (1 << slotBits) {
+		if s := t.slots[i]; s.value == 0 || s.check == uint32(at>>32) {
+			return s.value
 		}
 	}
 }
 
 func (t *table) put(key uint64, value uint32) {
-	if 2*(t.count+1) > len(t.keys) {
-		old := *t
-		*t = table{keys: make([]uint64, max(2*len(old.keys), 1<<12)), values: make([]uint32, max(2*len(old.keys), 1<<12))}
-		for i, v := range old.values {
-			if v != 0 {
-				t.put(old.keys[i], v)
+	if t.slots == nil {
+		t.slots = make([]slot, 1<<slotBits)
+	}
+	at := mix(key)
+	t.may[at%(1<<mayBits)/64] |= 1 << (at % 64)
+	for i := at >> (32 - slotBits) % (1 << slotBits); ; i = (i + 1) % (1 << slotBits) {
+		s := &t.slots[i]
+		if s.value == 0 {
+			if t.count++; t.count > len(t.slots)/2 {
+				panic("assess: the lexicon needs a larger table")
 			}
+			s.check = uint32(at >> 32)
 		}
-	}
-	mask := uint64(len(t.keys) - 1)
-	for i := mix(key) & mask; ; i = (i + 1) & mask {
-		if t.values[i] == 0 {
-			t.keys[i], t.values[i] = key, value
-			t.count++
-			return
-		}
-		if t.keys[i] == key {
-			t.values[i] = value
+		if s.check == uint32(at>>32) {
+			s.value = value
 			return
 		}
 	}
-}
-
-func mix(x uint64) uint64 {
-	x *= 0x9E3779B97F4A7C15
-	return x ^ x>>32
 }
 
 const (
@@ -239,11 +253,14 @@ func (l *lexicon) match(tokens []token, i int, root node) (last int, means endin
 
 // builtin compiles the lexicon of lexicon/*.txt, words.go and rules.go.
 func builtin() *lexicon {
-	l := &lexicon{rules: rules, class: make([]class, 1), topic: make([]uint8, 1), speak: make([]uint32, 1), begins: make([]uint32, 1)}
+	l := &lexicon{rules: rules, class: make([]class, 1), topic: make([]uint8, 1), group: make([]uint8, 1), speak: make([]uint32, 1), begins: make([]uint32, 1)}
 	l.ends = make([]ending, firstRoot+maxTongues)
 	for c, words := range classes {
 		for _, w := range strings.Fields(words) {
 			l.class[l.word(w)] |= c
+			if c == classOther && len(w) > len("they") && !strings.HasSuffix(w, "s") {
+				l.class[l.word(w+"s")] |= c // "my sister's suicidal"
+			}
 		}
 	}
 	for i, name := range topicList {
@@ -251,6 +268,7 @@ func builtin() *lexicon {
 			l.topic[l.word(w)] = uint8(i + 1)
 		}
 	}
+	l.readAlike()
 	for i, r := range rules {
 		for _, phrase := range r.phrases {
 			l.addRule(strings.Fields(phrase), rulesRoot, uint16(i+1), 0)
@@ -296,7 +314,8 @@ func (l *lexicon) wordOf(hash uint64) uint32 {
 }
 
 func (l *lexicon) newWord() uint32 {
-	l.class, l.topic, l.speak, l.begins = append(l.class, 0), append(l.topic, 0), append(l.speak, 0), append(l.begins, 0)
+	l.class, l.topic, l.group = append(l.class, 0), append(l.topic, 0), append(l.group, 0)
+	l.speak, l.begins = append(l.speak, 0), append(l.begins, 0)
 	return uint32(len(l.class) - 1)
 }
 

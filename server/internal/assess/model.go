@@ -33,30 +33,35 @@ type ModelError string
 // Error names the fault.
 func (e ModelError) Error() string { return "model: " + string(e) }
 
+// Outputs is how many numbers both models give: the heads', and behind them the sentiments'.
+const Outputs = int(Heads) + 4
+
 // Model is the mean of two models over hashed features, with weights of one byte: a linear one, where the weights of a
-// feature stand side by side, a head each; and a Net. Sums over a stretch of a message are divided by the root of how many
+// feature stand side by side, an output each; and a Net. Sums over a stretch of a message are divided by the root of how many
 // features it has.
 type Model struct {
 	GramBits, IdeaBits uint8
-	Grams, Ideas       []int8 // rows of Heads
+	Grams, Ideas       []int8 // rows of Outputs
+	Linear             [Outputs]Scales
 	Head               [Heads]HeadParams
 	Net                Net
 	Tint               Tint
 }
 
-// HeadParams turns a head's sums into a probability: Scale makes weights of bytes, Whole, Best and Shift calibrate the
-// logit of the whole message and of the stretch that has most.
+// Scales make numbers of an output's sums of bytes.
+type Scales struct{ Gram, Idea, Bias float32 }
+
+// HeadParams turns a head's logits into a probability: Whole, Best and Shift calibrate those of the whole message and of the
+// stretch that has most.
 type HeadParams struct {
-	GramScale, IdeaScale, Bias float32
-	Whole, Best, Shift         float32
-	Said, Closer               float32 // probabilities from which it counts as said, and from which somebody should look closer
+	Whole, Best, Shift float32
+	Said, Closer       float32 // probabilities from which it counts as said, and from which somebody should look closer
 }
 
 const (
-	modelMagic   = "VGM2"
+	modelMagic   = "VGM3"
 	gramDamp     = 24 // features that a short message is short of
 	ideaDamp     = 8
-	headFloats   = 8
 	headerLength = len(modelMagic) + 4
 )
 
@@ -65,18 +70,44 @@ func Damped(grams, ideas int) (gram, idea float32) {
 	return float32(1 / math.Sqrt(float64(grams+gramDamp))), float32(1 / math.Sqrt(float64(ideas+ideaDamp)))
 }
 
+// floats are the numbers of a model's file that are no weights, in their order.
+func (m *Model) floats() (all []*float32) {
+	for i := range m.Linear {
+		l := &m.Linear[i]
+		all = append(all, &l.Gram, &l.Idea, &l.Bias)
+	}
+	for i := range m.Head {
+		h := &m.Head[i]
+		all = append(all, &h.Whole, &h.Best, &h.Shift, &h.Said, &h.Closer)
+	}
+	return append(all, m.Net.floats()...)
+}
+
 // AppendBinary appends m's file to b.
 func (m *Model) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, modelMagic...)
-	b = append(b, m.GramBits, m.IdeaBits, byte(Heads), 0)
-	for i := range m.Head {
-		h := &m.Head[i]
-		for _, f := range [headFloats]float32{h.GramScale, h.IdeaScale, h.Bias, h.Whole, h.Best, h.Shift, h.Said, h.Closer} {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
-		}
+	b = append(b, m.GramBits, m.IdeaBits, byte(Outputs), NetDims)
+	for _, f := range m.floats() {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(*f))
 	}
-	b = appendInts(appendInts(b, m.Grams), m.Ideas)
-	return m.Tint.append(m.Net.append(b)), nil
+	for _, t := range m.weights() {
+		b = appendInts(b, *t.table)
+	}
+	return m.Tint.append(b), nil
+}
+
+// weights are the tables of a model's file, in their order, with their lengths.
+func (m *Model) weights() [4]struct {
+	table *[]int8
+	size  int
+} {
+	return [4]struct {
+		table *[]int8
+		size  int
+	}{
+		{&m.Grams, Outputs << m.GramBits}, {&m.Ideas, Outputs << m.IdeaBits},
+		{&m.Net.Grams, NetDims << m.GramBits}, {&m.Net.Ideas, NetDims << m.IdeaBits},
+	}
 }
 
 func appendInts(b []byte, ints []int8) []byte {
@@ -93,28 +124,41 @@ func LoadModel(data []byte) (*Model, error) {
 	}
 	head := data[len(modelMagic):headerLength]
 	m := &Model{GramBits: head[0], IdeaBits: head[1]}
-	if head[2] != byte(Heads) || m.GramBits > 20 || m.IdeaBits > 20 {
+	if head[2] != byte(Outputs) || head[3] != NetDims || m.GramBits > 20 || m.IdeaBits > 20 {
 		return nil, ModelError("another shape")
 	}
 	data = data[headerLength:]
-	grams, ideas := int(Heads)<<m.GramBits, int(Heads)<<m.IdeaBits
-	if len(data) < int(Heads)*headFloats*4+grams+ideas {
+	floats := m.floats()
+	if len(data) < 4*len(floats) {
 		return nil, ModelError("cut short")
 	}
-	for i := range m.Head {
-		h := &m.Head[i]
-		for _, f := range [headFloats]*float32{&h.GramScale, &h.IdeaScale, &h.Bias, &h.Whole, &h.Best, &h.Shift, &h.Said, &h.Closer} {
-			*f = math.Float32frombits(binary.LittleEndian.Uint32(data))
-			data = data[4:]
+	for _, f := range floats {
+		*f = math.Float32frombits(binary.LittleEndian.Uint32(data))
+		data = data[4:]
+	}
+	for _, t := range m.weights() {
+		if len(data) < t.size {
+			return nil, ModelError("cut short")
+		}
+		*t.table, data = ints(data[:t.size]), data[t.size:]
+		if !withinWeights(*t.table) {
+			return nil, ModelError("a weight is too large")
 		}
 	}
-	m.Grams, data = ints(data[:grams]), data[grams:]
-	m.Ideas, data = ints(data[:ideas]), data[ideas:]
-	data, ok := m.Net.read(data)
-	if !ok || !m.Tint.read(data) {
+	if !m.Tint.read(data) {
 		return nil, ModelError("cut short")
 	}
 	return m, nil
+}
+
+// withinWeights says whether all can be packed.
+func withinWeights(table []int8) bool {
+	for _, w := range table {
+		if w > maxWeight || w < -maxWeight {
+			return false
+		}
+	}
+	return true
 }
 
 func ints(data []byte) []int8 {
@@ -125,83 +169,85 @@ func ints(data []byte) []int8 {
 	return out
 }
 
-// sums are the weights of a stretch's features, summed by head.
+// tables are a model's weights as they are added up.
+type tables struct {
+	grams, ideas     packed
+	emotions, topics wide
+}
+
+func (m *Model) tables() tables {
+	return tables{
+		grams: pack(m.GramBits, m.Grams, Outputs, m.Net.Grams, NetDims),
+		ideas: pack(m.IdeaBits, m.Ideas, Outputs, m.Net.Ideas, NetDims),
+
+		emotions: packWide(m.Tint.Emotion.Bits, m.Tint.Emotion.Table, len(m.Tint.Emotion.Bias)),
+		topics:   packWide(m.Tint.Topic.Bits, m.Tint.Topic.Table, len(m.Tint.Topic.Bias)),
+	}
+}
+
+// sums are what a stretch's features add up to.
 type sums struct {
-	grams, ideas   [Heads]int32
-	net            embedded
+	grams, ideas   [Outputs]int32
+	net            projected
 	nGrams, nIdeas int32
 }
 
-func (m *Model) addTo(s *[Heads]int32, table []int8, bits uint8, ids []uint32) {
-	shift := 32 - bits
-	for _, id := range ids {
-		row := (*[Heads]int8)(table[int(id>>shift)*int(Heads):])
-		s[0] += int32(row[0])
-		s[1] += int32(row[1])
-		s[2] += int32(row[2])
-		s[3] += int32(row[3])
-		s[4] += int32(row[4])
-		s[5] += int32(row[5])
-		s[6] += int32(row[6])
-		s[7] += int32(row[7])
-		s[8] += int32(row[8])
-		s[9] += int32(row[9])
-	}
+// sum adds up what grams and ideas weigh.
+func (m *Model) sum(t *tables, grams, ideas []uint32) (s sums) {
+	var g, i [lanes]int32
+	t.grams.sum(grams, &g)
+	t.ideas.sum(ideas, &i)
+	s.grams, s.ideas = [Outputs]int32(g[:]), [Outputs]int32(i[:])
+	m.Net.project(&s.net, (*[NetDims]int32)(g[netLane:]), (*[NetDims]int32)(i[netLane:]))
+	s.nGrams, s.nIdeas = int32(len(grams)), int32(len(ideas))
+	return s
 }
 
 func (s *sums) plus(o *sums) {
-	for h := range s.grams {
-		s.grams[h] += o.grams[h]
-		s.ideas[h] += o.ideas[h]
+	for k := range s.grams {
+		s.grams[k] += o.grams[k]
+		s.ideas[k] += o.ideas[k]
 	}
-	for k := range s.net {
-		s.net[k] += o.net[k]
+	for j := range s.net.grams {
+		s.net.grams[j] += o.net.grams[j]
+		s.net.ideas[j] += o.net.ideas[j]
 	}
 	s.nGrams += o.nGrams
 	s.nIdeas += o.nIdeas
 }
 
 // logits of one stretch.
-func (m *Model) logits(s *sums, out *[Heads]float32) {
+func (m *Model) logits(s *sums, out *[Outputs]float32) {
 	gram, idea := Damped(int(s.nGrams), int(s.nIdeas))
 	m.Net.logits(&s.net, gram, idea, out)
-	for h := range out {
-		p := &m.Head[h]
-		g := float32(float32(s.grams[h])*p.GramScale) * gram
-		i := float32(float32(s.ideas[h])*p.IdeaScale) * idea
-		out[h] = float32((out[h] + float32(float32(g+i)+p.Bias)) / 2)
+	for k := range out {
+		l := &m.Linear[k]
+		g := float32(float32(s.grams[k])*l.Gram) * gram
+		i := float32(float32(s.ideas[k])*l.Idea) * idea
+		out[k] = float32((out[k] + float32(float32(g+i)+l.Bias)) / 2)
 	}
 }
 
-// Logits are a head's of the whole message and of the stretch that has most: a sentence, or two in a row.
-type Logits struct{ Whole, Best [Heads]float32 }
+// Logits are an output's of the whole message and of the stretch that has most: a sentence, or two in a row.
+type Logits struct{ Whole, Best [Outputs]float32 }
 
 // logitsOf scores what s has read.
-func (s *scratch) logitsOf(m *Model) (out Logits) {
+func (s *scratch) logitsOf(m *Model, t *tables) (out Logits) {
 	s.sums = s.sums[:0]
-	var whole sums
+	common := m.sum(t, nil, s.ideas[s.common:])
+	whole := common
 	for i := range s.segments {
 		g := &s.segments[i]
-		var one sums
-		m.addTo(&one.grams, m.Grams, m.GramBits, s.grams[g.grams:g.gramsEnd])
-		m.addTo(&one.ideas, m.Ideas, m.IdeaBits, s.ideas[g.ideas:g.ideasEnd])
-		m.Net.add(&one.net, s.grams[g.grams:g.gramsEnd], s.ideas[g.ideas:g.ideasEnd])
-		one.nGrams, one.nIdeas = g.gramsEnd-g.grams, g.ideasEnd-g.ideas
-		whole.plus(&one)
-		s.sums = append(s.sums, one)
+		s.sums = append(s.sums, m.sum(t, s.grams[g.grams:g.gramsEnd], s.ideas[g.ideas:g.ideasEnd]))
+		whole.plus(&s.sums[i])
 	}
-	var common sums
-	m.addTo(&common.ideas, m.Ideas, m.IdeaBits, s.ideas[s.common:])
-	m.Net.add(&common.net, nil, s.ideas[s.common:])
-	common.nIdeas = int32(len(s.ideas)) - s.common
-	whole.plus(&common)
 	m.logits(&whole, &out.Whole)
 	out.Best = out.Whole
 	if len(s.sums) < 2 {
 		return out
 	}
-	for h := range out.Best {
-		out.Best[h] = -1 << 10
+	for k := range out.Best {
+		out.Best[k] = -1 << 10
 	}
 	for i := range s.sums {
 		m.best(s.sums[i], &common, &out)
@@ -216,10 +262,10 @@ func (s *scratch) logitsOf(m *Model) (out Logits) {
 
 func (m *Model) best(s sums, common *sums, out *Logits) {
 	s.plus(common)
-	var one [Heads]float32
+	var one [Outputs]float32
 	m.logits(&s, &one)
-	for h := range one {
-		out.Best[h] = max(out.Best[h], one[h])
+	for k := range one {
+		out.Best[k] = max(out.Best[k], one[k])
 	}
 }
 

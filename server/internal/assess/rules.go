@@ -35,7 +35,7 @@ var rules = []rule{
 		"thinking|thoughts|thought about ending it|things", "make it all stop forever",
 	}},
 	{id: "thoughts.injury", item: itemThoughts, self: true, phrases: []string{
-		"urge|urges|urged|craving|tempted hurt|cut|harm|burn|cutting|hurting|harming myself", "urge|urges hurt|cut|harm|burn", "relapsed and|i hurt|cut|burned|harmed", "harm|harming myself when|again|every", "thoughts|thinking of|about hurting|cutting|harming|burning myself",
+		"urge|urges|urged|craving|tempted hurt|cut|harm|burn|cutting|hurting|harming myself", "urge|urges hurt|cut|harm|burn", "cut|cutting|slice|slicing my arms|arm|legs|leg|thighs|thigh|skin|stomach|hips|ankles|forearms|forearm", "hurt|hurting|harm|harming|burn|burning|scratch|scratching|bruise|bite|biting myself on|because|until|deserve|again", "relapsed and|i hurt|cut|burned|harmed", "harm|harming myself when|again|every", "thoughts|thinking of|about hurting|cutting|harming|burning myself",
 	}},
 	{id: "method.named", item: itemMethod, hard: true, self: true, phrases: []string{
 		"hang|hanging|shoot|shooting|drown|drowning|stab|stabbing|poison|poisoning|starve|suffocate myself", "slit|slitting|cut|cutting|slash my wrists|wrist|throat",
@@ -78,11 +78,11 @@ var rules = []rule{
 
 	{id: "harm.intent", item: itemHarm, phrases: []string{
 		want + " kill|murder|stab|shoot|strangle|poison|attack " + target, want + " kill|murder|stab|shoot|strangle|poison|attack my " + kin,
-		want + " hurt " + target, want + " hurt my " + kin, want + " beat " + target + " up|bad|to", want + " shoot up school|place|office", want + " burn house|place down", want + " bring gun|knife",
+		want + " hurt " + target, want + " hurt my " + kin, want + " hurt|kill|stab|strangle my little|baby|younger|older|big|own|elderly " + kin, want + " beat " + target + " up|bad|to", want + " shoot up school|place|office", want + " burn house|place down", want + " bring gun|knife",
 		want + " make " + target + " pay|bleed|suffer",
 	}},
 	{id: "harm.thoughts", item: itemHarm, phrases: []string{
-		"thinking|thoughts|fantasize|fantasizing|fantasies about|of killing|hurting|murdering|stabbing|shooting|strangling " + target,
+		"thinking|thoughts|thought|think|fantasize|fantasizing|fantasies about|of killing|hurting|murdering|stabbing|shooting|strangling " + target,
 		"thinking|thoughts|fantasize|fantasizing|fantasies killing|hurting|murdering|stabbing|shooting|strangling " + target,
 		"thinking|thoughts|fantasize|fantasizing|fantasies about killing|hurting|murdering|stabbing|shooting|strangling my " + kin,
 		"afraid|scared i will|might|ill|could hurt|kill " + target, "afraid|scared i will|might|ill|could hurt|kill my " + kin,
@@ -114,7 +114,7 @@ var rules = []rule{
 		"want|wanna|wanted die laughing|from|embarrassment", "die of|from laughter|embarrassment|laughing|boredom|shame|cringe|heat", "dying to|for", "die for", "to die for", "kill for", "killing it|me|time",
 		"cut|burned|burn|hurt myself shaving|cooking|slicing|chopping|playing|running|gym|on|at|while|with|when", "kill|killing process|processes|lights|engine|switch|vibe|mood|bugs|weeds|boss|dragon|zombies|monster", "kill|killing that|this boss|level|process",
 		"off myself at|when|if", "suicide squad|mode|squeeze|prevention|hotline|awareness|rates|watch", "died laughing", "shoot myself in foot", "shoot myself a|an email|message|note",
-		"kill myself laughing", "kill them with kindness", "kill him|her|them|people in the|this|that game|match|next|round", "kill them|him|her off in|character", "hit me up|back|with|that|then|like|hard", "beats me", "beat me to|at|in", "shoot him|her|them text|email|message",
+		"kill myself laughing", "kill them with kindness", "knife|knives for kitchen|cooking|camping|fishing|carving|bread|cheese", "knife|knives for the|my kitchen|camping|fishing|cooking", "kill|destroy|crush|smash|slaughter|murder|beat him|her|them|people|you in the|this|that|next|a game|match|next|round|final|league|derby", "take|takes|taking|took|catch|catching|caught|missed|on train|bus|ferry|plane", "kill them|him|her off in|character", "hit me up|back|with|that|then|like|hard", "beats me", "beat me to|at|in", "shoot him|her|them text|email|message",
 		"end it all on", "ending it with", "panic attack on", "sleep forever this|on|in|after", "shoot him|her|them a an",
 	}},
 	{id: "past", item: itemPast, phrases: []string{

@@ -20,6 +20,7 @@ type scratch struct {
 
 	grams, ideas []uint32
 	words        []uint32 // the grams that are words
+	stems        []uint32
 	common       int32
 	segments     []segment
 

@@ -36,8 +36,8 @@ func Emotions() []string { return emotionList }
 // TopicNames are those of CounselChat, and four of ours.
 func TopicNames() []string { return topicList }
 
-// Tint is the part of a model that says what a message is coloured by.
-type Tint struct{ Sentiment, Emotion, Topic Shade }
+// Tint is the part of a model that says what a message feels and is about: emotions by its words, topics by their stems.
+type Tint struct{ Emotion, Topic Shade }
 
 // Shade is a linear model of several outputs over hashed features of a whole message.
 type Shade struct {
@@ -52,7 +52,7 @@ const (
 	shadeDamp  = 8
 )
 
-func (t *Tint) shadesOf() [3]*Shade { return [3]*Shade{&t.Sentiment, &t.Emotion, &t.Topic} }
+func (t *Tint) shadesOf() [2]*Shade { return [2]*Shade{&t.Emotion, &t.Topic} }
 
 func (t *Tint) append(b []byte) []byte {
 	for _, s := range t.shadesOf() {
@@ -82,6 +82,9 @@ func (t *Tint) read(data []byte) bool {
 			data = data[4:]
 		}
 		s.Table, data = ints(data[:n<<s.Bits]), data[n<<s.Bits:]
+		if !withinWeights(s.Table) {
+			return false
+		}
 	}
 	return len(data) == 0
 }
@@ -89,41 +92,14 @@ func (t *Tint) read(data []byte) bool {
 // ShadeDamped returns what a feature counts among n.
 func ShadeDamped(n int) float32 { return float32(1 / math.Sqrt(float64(n+shadeDamp))) }
 
-// logits fills out with the outputs for ids and more.
-func (s *Shade) logits(ids, more []uint32, out []float32) {
+// logits fills out with the outputs for ids, of the packed table of s.
+func (s *Shade) logits(packed *wide, ids []uint32, out []float32) {
 	var sums [maxOutputs]int32
-	n := len(s.Bias)
-	shift := 32 - s.Bits
-	for _, list := range [2][]uint32{ids, more} {
-		if n == 4 {
-			s.addFour(&sums, list)
-			continue
-		}
-		for _, id := range list {
-			row := s.Table[int(id>>shift)*n:][:n]
-			for k, w := range row {
-				sums[k] += int32(w)
-			}
-		}
-	}
-	damp := float32(ShadeDamped(len(ids)+len(more)) * s.Scale)
+	packed.sum(ids, &sums)
+	damp := float32(ShadeDamped(len(ids)) * s.Scale)
 	for k, bias := range s.Bias {
 		out[k] = float32(float32(sums[k])*damp) + bias
 	}
-}
-
-// addFour adds the rows of a shade with four outputs, of which a message has many.
-func (s *Shade) addFour(sums *[maxOutputs]int32, ids []uint32) {
-	var a, b, c, d int32
-	shift := 32 - s.Bits
-	for _, id := range ids {
-		row := (*[4]int8)(s.Table[int(id>>shift)*4:])
-		a += int32(row[0])
-		b += int32(row[1])
-		c += int32(row[2])
-		d += int32(row[3])
-	}
-	sums[0], sums[1], sums[2], sums[3] = sums[0]+a, sums[1]+b, sums[2]+c, sums[3]+d
 }
 
 // Softmax turns logits into probabilities.
@@ -148,19 +124,16 @@ type Shades struct {
 	Topics    [33]float32
 }
 
-func (t *Tint) shades(s *scratch) (out Shades) {
-	if len(t.Sentiment.Bias) != len(out.Sentiment) || len(t.Emotion.Bias) != len(out.Emotions) || len(t.Topic.Bias) != len(out.Topics) || len(s.tokens) == 0 {
-		return out
+func (t *Tint) shades(s *scratch, packed *tables, out *Shades) {
+	if len(t.Emotion.Bias) != len(out.Emotions) || len(t.Topic.Bias) != len(out.Topics) {
+		return
 	}
-	t.Sentiment.logits(s.grams, s.ideas[:s.common], out.Sentiment[:])
-	Softmax(out.Sentiment[:])
-	t.Emotion.logits(s.words, nil, out.Emotions[:])
+	t.Emotion.logits(&packed.emotions, s.words, out.Emotions[:])
 	for i, x := range out.Emotions {
 		out.Emotions[i] = Expit(x)
 	}
-	t.Topic.logits(s.words, nil, out.Topics[:])
+	t.Topic.logits(&packed.topics, s.stems, out.Topics[:])
 	Softmax(out.Topics[:])
-	return out
 }
 
 const (
@@ -175,7 +148,7 @@ const (
 
 // colour sets what a says of sentiment, emotions and topics.
 func (f *finding) colour(a *triage.Assessment) {
-	shades := f.model.Tint.shades(f.scratch)
+	shades := f.shades
 	sentiment := top(shades.Sentiment[:], nil)
 	balance := shades.Sentiment[0] - shades.Sentiment[1]
 	switch sentiment {
@@ -190,8 +163,8 @@ func (f *finding) colour(a *triage.Assessment) {
 		a.Sentiment = 0
 		return
 	}
-	feel(a, &shades, sentiment == 3)
-	f.topics(a, &shades)
+	feel(a, shades, sentiment == 3)
+	f.topics(a, shades)
 }
 
 // feel names the emotions; what is ambiguous begins with one that is, and nothing else does.

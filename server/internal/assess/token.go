@@ -361,7 +361,7 @@ func (r *reader) quotation() {
 	for i := first - 1; i >= 0 && i >= first-quoteReach && r.tokens[i].sentence == r.tokens[first-1].sentence; i-- {
 		before |= r.lexicon.classOf(r.tokens[i].word)
 	}
-	if before&classFirst != 0 || before&(classOther|classMedia) == 0 {
+	if before&classSubject != 0 || before&(classOther|classMedia) == 0 {
 		return
 	}
 	for j := first; j < len(r.tokens); j++ {

@@ -12,8 +12,13 @@ var classes = map[class]string{
 		"classmate patient patients client clients student students pupil pupils character protagonist celebrity actor singer",
 	classNegator: "not no never dont doesnt didnt wont wouldnt isnt arent wasnt aint nor without havent hasnt nobody denies stopped nunca nicht pas",
 	classUndeny:  "stop help resist only sure know see think care matter no keep until",
+	classThird:   "is isnt was wasnt has hasnt says keeps wants wanted feels felt seems became",
+	classThing:   "it this that which what there head brain mind life everything nothing mood anxiety depression part voice heart plan dream",
+	classMyself:  "myself",
 	classWhy:     "why",
 	classAsk:     "what whats which how does is are who where when define explain",
+	classCeased:  "stopped gone faded vanished disappeared passed lifted ceased",
+	classAux:     "have has had havent are were is theyve its went ive seem completely finally mostly",
 	classFiller: "2 to a an the really just so fucking freaking please actually even ever own literally honestly sometimes always " +
 		"truly simply of going like totally",
 	classIntent:  "going gonna will ill imma decided planning plan ready intend voy vou werde vais",
@@ -21,8 +26,9 @@ var classes = map[class]string{
 	classPresent: "still again now currently lately today back",
 	classMeans: "pill pills tablets meds medication gun pistol rifle rope noose knife razor blade bridge train tracks cliff roof " +
 		"overdose poison bleach belt exhaust",
-	classMedia: "chorus verse worksheet questionnaire chapter song lyric lyrics movie film book novel poem quote show episode article post meme game band sings title titled called",
-	classTurn:  "but however although because until unless",
+	classMedia: "chorus verse worksheet questionnaire chapter song lyric lyrics movie film book novel poem quote show episode article post meme game band sings title titled called " +
+		"leaflet form homework handbook crossword screenshot sign poster headline survey quiz slide script caption example scene",
+	classTurn: "but however although because until unless",
 	classGood: "good great happy better calm hope hopeful love loved loving proud relieved glad grateful thankful thanks enjoy enjoyed " +
 		"fun nice safe excited peaceful relaxed rested wonderful amazing okay fine improving progress helped helpful laughed smile " +
 		"smiled confident strong supported",

@@ -127,11 +127,11 @@ func share(family string) float64 {
 // rates are the shares of ordinary talk, of any source, at which a head may count as said.
 var rates = [heads]float64{
 	assess.HeadRisk: .03, assess.HeadLevel1: .024, assess.HeadLevel2: .013, assess.HeadLevel3: .006, assess.HeadLevel4: .0025,
-	assess.HeadLevel5: .002, assess.HeadLevel6: .002, assess.HeadHarm: .0015, assess.HeadAbuse: .011, assess.HeadDistress: .006,
+	assess.HeadLevel5: .002, assess.HeadLevel6: .002, assess.HeadHarm: .005, assess.HeadAbuse: .012, assess.HeadDistress: .006,
 }
 
 // closerRates are the same for looking closer.
-var closerRates = [heads]float64{assess.HeadRisk: .026, assess.HeadLevel4: .013}
+var closerRates = [heads]float64{assess.HeadRisk: .030, assess.HeadLevel4: .018}
 
 // leastSaid is under what probability nothing counts as said, however quiet ordinary talk is.
 const leastSaid = .35

@@ -1,21 +1,24 @@
 package learn
 
 import (
+	"slices"
 	"strings"
 
 	"vigil/server/internal/assess"
 	"vigil/server/internal/assess/corpus"
 )
 
-// heads is how many questions a text is labelled for.
-const heads = int(assess.Heads)
+const (
+	heads   = int(assess.Heads)
+	outputs = assess.Outputs // what a text is labelled for: the heads, and behind them the sentiments
+)
 
 // example is a labelled text as the models see it.
 type example struct {
 	segments []assess.Features // ids
 	common   []uint32
-	labels   [heads]int8 // 1, 0, or unknown
-	level    int8        // Columbia scale, or unknown
+	labels   [outputs]int8 // 1, 0, or unknown
+	level    int8          // Columbia scale, or unknown
 	weight   float32
 	held     bool
 	tune     bool   // of what is held: for calibration and thresholds; the rest is for judging
@@ -27,17 +30,20 @@ type example struct {
 // How much one text of a source weighs against another: against how many there are of it, and how far its labels can be
 // trusted.
 var sourceWeights = map[string]float32{
-	"goemotions-train": .5, "davidson": .6, "counselchat-q": 2, "cssrs500-posts": 2, "llm-cssrs-dev": 6, "traps-dev": 4,
+	"goemotions-train": 1, "davidson": .6, "counselchat-q": 2, "cssrs500-posts": 4, "llm-cssrs-dev": 12, "traps-dev": 4,
 	"templ-": .5,
 }
 
 const (
-	corpusWeight = 1.5
-	calmWeight   = 2 // ordinary talk of the corpus, against all the rest
-	pairWeight   = 2 // a side of a contrast pair
+	corpusWeight = 0.6 // more of it teaches the corpus itself, and unlearns what posts on forums are like
+	calmWeight   = 2.5 // ordinary talk of the corpus, against all the rest
+	pairWeight   = 2   // a side of a contrast pair
 )
 
-func unlabelled() (labels [heads]int8) {
+// onlyFelt are remarks of GoEmotions of which nobody says whether they are of risk.
+const onlyFelt = "goemotions-felt"
+
+func unlabelled() (labels [outputs]int8) {
 	for h := range labels {
 		labels[h] = unknown
 	}
@@ -45,7 +51,7 @@ func unlabelled() (labels [heads]int8) {
 }
 
 // atLeast labels the levels up to sure as reached, those from not on as not reached, and those between as unknown.
-func atLeast(labels *[heads]int8, sure, not int8) {
+func atLeast(labels *[outputs]int8, sure, not int8) {
 	for k := int8(1); k <= 6; k++ {
 		switch {
 		case k <= sure:
@@ -72,6 +78,9 @@ func ofMessage(m *corpus.Message) example {
 	if m.Risk == 0 {
 		e.level = 0
 	}
+	if m.Category == "sentiment" {
+		e.feel(m.Sentiment)
+	}
 	if m.Category == "ordinary" || m.Category == "benign_means" {
 		e.weight *= calmWeight
 	}
@@ -81,8 +90,22 @@ func ofMessage(m *corpus.Message) example {
 	return e
 }
 
-// ofRow labels a row of risk_permissive or the templates. emotions are those of its text, if it is among them.
-func ofRow(r *Row, emotions []string) example {
+// feel labels which of the sentiments a text has.
+func (e *example) feel(sentiment string) {
+	for k, name := range assess.Sentiments() {
+		e.labels[heads+k] = 0
+		if name == sentiment {
+			e.labels[heads+k] = 1
+		}
+	}
+}
+
+// sentiment is the index of the one that a text is labelled with, -1: none.
+func (e *example) sentiment() int { return slices.Index(e.labels[heads:], 1) }
+
+// ofRow labels a row of risk_permissive or the templates. felt is what its text is labelled with beside, if it is among those of
+// GoEmotions.
+func ofRow(r *Row, felt *Row) example {
 	e := example{labels: unlabelled(), level: unknown, weight: 1, source: r.Source, text: r.Text, language: "en"}
 	e.held, e.tune = !r.Trainable(), !Judged(r.Text)
 	if w, ok := sourceWeights[r.Source]; ok {
@@ -101,11 +124,8 @@ func ofRow(r *Row, emotions []string) example {
 	}
 	switch r.Source {
 	case "goemotions-train":
-		for _, emotion := range emotions {
-			switch emotion {
-			case "fear", "sadness", "grief", "nervousness", "remorse":
-				e.labels[assess.HeadDistress] = unknown
-			}
+		if felt != nil {
+			e.feelAs(felt)
 		}
 	case "counselchat-q", "llm-cssrs-dev", "severity", "templ-distress", "suicidewatch-sample", "traps-dev":
 		e.labels[assess.HeadAbuse], e.labels[assess.HeadDistress] = unknown, unknown
@@ -129,6 +149,19 @@ func ofRow(r *Row, emotions []string) example {
 		atLeast(&e.labels, r.Level, r.Level+1)
 	}
 	return e
+}
+
+// feelAs labels a remark as GoEmotions does: where it is one of fear or grief it may be of distress.
+func (e *example) feelAs(felt *Row) {
+	for _, emotion := range felt.Emotions {
+		switch emotion {
+		case "fear", "sadness", "grief", "nervousness", "remorse":
+			e.labels[assess.HeadDistress] = unknown
+		}
+	}
+	if len(felt.Sentiment) == 1 {
+		e.feel(felt.Sentiment[0])
+	}
 }
 
 // trap labels what a trap's category says of it beside risk.
@@ -156,9 +189,9 @@ func gather(shared *Shared, messages []corpus.Message) []example {
 	if shared == nil {
 		return all
 	}
-	emotions, severity, traps := map[string][]string{}, map[string]int8{}, map[string]bool{}
+	felt, severity, traps := map[string]*Row{}, map[string]int8{}, map[string]bool{}
 	for i := range shared.Emotions {
-		emotions[shared.Emotions[i].Text] = shared.Emotions[i].Emotions
+		felt[shared.Emotions[i].Text] = &shared.Emotions[i]
 	}
 	for i := range shared.Severity {
 		severity[shared.Severity[i].Text] = shared.Severity[i].Level
@@ -176,7 +209,15 @@ func gather(shared *Shared, messages []corpus.Message) []example {
 			if level, ok := severity[r.Text]; ok {
 				r.Level = level
 			}
-			all = append(all, ofRow(&r, emotions[r.Text]))
+			all = append(all, ofRow(&r, felt[r.Text]))
+			delete(felt, r.Text)
+		}
+	}
+	for i := range shared.Emotions {
+		if r := &shared.Emotions[i]; felt[r.Text] == r {
+			e := example{labels: unlabelled(), level: unknown, weight: 1, held: !r.Trainable(), tune: !Judged(r.Text), source: onlyFelt, text: r.Text, language: "en"}
+			e.feelAs(r)
+			all = append(all, e)
 		}
 	}
 	return all

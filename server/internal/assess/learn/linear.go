@@ -14,7 +14,7 @@ import (
 type linear struct {
 	gramBits, ideaBits uint8
 	grams, ideas       table
-	bias, biasSquares  [heads]float32
+	bias, biasSquares  vector
 	rate, decay        float32
 	ideaDecay          float32
 }
@@ -23,7 +23,7 @@ type linear struct {
 type table struct{ weights, squares []float32 }
 
 func newTable(bits uint8) table {
-	return table{weights: make([]float32, heads<<bits), squares: make([]float32, heads<<bits)}
+	return table{weights: make([]float32, outputs<<bits), squares: make([]float32, outputs<<bits)}
 }
 
 func newLinear(gramBits, ideaBits uint8) *linear {
@@ -32,7 +32,7 @@ func newLinear(gramBits, ideaBits uint8) *linear {
 	}
 }
 
-type vector [heads]float32
+type vector [outputs]float32
 
 // stretch is a window of segments with its logits and what it is to be moved by.
 type stretch struct {
@@ -51,7 +51,7 @@ type scorer struct {
 func (t *table) sum(bits uint8, ids []uint32, out *vector) {
 	shift := 32 - bits
 	for _, id := range ids {
-		row := t.weights[int(id>>shift)*heads:][:heads]
+		row := t.weights[int(id>>shift)*outputs:][:outputs]
 		for h, w := range row {
 			out[h] += w
 		}
@@ -122,7 +122,7 @@ func (l *linear) learn(e *example, s *scorer) {
 		}
 		best := s.bestOf(h)
 		share := e.weight
-		if best != 0 {
+		if best != 0 && h < heads {
 			share /= 2
 			w := &s.stretches[best]
 			w.errors[h] = share * (assess.Expit(w.logits[h]) - float32(label))
@@ -155,7 +155,7 @@ func (l *linear) learn(e *example, s *scorer) {
 const tiny = .004
 
 func (l *linear) move(t *table, bits uint8, ids []uint32, errors *vector, value, decay float32) {
-	var active [heads]int
+	var active [outputs]int
 	var gradients vector
 	n := 0
 	for h, err := range errors {
@@ -169,8 +169,8 @@ func (l *linear) move(t *table, bits uint8, ids []uint32, errors *vector, value,
 	}
 	shift := 32 - bits
 	for _, id := range ids {
-		at := int(id>>shift) * heads
-		weights, squares := t.weights[at:][:heads], t.squares[at:][:heads]
+		at := int(id>>shift) * outputs
+		weights, squares := t.weights[at:][:outputs], t.squares[at:][:outputs]
 		for k := range n {
 			h := active[k]
 			g := gradients[k] + float32(decay*weights[h])

@@ -20,9 +20,9 @@ type net struct {
 	hiddenSquares      [netHidden][2 * netDims]float32
 	hiddenBias         [netHidden]float32
 	hiddenBiasSquares  [netHidden]float32
-	out                [heads][netHidden]float32
-	outSquares         [heads][netHidden]float32
-	bias, biasSquares  [heads]float32
+	out                [netHidden]vector
+	outSquares         [netHidden]vector
+	bias, biasSquares  vector
 	rate, decay        float32
 }
 
@@ -45,8 +45,8 @@ func newNet(gramBits, ideaBits uint8, seed uint64) *net {
 		fill(n.hidden[i][:], .3)
 		n.hiddenBias[i] = .1
 	}
-	for h := range n.out {
-		fill(n.out[h][:], .3)
+	for j := range n.out {
+		fill(n.out[j][:], .3)
 	}
 	return n
 }
@@ -120,12 +120,14 @@ func (n *net) add(e *example, s *netScorer, first, end int, common *[netDims]flo
 		}
 		w.hidden[j] = max(sum, 0)
 	}
-	for h := range w.logits {
-		sum := n.bias[h]
-		for j, x := range w.hidden {
-			sum += float32(n.out[h][j] * x)
+	w.logits = n.bias
+	for j, x := range w.hidden {
+		if x <= 0 {
+			continue
 		}
-		w.logits[h] = sum
+		for h := range w.logits {
+			w.logits[h] += float32(n.out[j][h] * x)
+		}
 	}
 }
 
@@ -146,7 +148,7 @@ func (n *net) learn(e *example, s *netScorer) {
 			continue
 		}
 		share := e.weight
-		if best := s.bestOf(h); best != 0 {
+		if best := s.bestOf(h); best != 0 && h < heads {
 			share /= 2
 			w := &s.stretches[best]
 			w.errors[h], w.used = share*(assess.Expit(w.logits[h])-float32(label)), true
@@ -176,9 +178,9 @@ func (n *net) back(e *example, w *netStretch) {
 		}
 		moved = true
 		for j, x := range w.hidden {
-			dHidden[j] += float32(err * n.out[h][j])
+			dHidden[j] += float32(err * n.out[j][h])
 			if x > 0 {
-				step(&n.out[h][j], &n.outSquares[h][j], float32(err*x), n.rate)
+				step(&n.out[j][h], &n.outSquares[j][h], float32(err*x), n.rate)
 			}
 		}
 		step(&n.bias[h], &n.biasSquares[h], err, n.rate)
@@ -222,7 +224,7 @@ func (n *net) move(t *table, bits uint8, ids []uint32, gradient *[netDims]float3
 
 // trainNet trains family B.
 func trainNet(all []example, s Settings) *net {
-	n := newNet(s.NetGramBits, s.NetIdeaBits, s.Seed)
+	n := newNet(s.GramBits, s.IdeaBits, s.Seed)
 	var order []int
 	for i := range all {
 		if !all[i].held && len(all[i].segments) > 0 {
@@ -244,8 +246,9 @@ func trainNet(all []example, s Settings) *net {
 
 // quantise gives the net with embeddings of one byte a number.
 func (n *net) quantise() assess.Net {
-	m := assess.Net{
-		GramBits: n.gramBits, IdeaBits: n.ideaBits, Hidden: n.hidden, HiddenBias: n.hiddenBias, Out: n.out, OutBias: n.bias,
+	m := assess.Net{Hidden: n.hidden, HiddenBias: n.hiddenBias, OutBias: n.bias}
+	for j := range n.out {
+		m.Out[j] = n.out[j]
 	}
 	m.Grams, m.GramScale = quantiseAll(n.grams.weights)
 	m.Ideas, m.IdeaScale = quantiseAll(n.ideas.weights)

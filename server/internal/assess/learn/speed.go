@@ -16,8 +16,8 @@ const (
 	speedRuns  = 5 // the fastest counts: the others measure what else the machine did
 )
 
-// Speed adds how long a message of 70 words takes, and what it allocates. The texts are English and other messages of
-// the corpus, put behind each other.
+// Speed adds how long a message of 70 words takes, and what it allocates. The texts are messages of the corpus, of one
+// language each, put behind each other.
 func (e *Evaluation) Speed(messages []corpus.Message) {
 	long := longTexts(messages)
 	if len(long) == 0 {
@@ -51,15 +51,29 @@ func (e *Evaluation) Speed(messages []corpus.Message) {
 	e.note = heldApart
 }
 
-// longTexts returns messages of speedWords words each.
+// longTexts returns messages of speedWords words each, of one language each.
 func longTexts(messages []corpus.Message) []string {
 	var out []string
-	var words []string
+	words := map[string][]string{}
 	for i := 0; i < len(messages) && len(out) < speedTexts; i++ {
-		words = append(words, strings.Fields(messages[i*7919%len(messages)].Text)...)
-		if len(words) >= speedWords {
-			out = append(out, strings.Join(words[:speedWords], " "))
-			words = nil
+		m := &messages[i*7919%len(messages)]
+		if m.Lang == "zh" || m.Lang == "ja" { // they have no spaces: a word is some two characters
+			var runes []rune
+			for _, r := range m.Text {
+				if runes = append(runes, r); len(runes) == 2 {
+					words[m.Lang], runes = append(words[m.Lang], string(runes)), nil
+				}
+			}
+		} else {
+			words[m.Lang] = append(words[m.Lang], strings.Fields(m.Text)...)
+		}
+		if of := words[m.Lang]; len(of) >= speedWords {
+			space := " "
+			if m.Lang == "zh" || m.Lang == "ja" {
+				space = ""
+			}
+			out = append(out, strings.Join(of[:speedWords], space))
+			words[m.Lang] = nil
 		}
 	}
 	return out

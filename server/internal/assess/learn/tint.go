@@ -1,6 +1,8 @@
 package learn
 
 import (
+	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -12,23 +14,21 @@ import (
 type tinted struct {
 	ids    []uint32
 	labels []int
-	weight float32
 	held   bool
-	tune   bool // of what is held: for the offsets; the rest is for judging
+	tune   bool // of what is held: to set one number by; the rest is for judging
 }
 
-// shade is a linear model of several outputs, trained by steps that shrink (AdaGrad).
+// shade is a linear model of several outputs, each yes or no.
 type shade struct {
 	bits             uint8
 	outputs          int
-	exclusive        bool // one output is right: softmax; else each is yes or no
 	weights, squares []float32
 	bias, biasSquare []float32
 }
 
-func newShade(bits uint8, outputs int, exclusive bool) *shade {
+func newShade(bits uint8, outputs int) *shade {
 	return &shade{
-		bits: bits, outputs: outputs, exclusive: exclusive, weights: make([]float32, outputs<<bits), squares: make([]float32, outputs<<bits),
+		bits: bits, outputs: outputs, weights: make([]float32, outputs<<bits), squares: make([]float32, outputs<<bits),
 		bias: make([]float32, outputs), biasSquare: make([]float32, outputs),
 	}
 }
@@ -52,7 +52,7 @@ func (s *shade) model() assess.Shade {
 	return m
 }
 
-func (s *shade) probabilities(ids []uint32, out []float32) float32 {
+func (s *shade) logits(ids []uint32, out []float32) float32 {
 	copy(out, s.bias)
 	damp := assess.ShadeDamped(len(ids))
 	for _, id := range ids {
@@ -61,23 +61,18 @@ func (s *shade) probabilities(ids []uint32, out []float32) float32 {
 			out[k] += float32(w * damp)
 		}
 	}
-	if s.exclusive {
-		assess.Softmax(out)
-	} else {
-		for k, x := range out {
-			out[k] = assess.Expit(x)
-		}
-	}
 	return damp
 }
 
 func (s *shade) learn(t *tinted, rate float32, out []float32) {
-	damp := s.probabilities(t.ids, out)
+	damp := s.logits(t.ids, out)
+	for k, x := range out {
+		out[k] = assess.Expit(x)
+	}
 	for _, label := range t.labels {
 		out[label]--
 	}
 	for k := range out {
-		out[k] *= t.weight
 		s.biasSquare[k] += float32(out[k] * out[k])
 		s.bias[k] -= float32(float32(rate*out[k]) / root(s.biasSquare[k]))
 	}
@@ -111,36 +106,24 @@ func (s *shade) train(all []tinted, epochs int, rate float32, seed uint64) {
 	}
 }
 
-// balance shifts the outputs so that each class is found as well as can be: by steps, on what was held apart for tuning.
-func (s *shade) balance(all []tinted) {
-	var rows []tinted
-	for i := range all {
-		if all[i].held && all[i].tune && len(all[i].labels) == 1 {
-			rows = append(rows, all[i])
+// balance shifts what m says of sentiments so that each is found as well as can be: by steps, on what was held apart for tuning.
+func balance(m *assess.Model, held []observed) {
+	var rows []observed
+	for i := range held {
+		if held[i].sentiment() >= 0 && mayFit(held[i].source) {
+			rows = append(rows, held[i])
 		}
 	}
-	logits := make([][]float32, len(rows))
-	for i := range rows {
-		logits[i] = make([]float32, s.outputs)
-		s.exclusive = false
-		out := logits[i]
-		copy(out, s.bias)
-		damp := assess.ShadeDamped(len(rows[i].ids))
-		for _, id := range rows[i].ids {
-			row := s.weights[int(id>>(32-s.bits))*s.outputs:][:s.outputs]
-			for k, w := range row {
-				out[k] += float32(w * damp)
-			}
-		}
+	if len(rows) == 0 {
+		return
 	}
-	s.exclusive = true
-	shift := make([]float32, s.outputs)
-	best := macroF1(rows, logits, shift)
+	shift := make([]float32, outputs-heads)
+	best := sentimentF1(rows, shift)
 	for range 3 {
 		for k := range shift {
 			for _, step := range []float32{-.4, -.2, -.1, .1, .2, .4} {
 				shift[k] += step
-				if f := macroF1(rows, logits, shift); f > best {
+				if f := sentimentF1(rows, shift); f > best {
 					best = f
 				} else {
 					shift[k] -= step
@@ -148,23 +131,25 @@ func (s *shade) balance(all []tinted) {
 			}
 		}
 	}
-	for k := range s.bias {
-		s.bias[k] += shift[k]
+	for k, by := range shift {
+		m.Linear[heads+k].Bias += by
+		m.Net.OutBias[heads+k] += by
 	}
 }
 
-func macroF1(rows []tinted, logits [][]float32, shift []float32) float64 {
+func sentimentF1(rows []observed, shift []float32) float64 {
 	hits, said, is := make([]float64, len(shift)), make([]float64, len(shift)), make([]float64, len(shift))
 	for i := range rows {
 		best := 0
 		for k := range shift {
-			if logits[i][k]+shift[k] > logits[i][best]+shift[best] {
+			if rows[i].logits.Whole[heads+k]+shift[k] > rows[i].logits.Whole[heads+best]+shift[best] {
 				best = k
 			}
 		}
+		label := rows[i].sentiment()
 		said[best]++
-		is[rows[i].labels[0]]++
-		if best == rows[i].labels[0] {
+		is[label]++
+		if best == label {
 			hits[best]++
 		}
 	}
@@ -189,50 +174,122 @@ func indices(list, names []string) (at []int) {
 
 // tints trains what colours a message.
 func tints(d *assess.Detector, shared *Shared, messages []corpus.Message, s Settings) assess.Tint {
-	var sentiments, emotions, topics []tinted
+	var emotions, topics []tinted
 	for i := range messages {
-		m := &messages[i]
-		if m.Sentiment == "" && len(m.Topics) == 0 {
-			continue
-		}
-		sample := d.Sample(m.Text)
-		if m.Sentiment != "" && m.Category == "sentiment" {
-			sentiments = append(sentiments, tinted{gramsOf(sample), indices(assess.Sentiments(), []string{m.Sentiment}), .5, m.Held, m.Tune})
-		}
-		if len(m.Topics) > 0 {
-			topics = append(topics, tinted{sample.Words, indices(assess.TopicNames(), m.Topics[:1]), .7, m.Held, m.Tune})
+		if m := &messages[i]; m.Category == "topic" {
+			topics = append(topics, tinted{d.Sample(m.Text).Stems, indices(assess.TopicNames(), m.Topics[:1]), m.Held, m.Tune})
 		}
 	}
 	if shared != nil {
 		for i := range shared.Emotions {
 			r := &shared.Emotions[i]
-			sample := d.Sample(r.Text)
-			if len(r.Sentiment) == 1 {
-				sentiments = append(sentiments, tinted{gramsOf(sample), indices(assess.Sentiments(), r.Sentiment), 1, !r.Trainable(), !Judged(r.Text)})
-			}
-			emotions = append(emotions, tinted{sample.Words, indices(assess.Emotions(), r.Emotions), 1, !r.Trainable(), !Judged(r.Text)})
+			emotions = append(emotions, tinted{d.Sample(r.Text).Words, indices(assess.Emotions(), r.Emotions), !r.Trainable(), !Judged(r.Text)})
 		}
 		for i := range shared.Topics {
 			r := &shared.Topics[i]
-			topics = append(topics, tinted{d.Sample(r.Text).Words, indices(assess.TopicNames(), []string{r.Topic}), 1, !r.Trainable(), !Judged(r.Text)})
+			topics = append(topics, tinted{d.Sample(r.Text).Stems, indices(assess.TopicNames(), []string{r.Topic}), !r.Trainable(), !Judged(r.Text)})
 		}
 	}
-	sentiment := newShade(s.SentimentBits, len(assess.Sentiments()), true)
-	sentiment.train(sentiments, 3, .2, s.Seed)
-	sentiment.balance(sentiments)
-	emotion := newShade(s.EmotionBits, len(assess.Emotions()), false)
+	emotion := newShade(s.EmotionBits, len(assess.Emotions()))
 	emotion.train(emotions, 4, .2, s.Seed)
-	topic := newShade(s.TopicBits, len(assess.TopicNames()), true)
-	topic.train(topics, 12, .3, s.Seed)
-	return assess.Tint{Sentiment: sentiment.model(), Emotion: emotion.model(), Topic: topic.model()}
+	topic := newShade(s.TopicBits, len(assess.TopicNames()))
+	topic.centre(topics)
+	topic.sharpen(topics)
+	return assess.Tint{Emotion: emotion.model(), Topic: topic.model()}
 }
 
-func gramsOf(s assess.Sample) (ids []uint32) {
-	for i := range s.Segments {
-		ids = append(ids, s.Segments[i].Grams...)
+// centre makes the weights of each output those of the middle of its texts: a stem counts the more, the fewer texts have it (tf-idf),
+// and one that a single text has for nothing. Better than steps where a topic has a dozen texts.
+func (s *shade) centre(all []tinted) {
+	frequency := make([]float64, 1<<s.bits)
+	texts := 0.0
+	for i := range all {
+		if !all[i].held && len(all[i].labels) > 0 {
+			texts++
+			for bucket := range s.counts(all[i].ids) {
+				frequency[bucket]++
+			}
+		}
 	}
-	for i := range s.Segments {
-		ids = append(ids, s.Segments[i].Ideas...)
+	rare := make([]float64, 1<<s.bits)
+	for bucket, n := range frequency {
+		if n > 1 {
+			rare[bucket] = logarithm(1 + texts/n)
+		}
 	}
-	return ids
+	of, sizes := make([]float64, s.outputs), make([][]float64, s.outputs)
+	for k := range sizes {
+		sizes[k] = make([]float64, 1<<s.bits)
+	}
+	for i := range all {
+		t := &all[i]
+		if t.held || len(t.labels) == 0 {
+			continue
+		}
+		counts := s.counts(t.ids)
+		length := 0.0
+		for _, bucket := range slices.Sorted(maps.Keys(counts)) {
+			counts[bucket] = (1 + logarithm(counts[bucket])) * rare[bucket]
+			length += float64(counts[bucket] * counts[bucket])
+		}
+		if length == 0 {
+			continue
+		}
+		of[t.labels[0]]++
+		for bucket, x := range counts {
+			sizes[t.labels[0]][bucket] += x / math.Sqrt(length)
+		}
+	}
+	for k := range sizes {
+		length := 0.0
+		for _, x := range sizes[k] {
+			length += float64(x * x)
+		}
+		if length == 0 {
+			continue
+		}
+		most := (1 + float64(.05*logarithm(of[k]+1))) / math.Sqrt(length)
+		for bucket, x := range sizes[k] {
+			s.weights[bucket*s.outputs+k] = float32(float64(x*rare[bucket]) * most)
+		}
+	}
+}
+
+// logarithm is that of x, cut where machines may differ.
+func logarithm(x float64) float64 { return math.Round(math.Log(x)*(1<<30)) / (1 << 30) }
+
+// sharpen multiplies the weights so that the outputs, as shares of one, are as right as can be for what was held apart to tune by.
+func (s *shade) sharpen(all []tinted) {
+	best, by := math.Inf(1), float32(1)
+	for _, factor := range []float32{4, 6, 8, 11, 16, 22, 32} {
+		loss := 0.0
+		out := make([]float32, s.outputs)
+		for i := range all {
+			t := &all[i]
+			if !t.held || !t.tune || len(t.labels) == 0 {
+				continue
+			}
+			s.logits(t.ids, out)
+			for k := range out {
+				out[k] *= factor
+			}
+			assess.Softmax(out)
+			loss -= logarithm(max(float64(out[t.labels[0]]), 1e-6))
+		}
+		if loss > 0 && loss < best {
+			best, by = loss, factor
+		}
+	}
+	for i := range s.weights {
+		s.weights[i] *= by
+	}
+}
+
+// counts are how often each bucket is among ids.
+func (s *shade) counts(ids []uint32) map[uint32]float64 {
+	counts := map[uint32]float64{}
+	for _, id := range ids {
+		counts[id>>(32-s.bits)]++
+	}
+	return counts
 }

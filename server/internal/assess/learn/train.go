@@ -10,19 +10,19 @@ import (
 
 // Settings say how to train.
 type Settings struct {
-	GramBits, IdeaBits                    uint8
-	NetGramBits, NetIdeaBits              uint8
-	SentimentBits, EmotionBits, TopicBits uint8
-	Epochs                                int
-	Seed                                  uint64
-	Rate, Decay                           float32
-	IdeaDecay                             float32
-	Drop, IdeaDrop                        float64 // shares of a text's grams and ideas that a pass does not see
+	GramBits, IdeaBits     uint8
+	EmotionBits, TopicBits uint8
+	Posts                  int // composed ones
+	Epochs                 int
+	Seed                   uint64
+	Rate, Decay            float32
+	IdeaDecay              float32
+	Drop, IdeaDrop         float64 // shares of a text's grams and ideas that a pass does not see
 }
 
 // Standard are the settings of the model that ships.
 var Standard = Settings{
-	GramBits: 14, IdeaBits: 13, NetGramBits: 14, NetIdeaBits: 13, SentimentBits: 15, EmotionBits: 11, TopicBits: 12, Epochs: 5, Seed: 1, Rate: .12,
+	GramBits: 14, IdeaBits: 13, EmotionBits: 11, TopicBits: 13, Posts: 6000, Epochs: 5, Seed: 1, Rate: .12,
 	Decay: 2e-6, Drop: .25,
 }
 
@@ -64,11 +64,11 @@ func (l *linear) quantise() *assess.Model {
 		GramBits: l.gramBits, IdeaBits: l.ideaBits,
 		Grams: make([]int8, len(l.grams.weights)), Ideas: make([]int8, len(l.ideas.weights)),
 	}
-	for h := range heads {
-		p := &m.Head[h]
-		p.GramScale, p.IdeaScale = quantiseHead(m.Grams, l.grams.weights, h), quantiseHead(m.Ideas, l.ideas.weights, h)
-		p.Bias, p.Whole, p.Best = l.bias[h], .5, .5
-		p.Said, p.Closer = .5, .3
+	for k := range m.Linear {
+		m.Linear[k] = assess.Scales{Gram: quantiseOutput(m.Grams, l.grams.weights, k), Idea: quantiseOutput(m.Ideas, l.ideas.weights, k), Bias: l.bias[k]}
+	}
+	for h := range m.Head {
+		m.Head[h] = assess.HeadParams{Whole: .5, Best: .5, Said: .5, Closer: .3}
 	}
 	return m
 }
@@ -76,9 +76,9 @@ func (l *linear) quantise() *assess.Model {
 // clip is the share of the largest weights that is cut off, so that one outlier does not cost the others their grain.
 const clip = .0005
 
-func quantiseHead(out []int8, weights []float32, h int) float32 {
+func quantiseOutput(out []int8, weights []float32, k int) float32 {
 	var sizes []float32
-	for i := h; i < len(weights); i += heads {
+	for i := k; i < len(weights); i += outputs {
 		if weights[i] != 0 {
 			sizes = append(sizes, max(weights[i], -weights[i]))
 		}
@@ -88,7 +88,7 @@ func quantiseHead(out []int8, weights []float32, h int) float32 {
 	}
 	limit := quantile(sizes, 1-clip)
 	scale := limit / grain
-	for i := h; i < len(weights); i += heads {
+	for i := k; i < len(weights); i += outputs {
 		out[i] = quantised(weights[i] / scale)
 	}
 	return scale
@@ -127,7 +127,7 @@ func thinnedIDs(out, ids []uint32, drop float64, salt uint32) []uint32 {
 // Train makes the model that ships of the shared data (nil: none) and the corpus. The same data and settings give the same
 // model, to the byte, on every machine.
 func Train(shared *Shared, messages []corpus.Message, s Settings) *Trained {
-	all := gather(shared, messages)
+	all := append(gather(shared, messages), posts(messages, s)...)
 	featurise(assess.NewWith(&assess.Model{}), all)
 	t := &Trained{Model: trainLinear(all, s).quantise(), Settings: s, Texts: map[string]int{}}
 	t.Model.Net = trainNet(all, s).quantise()
@@ -144,7 +144,7 @@ func Train(shared *Shared, messages []corpus.Message, s Settings) *Trained {
 
 // fixtureSettings make a model that is only good for comparing bytes.
 var fixtureSettings = Settings{
-	GramBits: 9, IdeaBits: 9, NetGramBits: 8, NetIdeaBits: 8, SentimentBits: 8, EmotionBits: 6, TopicBits: 6, Epochs: 1, Seed: 1, Rate: .12, Decay: 2e-6, Drop: .25,
+	GramBits: 8, IdeaBits: 8, EmotionBits: 6, TopicBits: 6, Posts: 50, Epochs: 1, Seed: 1, Rate: .12, Decay: 2e-6, Drop: .25,
 }
 
 // fixtureEach is which share of the corpus the fixture is made of: one message in so many.
@@ -166,6 +166,7 @@ func fit(m *assess.Model, all []example) []observed {
 		calibrate(&m.Head[h], h, rows)
 		threshold(&m.Head[h], h, rows)
 	}
+	balance(m, rows)
 	return rows
 }
 
