@@ -3,5 +3,10 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   resolve: { alias: { 'vigil-client': fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
-  test: { include: ['test/**/*.test.ts'], setupFiles: ['test/setup.ts'] },
+  test: {
+    include: ['test/**/*.test.ts'],
+    setupFiles: ['test/setup.ts'],
+    pool: 'threads',
+    maxWorkers: 3, // more than a small machine has processors: most of the files' time is waiting for sockets and for Go
+  },
 })
