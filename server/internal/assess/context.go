@@ -102,12 +102,28 @@ func (s *scratch) denies(i, first int) bool {
 	if i > 0 && s.tokens[i-1].sentence == s.tokens[i].sentence && s.lexicon.classOf(s.tokens[i-1].word)&classWhy != 0 {
 		return false
 	}
+	if s.unpromised(i) {
+		return false
+	}
 	for next := i + 1; next < first && next <= i+3; next++ {
 		if s.lexicon.classOf(s.tokens[next].word)&classUndeny != 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// unpromised says whether the negator at i stands in what somebody does not promise: "I can't promise that I won't".
+func (s *scratch) unpromised(i int) bool {
+	promised := false
+	for back := i - 1; back >= 0 && back >= i-negationReach-2 && s.tokens[back].sentence == s.tokens[i].sentence; back-- {
+		class := s.lexicon.classOf(s.tokens[back].word)
+		if promised && class&(classNegator|classUnable) != 0 {
+			return true
+		}
+		promised = promised || class&classPromise != 0
+	}
+	return false
 }
 
 // find fills s.hits with every phrase of the rules, and marks the sentences that speak of the past or the present.

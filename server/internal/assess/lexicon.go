@@ -55,6 +55,8 @@ const (
 	classThird   // verbs of somebody else
 	classThing   // what is nobody
 	classMyself
+	classPromise
+	classUnable
 )
 
 // rule is a set of phrases that mean the same. In a phrase "a|b" is either word; fillers may stand between words.
@@ -105,21 +107,19 @@ type lexicon struct {
 	longestStem int
 }
 
-// table is a hash table of uint64 → uint32 with open addressing; 0 is no value. It is filled once, to half of a fixed size. Most of
-// what is asked for is not there: may, which stays in the cache, says so of most of that.
+// table is a hash table of uint64 → uint32 with open addressing; 0 is no value. It is filled, then frozen. Most of what is asked for is
+// not there: may, which stays in the cache, says so of most of that.
 type table struct {
-	slots []slot
-	may   [1 << mayBits / 64]uint64 // a bit for each key
-	count int
+	filling map[uint64]uint32 // until it is frozen
+	slots   []slot
+	mask    uint64
+	may     [1 << mayBits / 64]uint64 // a bit for each key
 }
 
 // slot keeps half of a key's mix, of which the other half gave its place: two keys are taken for each other once in 2^47.
 type slot struct{ check, value uint32 }
 
-const (
-	mayBits  = 18
-	slotBits = 18 // room for 131072 keys
-)
+const mayBits = 18
 
 func mix(x uint64) uint64 {
 	x *= 0x9E3779B97F4A7C15
@@ -129,11 +129,14 @@ func mix(x uint64) uint64 {
 }
 
 func (t *table) get(key uint64) uint32 {
+	if t.slots == nil {
+		return t.filling[key]
+	}
 	at := mix(key)
 	if t.may[at%(1<<mayBits)/64]>>(at%64)&1 == 0 {
 		return 0
 	}
-	for i := at >> (32 - slotBits) % (1 << slotBits); ; i = (i + 1) % (1 << slotBits) {
+	for i := at >> 16 & t.mask; ; i = (i + 1) & t.mask {
 		if s := t.slots[i]; s.value == 0 || s.check == uint32(at>>32) {
 			return s.value
 		}
@@ -141,24 +144,29 @@ func (t *table) get(key uint64) uint32 {
 }
 
 func (t *table) put(key uint64, value uint32) {
-	if t.slots == nil {
-		t.slots = make([]slot, 1<<slotBits)
+	if t.filling == nil {
+		t.filling = map[uint64]uint32{}
 	}
-	at := mix(key)
-	t.may[at%(1<<mayBits)/64] |= 1 << (at % 64)
-	for i := at >> (32 - slotBits) % (1 << slotBits); ; i = (i + 1) % (1 << slotBits) {
-		s := &t.slots[i]
-		if s.value == 0 {
-			if t.count++; t.count > len(t.slots)/2 {
-				panic("assess: the lexicon needs a larger table")
-			}
-			s.check = uint32(at >> 32)
-		}
-		if s.check == uint32(at>>32) {
-			s.value = value
-			return
-		}
+	t.filling[key] = value
+}
+
+// freeze makes the table that is read from. The order of what shares a place does not matter.
+func (t *table) freeze() {
+	size := 2
+	for size < 2*len(t.filling)+2 {
+		size *= 2
 	}
+	t.slots, t.mask = make([]slot, size), uint64(size-1)
+	for key, value := range t.filling {
+		at := mix(key)
+		t.may[at%(1<<mayBits)/64] |= 1 << (at % 64)
+		i := at >> 16 & t.mask
+		for t.slots[i].value != 0 {
+			i = (i + 1) & t.mask
+		}
+		t.slots[i] = slot{uint32(at >> 32), value}
+	}
+	t.filling = nil
 }
 
 const (
@@ -297,6 +305,9 @@ func builtin() *lexicon {
 	}
 	for i := range l.ends {
 		l.ends[i].kind = uint8(l.ends[i].concepts.first())
+	}
+	for _, t := range [...]*table{&l.words, &l.stems, &l.edges} {
+		t.freeze()
 	}
 	return l
 }

@@ -12,16 +12,17 @@ var rules = []rule{
 	{id: "wish.die", item: itemWish, phrases: []string{
 		"want|wants|wanted|wanna die|dead", "want be dead", "wanna be dead", "wish i was|were dead", "wish i wasnt|werent alive|here", "wish i didnt exist|wake",
 		"wish i had never been born", "wish i was never born", "better off dead", "better if i was|were dead", "rather be dead",
-		"hope i dont wake up", "go to sleep and never|not wake up", "sleep forever", "never wake up", "hope i die|died",
+		"want|wanna follow|join him|her|them", "want|wanna dei|deid|dye", "hope|hoping|wish|wishing i get|got|would|could hit|get|killed|cancer|run|struck", "hope i dont wake up", "go to sleep and never|not wake up", "sleep forever", "never wake up", "hope i die|died",
 		"quiero morir|morirme", "quero morrer", "je veux mourir", "ich will sterben", "ich will nicht mehr leben",
 	}},
 	{id: "wish.not_live", item: itemWish, phrases: []string{
-		"dont want live|exist", "dont want be here anymore|any", "dont want be alive", "dont wanna live|exist", "dont wanna be here anymore|any", "dont wanna be alive",
+		"dont want live|exist", "cant keep living|existing", "just want it|everything all stop|end|over", "just want it|everything stop|over", "dont want be here anymore|any", "dont want be alive", "dont wanna live|exist", "dont wanna be here anymore|any", "dont wanna be alive",
 		"not want be alive|here", "not want live", "dont want wake up", "dont wanna wake up", "tired living", "tired being alive", "done living",
 		"no reason live", "no point living|in living", "nothing live for", "nothing left live for", "not sure i want be alive|here",
 		"not sure i want live", "cant see reason live", "life isnt worth living", "no quiero vivir",
 	}},
 	{id: "wish.burden", item: itemWish, self: true, phrases: []string{
+		"put|putting|getting|got my affairs in order",
 		"better off without me", "better without me", "happier without me", "better if i wasnt|werent here|around", "better if i was|were gone", "wont be here much longer",
 		"wont have worry about me", "soon i wont be here", "soon i wont be around",
 	}},
@@ -31,17 +32,19 @@ var rules = []rule{
 	}},
 	{id: "thoughts.suicidal", item: itemThoughts, phrases: []string{
 		"suicide is on my mind", "suicide on my mind", "all i think about is suicide|dying|death", "suicide is all i",
-		"suicidal", "thinking|thoughts|thought|think suicide", "thinking|thoughts|thought|think about suicide", "consider|considering|considered suicide",
+		"suicidal", "thinking|thoughts|thought|think suicide", "thinking|thoughts|thought|think about|of suicide|dying", "consider|considering|considered suicide",
 		"thinking|thoughts|thought about ending it|things", "make it all stop forever",
 	}},
 	{id: "thoughts.injury", item: itemThoughts, self: true, phrases: []string{
-		"urge|urges|urged|craving|tempted hurt|cut|harm|burn|cutting|hurting|harming myself", "urge|urges hurt|cut|harm|burn", "cut|cutting|slice|slicing my arms|arm|legs|leg|thighs|thigh|skin|stomach|hips|ankles|forearms|forearm", "hurt|hurting|harm|harming|burn|burning|scratch|scratching|bruise|bite|biting myself on|because|until|deserve|again", "relapsed and|i hurt|cut|burned|harmed", "harm|harming myself when|again|every", "thoughts|thinking of|about hurting|cutting|harming|burning myself",
+		"want|wanna|wanted|wants|need|going|gonna|like hurt|harm|cut|burn|punish|hurting|harming|cutting|burning myself",
+		"urge|urges|urged|craving|tempted hurt|cut|harm|burn|cutting|hurting|harming myself", "urge|urges hurt|cut|harm|burn", "cut|cutting|slice|slicing my arms|arm|legs|leg|thighs|thigh|skin|stomach|hips|ankles|forearms|forearm", "hurt|hurting|harm|harming|burn|burning|scratch|scratching|bruise|bite|biting myself on|because|until|deserve|again|with|when", "relapsed and|i hurt|cut|burned|harmed", "harm|harming myself when|again|every", "thoughts|thinking of|about hurting|cutting|harming|burning myself",
 	}},
 	{id: "method.named", item: itemMethod, hard: true, self: true, phrases: []string{
 		"hang|hanging|shoot|shooting|drown|drowning|stab|stabbing|poison|poisoning|starve|suffocate myself", "slit|slitting|cut|cutting|slash my wrists|wrist|throat",
 		"jump|jumping|throw|throwing myself off|front|under", "overdose myself",
 	}},
 	{id: "method.first", item: itemMethod, phrases: []string{
+		"tested|testing rope|noose|beam|branch",
 		"jump|jumping off bridge|building|roof|cliff|balcony|it", "jump|jumping off one those bridges", "jump|jumping in front train|car|bus|truck|traffic", "step|stepping|walk|walking in front train|car|bus|truck|traffic",
 		"step|stepping|walk|walking into traffic", "overdose", "overdosing", "drive|driving my car into|off tree|wall|bridge|cliff|river", "drive|driving into|off tree|wall|bridge|cliff|river",
 		"swallow|swallowing|take|taking all|whole|every pills|bottle|pill|tablets|meds", "swallow|swallowing|take|taking all my|these|those|them pills|tablets|meds",
@@ -114,7 +117,7 @@ var rules = []rule{
 		"want|wanna|wanted die laughing|from|embarrassment", "die of|from laughter|embarrassment|laughing|boredom|shame|cringe|heat", "dying to|for", "die for", "to die for", "kill for", "killing it|me|time",
 		"cut|burned|burn|hurt myself shaving|cooking|slicing|chopping|playing|running|gym|on|at|while|with|when", "kill|killing process|processes|lights|engine|switch|vibe|mood|bugs|weeds|boss|dragon|zombies|monster", "kill|killing that|this boss|level|process",
 		"off myself at|when|if", "suicide squad|mode|squeeze|prevention|hotline|awareness|rates|watch", "died laughing", "shoot myself in foot", "shoot myself a|an email|message|note",
-		"kill myself laughing", "kill them with kindness", "knife|knives for kitchen|cooking|camping|fishing|carving|bread|cheese", "knife|knives for the|my kitchen|camping|fishing|cooking", "kill|destroy|crush|smash|slaughter|murder|beat him|her|them|people|you in the|this|that|next|a game|match|next|round|final|league|derby", "take|takes|taking|took|catch|catching|caught|missed|on train|bus|ferry|plane", "kill them|him|her off in|character", "hit me up|back|with|that|then|like|hard", "beats me", "beat me to|at|in", "shoot him|her|them text|email|message",
+		"kill myself laughing", "kill them with kindness", "suicidal and|but i said|told no|nope|never|not|him|her", "suicidal i said no|nope|never|not", "dying|dye|dyed|dyeing my|his|her|your hair|roots|beard|eyebrows|jeans|shirt", "cut|cutting|cuts my nails|toenails|hair|grass|lawn|losses|fringe|bangs|hours|coffee|finger|thumb", "bridge|tunnel|road|street|track|tracks|line|station is|was|are closed|shut|open|blocked|jammed|icy|busy", "is|was|are closed|shut tomorrow|today|tonight|until|for", "overdosed|overdosing|overdose on chocolate|sugar|coffee|caffeine|carbs|pizza|candy|netflix|tv|cake|food|memes|cheese|sun|sunshine", "follow|following|join|joining him|her|them|people on|back|at|for|in|later|tonight|tomorrow|upstairs|outside", "rope on|for the|a tent|boat|swing|dog|roof|trailer", "knife|knives for kitchen|cooking|camping|fishing|carving|bread|cheese", "knife|knives for the|my kitchen|camping|fishing|cooking", "kill|destroy|crush|smash|slaughter|murder|beat him|her|them|people|you in the|this|that|next|a game|match|next|round|final|finals|league|derby", "take|takes|taking|took|catch|catching|caught|missed|on train|bus|ferry|plane", "kill them|him|her off in|character", "hit me up|back|with|that|then|like|hard", "beats me", "beat me to|at|in", "shoot him|her|them text|email|message",
 		"end it all on", "ending it with", "panic attack on", "sleep forever this|on|in|after", "shoot him|her|them a an",
 	}},
 	{id: "past", item: itemPast, phrases: []string{

@@ -15,6 +15,8 @@ var classes = map[class]string{
 	classThird:   "is isnt was wasnt has hasnt says keeps wants wanted feels felt seems became",
 	classThing:   "it this that which what there head brain mind life everything nothing mood anxiety depression part voice heart plan dream",
 	classMyself:  "myself",
+	classUnable:  "cant cannot couldnt",
+	classPromise: "promise guarantee swear sure certain say",
 	classWhy:     "why",
 	classAsk:     "what whats which how does is are who where when define explain",
 	classCeased:  "stopped gone faded vanished disappeared passed lifted ceased",
