@@ -43,7 +43,7 @@ func (s *stack) post(t testing.TB, p *person, path, contentType, body string) (s
 	return response.StatusCode, refused.Code
 }
 
-// hearing joins a topic and gives its frames of broadcasts, text and binary, as they come.
+// hearing joins a topic and gives the frames that people send there, text and binary, as they come; not what the sidecar relays.
 func (s *stack) hearing(t testing.TB, p *person, topic string) (next func() []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -64,7 +64,7 @@ func (s *stack) hearing(t testing.TB, p *person, topic string) (next func() []by
 			if err != nil {
 				t.Fatalf("on %s: %v", topic, err)
 			}
-			if kind == websocket.BinaryMessage || bytes.Contains(data, []byte(`"broadcast"`)) || bytes.Contains(data, []byte(`"extension":"recovery"`)) {
+			if kind == websocket.BinaryMessage || bytes.Contains(data, []byte(`"event":"typing"`)) || bytes.Contains(data, []byte(`"extension":"recovery"`)) {
 				return data
 			}
 		}

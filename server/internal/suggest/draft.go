@@ -194,7 +194,7 @@ func (d *Drafter) write(ctx context.Context, t triage.SuggestionTask, b *triage.
 
 // bankOnly says whether the text must be the bank's.
 func bankOnly(b *triage.SuggestionBasis) bool {
-	return b.Assessment.Level >= bankFrom || b.Policy.Pages(b.Assessment)
+	return b.Assessment.Level >= bankFrom || b.Assessment.HarmOthers || b.Policy.Pages(b.Assessment)
 }
 
 // ask lets the model draft, if everything allows it. That is read before messages are opened, right before they leave, and
