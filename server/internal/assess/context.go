@@ -3,6 +3,7 @@ package assess
 // How far context reaches, in words.
 const (
 	negationReach = 4
+	reportReach   = 7
 	intentReach   = 4
 	subjectReach  = 12
 	quoteReach    = 8
@@ -27,8 +28,12 @@ func (s *scratch) contextOf(h hit) context {
 	sentence := t[h.first].sentence
 	for i, back := h.first-1, 1; i >= 0 && t[i].sentence == sentence && back <= subjectReach; i, back = i-1, back+1 {
 		class := s.lexicon.classOf(t[i].word)
-		if back <= negationReach && t[i].clause == t[h.first].clause && class&classNegator != 0 && s.denies(i, h.first) {
-			c.negated = true
+		if class&classNegator != 0 && s.denies(i, h.first) {
+			if s.lexicon.classOf(t[i+1].word)&classReport != 0 { // "not because I want to", "doesn't mean that I want to"
+				c.negated = c.negated || back <= reportReach
+			} else {
+				c.negated = c.negated || back <= negationReach && t[i].clause == t[h.first].clause
+			}
 		}
 		if back <= intentReach && class&classIntent != 0 {
 			c.intent = true
@@ -55,8 +60,38 @@ func (s *scratch) contextOf(h hit) context {
 	if !c.other && s.ofAnother(h) {
 		c.first, c.other = false, true
 	}
-	c.past = t[h.first].past && !t[h.first].present
+	c.past = !t[h.first].present && s.longAgo(h)
 	return c
+}
+
+// longAgo says whether a marker of the past belongs to h: in its sentence, with nothing else said between them, and not where the
+// writer wants it now.
+func (s *scratch) longAgo(h hit) bool {
+	if !s.tokens[h.first].past {
+		return false
+	}
+	for i := h.first - 1; i >= 0 && i >= h.first-negationReach && s.tokens[i].sentence == s.tokens[h.first].sentence; i-- {
+		if s.lexicon.classOf(s.tokens[i].word)&classWanting != 0 {
+			return false
+		}
+	}
+	for _, p := range s.hits {
+		if s.lexicon.rules[p.rule].item != itemPast || s.tokens[p.first].sentence != s.tokens[h.first].sentence {
+			continue
+		}
+		from, to := p.last+1, h.first
+		if p.first > h.last {
+			from, to = h.last+1, p.first
+		}
+		joined := false
+		for i := from; i < to; i++ {
+			joined = joined || s.lexicon.classOf(s.tokens[i].word)&classJoin != 0
+		}
+		if !joined {
+			return true
+		}
+	}
+	return false
 }
 
 // ofAnother says whether a verb of the third person stands right before h, with a person for its subject: "our priest is suicidal".
@@ -68,7 +103,9 @@ func (s *scratch) ofAnother(h hit) bool {
 	if i < 1 || s.tokens[i-1].clause != s.tokens[h.first].clause || s.lexicon.classOf(s.tokens[i].word)&classThird == 0 {
 		return false
 	}
-	return s.lexicon.classOf(s.tokens[i-1].word)&(classThing|classFirst|classNegator) == 0
+	subject := s.lexicon.classOf(s.tokens[i-1].word)
+	owned := i > 1 && s.tokens[i-2].clause == s.tokens[i].clause && s.lexicon.classOf(s.tokens[i-2].word)&classOwning != 0
+	return subject&classOther != 0 || owned && subject&(classThing|classFirst|classNegator) == 0
 }
 
 // ceasedReach is how far behind a phrase "have stopped" may stand, in words.
@@ -80,7 +117,12 @@ func (s *scratch) ceased(h hit) bool {
 	for i := h.last + 1; i < len(s.tokens) && i <= h.last+ceasedReach && s.tokens[i].clause == s.tokens[h.last].clause; i++ {
 		switch class := s.lexicon.classOf(s.tokens[i].word); {
 		case class&classCeased != 0 && aux:
-			return true
+			next := i + 1 // "have gone on for weeks" is not over
+			if next == len(s.tokens) || s.tokens[next].sentence != s.tokens[i].sentence {
+				return true
+			}
+			class := s.lexicon.classOf(s.tokens[next].word)
+			return class&classTurn == 0 && (s.tokens[next].clause != s.tokens[i].clause || class&classSettled != 0)
 		case class&(classNegator|classFirst) != 0:
 			return false
 		case class&classAux != 0:
@@ -102,7 +144,7 @@ func (s *scratch) denies(i, first int) bool {
 	if i > 0 && s.tokens[i-1].sentence == s.tokens[i].sentence && s.lexicon.classOf(s.tokens[i-1].word)&classWhy != 0 {
 		return false
 	}
-	if s.unpromised(i) {
+	if s.unpromised(i) || i > 0 && s.lexicon.classOf(s.tokens[i-1].word)&classReason != 0 {
 		return false
 	}
 	for next := i + 1; next < first && next <= i+3; next++ {

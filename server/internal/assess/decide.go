@@ -67,11 +67,13 @@ func (f *finding) add(i int) {
 		return
 	}
 	if f.idiomatic(i) {
-		f.excused = true
+		return
+	}
+	if r.needsDeath && !f.ofDeath(h.first) {
 		return
 	}
 	c := f.contextOf(h)
-	if c.negated && r.hard && f.speaksAnew(h) {
+	if c.negated && f.speaksAnew(h) {
 		c.negated = false
 	}
 	if c.negated && !c.quoted && (!c.other || r.self) {
@@ -111,18 +113,17 @@ func (f *finding) add(i int) {
 }
 
 // speaksAnew says whether the writer comes in as the subject once more between the nearest negator and h: "I'm not joking I took" denies
-// the joke. It is asked of hard rules only: what is wrongly taken for said is looked at by somebody, what is wrongly taken for denied by
-// nobody.
+// the joke, "I don't think I want" what is thought.
 func (f *finding) speaksAnew(h hit) bool {
-	for i, back := h.first-1, 1; i >= 0 && back <= negationReach; i, back = i-1, back+1 {
-		switch class := f.lexicon.classOf(f.tokens[i].word); {
-		case class&classNegator != 0:
-			return false
-		case class&classSubject != 0:
-			return true
+	anew := false
+	for i, back := h.first-1, 1; i >= 0 && back <= reportReach; i, back = i-1, back+1 {
+		class := f.lexicon.classOf(f.tokens[i].word)
+		if class&classNegator != 0 {
+			return anew && f.lexicon.classOf(f.tokens[i+1].word)&classReport == 0
 		}
+		anew = anew || class&classSubject != 0
 	}
-	return false
+	return anew
 }
 
 func (f *finding) show(rule string, first, last int32) {
@@ -205,7 +206,7 @@ const certain = .985
 
 // excusable says whether every phrase that spoke for what h asks is excused, and the model is not certain of more.
 func (f *finding) excusable(h Head) bool {
-	return f.playful || f.excused && f.hard == 0 && f.p[h] < certain
+	return f.playful && !f.violentBeside() || f.excused && f.hard == 0 && f.p[h] < certain
 }
 
 // threatening is the probability from which the model's word alone is a threat.
@@ -263,8 +264,8 @@ func (f *finding) modelLevel() (level triage.Level) {
 	if f.playful && f.hard == 0 && !f.graveBeside() {
 		return triage.LevelNone
 	}
-	if (f.excused || f.playful) && f.hard == 0 && f.p[HeadLevel4] < certain {
-		if f.playful || f.p[HeadRisk] < certain {
+	if f.excused && f.hard == 0 && f.p[HeadLevel4] < certain {
+		if f.p[HeadRisk] < certain {
 			return triage.LevelNone
 		}
 		level = min(level, triage.LevelWishToBeDead)
@@ -301,12 +302,15 @@ func (f *finding) thought() bool {
 	return thinks
 }
 
-// graveBeside says whether anything grave stands outside every idiom.
-func (f *finding) graveBeside() bool {
+// graveBeside says whether anything grave stands outside every idiom; violentBeside, whether anything violent does.
+func (f *finding) graveBeside() bool   { return f.beside(gravity) }
+func (f *finding) violentBeside() bool { return f.beside(violence | sexual | control) }
+
+func (f *finding) beside(wanted concepts) bool {
 next:
 	for i := range f.spans {
 		p := &f.spans[i]
-		if p.means&gravity == 0 || p.means&idiom != 0 {
+		if p.means&wanted == 0 || p.means&idiom != 0 {
 			continue
 		}
 		for j := range f.hits {
@@ -316,6 +320,16 @@ next:
 			}
 		}
 		return true
+	}
+	return false
+}
+
+// ofDeath says whether somebody's death or suicide is spoken of before token i.
+func (f *finding) ofDeath(i int) bool {
+	for k := range f.spans {
+		if int(f.spans[k].last) < i && f.spans[k].means&(die|kill|suicide) != 0 {
+			return true
+		}
 	}
 	return false
 }

@@ -57,6 +57,12 @@ const (
 	classMyself
 	classPromise
 	classUnable
+	classJoin    // what begins another thing said
+	classWanting // of now, not of once
+	classReport  // "not that I want to"
+	classSettled // what may stand behind "have stopped"
+	classOwning  // what stands before a noun
+	classReason  // "no reason not to"
 )
 
 // rule is a set of phrases that mean the same. In a phrase "a|b" is either word; fillers may stand between words.
@@ -66,6 +72,7 @@ type rule struct {
 	hard       bool // unmistakable: counts whatever the model says
 	self       bool // names the writer itself ("myself"): another subject does not cancel it
 	needsOther bool // only with somebody else as the subject
+	needsDeath bool // only where somebody's death was spoken of before
 	phrases    []string
 }
 

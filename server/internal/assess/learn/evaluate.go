@@ -36,7 +36,7 @@ const (
 
 // What the notes say of training and tuning.
 const (
-	heldApart   = "neither trained nor tuned on (held apart)"
+	heldApart   = "not trained on (held apart); some was read while rules were written"
 	halfTuned   = "not trained on (held apart); thresholds were set on half"
 	otherTier   = "not trained on (its licence); thresholds were set on the other half"
 	notSeen     = "neither trained nor tuned on (its licence)"
@@ -48,7 +48,7 @@ type Evaluation struct {
 	Measures []Measure
 
 	detector detector
-	messages []corpus.Message // neither trained nor tuned on
+	messages []corpus.Message // not trained on
 	policy   triage.CrisisPolicy
 	seen     map[string]triage.Assessment
 

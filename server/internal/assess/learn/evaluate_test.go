@@ -102,7 +102,7 @@ func TestFloorsAreWrittenBelowWhatWasReachedAndHold(t *testing.T) {
 		{Key: "speed", Value: 50, Of: 10},
 	}}
 	name := filepath.Join(t.TempDir(), "floors.json")
-	if err := e.WriteFloors(name, Floors{}); err != nil {
+	if err := e.WriteFloors(name, Floors{}, false); err != nil {
 		t.Fatal(err)
 	}
 	floors, err := ReadFloors(name)
@@ -140,7 +140,7 @@ func TestAFloorThatNothingMeasuresFailsUnlessItsDataIsAbsent(t *testing.T) {
 		t.Errorf("a floor on the corpus: %v", err)
 	}
 	name := filepath.Join(t.TempDir(), "floors.json")
-	if err := corpusOnly.WriteFloors(name, onShared); err != nil {
+	if err := corpusOnly.WriteFloors(name, onShared, false); err != nil {
 		t.Fatal(err)
 	}
 	if kept, err := ReadFloors(name); err != nil || !reflect.DeepEqual(kept.Shared, onShared.Shared) {

@@ -50,8 +50,9 @@ const (
 	floorDigit = 1000 // floors are rounded to a thousandth
 )
 
-// WriteFloors writes floors slightly below what e reached. Those on shared data stay as in old when e has none of it.
-func (e *Evaluation) WriteFloors(name string, old Floors) error {
+// WriteFloors writes floors slightly below what e reached, and none that is looser than in old, unless loosen: where the corpus grew, or
+// one measure was given for another. Those on shared data stay as in old when e has none of it.
+func (e *Evaluation) WriteFloors(name string, old Floors, loosen bool) error {
 	f := Floors{Corpus: map[string]float64{}, Shared: map[string]float64{}}
 	if !e.withShared {
 		f.Shared = old.Shared
@@ -60,10 +61,18 @@ func (e *Evaluation) WriteFloors(name string, old Floors) error {
 		if m.Better == "" {
 			continue
 		}
+		floor := m.floor()
+		if before, held := old.of(m); held && !loosen {
+			if m.Better == Lower {
+				floor = min(floor, before)
+			} else {
+				floor = max(floor, before)
+			}
+		}
 		if m.Shared {
-			f.Shared[m.Key] = m.floor()
+			f.Shared[m.Key] = floor
 		} else {
-			f.Corpus[m.Key] = m.floor()
+			f.Corpus[m.Key] = floor
 		}
 	}
 	text, err := json.MarshalIndent(f, "", "  ")

@@ -26,7 +26,7 @@ var Standard = Settings{
 	Decay: 2e-6, Drop: .25,
 }
 
-// featurise fills in the features of each example, on as many goroutines as are given; the order stays.
+// featurise fills in the features of each example.
 func featurise(d *assess.Detector, all []example) {
 	for i := range all {
 		s := d.Sample(all[i].text)

@@ -41,7 +41,8 @@ func evaluate(args []string, stdout, stderr io.Writer) error {
 	dir := fs.String("data", learn.DefaultDir, "folder of the shared data; without it only the corpus is judged")
 	asJSON := fs.String("json", "", "write the measures to this file")
 	file := fs.String("floors", floorsFile, "the committed floors")
-	write := fs.Bool("write-floors", false, "set the floors slightly below what is reached")
+	write := fs.Bool("write-floors", false, "set the floors slightly below what is reached, where that is no looser")
+	loosen := fs.Bool("loosen", false, "with -write-floors: where it is looser, too")
 	if err := fs.Parse(args); err != nil {
 		return fmt.Errorf("eval: %w", err)
 	}
@@ -67,7 +68,7 @@ func evaluate(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if *write {
-		return e.WriteFloors(*file, floors)
+		return e.WriteFloors(*file, floors, *loosen)
 	}
 	return e.Judge(floors)
 }
