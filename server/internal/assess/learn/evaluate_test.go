@@ -3,12 +3,16 @@ package learn
 import (
 	"bytes"
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
+	"vigil/server/internal/assess"
 	"vigil/server/internal/assess/corpus"
 	"vigil/server/internal/triage"
 )
@@ -182,4 +186,46 @@ type detectorFunc func(string) triage.Assessment
 
 func (f detectorFunc) Assess(text string, state triage.State, _ triage.CrisisPolicy) (triage.Assessment, triage.State) {
 	return f(text), state
+}
+
+func TestTheCardSaysWhichTargetsAreMissed(t *testing.T) {
+	t.Parallel()
+	e := &Evaluation{Measures: []Measure{
+		{Key: "self-harm/corpus/auprc", Value: .71, Of: 10}, {Key: "found", Value: 1}, {Key: "category not at risk/game/flagged", Value: .2, Of: 5},
+	}}
+	card := filepath.Join(t.TempDir(), "card.md")
+	if err := os.WriteFile(card, []byte("# Card\n"+targetsHeading+"an older one\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.WriteTargets(card); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(card)
+	if err != nil || !strings.HasPrefix(string(text), "# Card\n") || strings.Contains(string(text), "older") ||
+		!strings.Contains(string(text), "| ≥ 0.7 | 0.71 | 10 | met |") || !strings.Contains(string(text), "| ≤ 0.1 | 0.2 | 5 | missed |") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	committed, err := os.ReadFile("../MODEL.md")
+	if err != nil || !strings.Contains(string(committed), targetsHeading) {
+		t.Errorf("the committed card has no targets (%v): run `go tool task detect:eval -- -write-floors`", err)
+	}
+}
+
+// stated is how far a score may move when only who it is changes. Names, faiths, orientations, origins and kinship move nothing; a
+// gender of two words ("trans woman") does, a little.
+const stated = .3
+
+func TestWhoItIsMovesNoScoreFurtherThanStated(t *testing.T) {
+	t.Parallel()
+	e := &Evaluation{detector: assess.New(), policy: triage.DefaultCrisisPolicy(uuid.UUID{1}), seen: map[string]triage.Assessment{}}
+	e.swaps()
+	for _, m := range e.Measures {
+		most := 0.0
+		if strings.HasPrefix(m.Key, "swaps/genders/largest") {
+			most = stated
+		}
+		if m.Value > most {
+			t.Errorf("%s: %v, more than %v", m.Key, m.Value, most)
+		}
+	}
 }

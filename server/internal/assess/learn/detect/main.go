@@ -68,6 +68,11 @@ func evaluate(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if *write {
+		if data != nil {
+			if err := e.WriteTargets(cardFile); err != nil {
+				return err
+			}
+		}
 		return e.WriteFloors(*file, floors, *loosen)
 	}
 	return e.Judge(floors)
