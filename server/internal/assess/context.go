@@ -75,7 +75,8 @@ func (s *scratch) longAgo(h hit) bool {
 			return false
 		}
 	}
-	for _, p := range s.hits {
+	for k := s.hitAt(h.first - maxSentence); k < len(s.hits) && s.hits[k].first <= h.last+maxSentence; k++ {
+		p := s.hits[k]
 		if s.lexicon.rules[p.rule].item != itemPast || s.tokens[p.first].sentence != s.tokens[h.first].sentence {
 			continue
 		}
@@ -84,14 +85,27 @@ func (s *scratch) longAgo(h hit) bool {
 			from, to = h.last+1, p.first
 		}
 		joined := false
-		for i := from; i < to; i++ {
-			joined = joined || s.lexicon.classOf(s.tokens[i].word)&classJoin != 0
+		for i := from; i < to && !joined; i++ {
+			joined = s.lexicon.classOf(s.tokens[i].word)&classJoin != 0
 		}
 		if !joined {
 			return true
 		}
 	}
 	return false
+}
+
+// hitAt returns the first hit that begins at token i or after it.
+func (s *scratch) hitAt(i int) int {
+	low, high := 0, len(s.hits)
+	for low < high {
+		if mid := (low + high) / 2; s.hits[mid].first < i {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
 }
 
 // ofAnother says whether a verb of the third person stands right before h, with a person for its subject: "our priest is suicidal".

@@ -6,7 +6,6 @@ type segment struct {
 	grams, gramsEnd int32
 	ideas, ideasEnd int32
 	first, end      int32 // tokens
-	words, wordsEnd int32
 }
 
 const (
@@ -54,7 +53,7 @@ func (s *scratch) features(l *lexicon) {
 		sentence := &s.sentences[i]
 		for first := sentence.first; first < sentence.end; {
 			end := s.segmentEnd(first, sentence.end)
-			g := segment{grams: int32(len(s.grams)), ideas: int32(len(s.ideas)), first: first, end: end, words: int32(len(s.words))}
+			g := segment{grams: int32(len(s.grams)), ideas: int32(len(s.ideas)), first: first, end: end}
 			s.gramsOf(first, end)
 			from := nextSpan
 			for nextSpan < len(s.spans) && s.spans[nextSpan].first < end {
@@ -65,7 +64,6 @@ func (s *scratch) features(l *lexicon) {
 				s.ruleOf(s.hits[nextHit])
 			}
 			g.gramsEnd, g.ideasEnd = int32(len(s.grams)), int32(len(s.ideas))
-			g.wordsEnd = int32(len(s.words))
 			s.segments = append(s.segments, g)
 			first = end
 		}
@@ -247,12 +245,12 @@ type Sample struct {
 	Segments []Features
 	Common   []uint32 // ideas of the whole message
 	Words    []uint32 // words of the whole message
-	Stems    []uint32
+	Stems    []uint32 // the first letters of each
 	Language string
 }
 
 // Features are those of a stretch of a message.
-type Features struct{ Grams, Ideas, Words []uint32 }
+type Features struct{ Grams, Ideas []uint32 }
 
 // Sample returns the features of text, for package learn. Safe for concurrent use.
 func (d *Detector) Sample(text string) Sample {
@@ -263,7 +261,6 @@ func (d *Detector) Sample(text string) Sample {
 	for _, g := range s.segments {
 		out.Segments = append(out.Segments, Features{
 			Grams: append([]uint32(nil), s.grams[g.grams:g.gramsEnd]...), Ideas: append([]uint32(nil), s.ideas[g.ideas:g.ideasEnd]...),
-			Words: append([]uint32(nil), s.words[g.words:g.wordsEnd]...),
 		})
 	}
 	return out

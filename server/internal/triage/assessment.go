@@ -46,8 +46,8 @@ type Assessment struct {
 	Distress   bool // acute distress
 	Items      Items
 	Scores     Scores
-	// Hard are the categories that a hard rule forced: no probability of a policy holds them back, and no quiet rule, but for self-harm
-	// below LevelIntent.
+	// Hard are the categories that a hard rule forced: no probability of a policy holds them back, and no quiet rule holds back
+	// self-harm from LevelIntent on.
 	Hard Categories
 
 	Sentiment float32
