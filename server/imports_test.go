@@ -48,9 +48,10 @@ var mayImport = map[string][]string{
 	"server/internal/replay":              {"server/internal/envelope", "realtime/phoenix"},
 	"server/internal/gateway":             {"server/internal/identity", "server/internal/telemetry"},
 
-	"server/standin":                  {"server/standin/auth", "server/standin/rest"},
+	"server/standin":                  {"server/standin/auth", "server/standin/rest", "server/standin/storage"},
 	"server/standin/auth":             {},
 	"server/standin/rest":             {},
+	"server/standin/storage":          {},
 	"server/standin/serve":            {"server/standin", "server/pgtest"},
 	"server/standin/dev":              {"server/standin", "server/pgtest", "server/console", "server/internal/replay"},
 	"server/pgtest":                   {},

@@ -1,6 +1,6 @@
 // Package standin is the slice of hosted Supabase that a laptop without Docker lacks: the platform's own roles and tables
-// (Platform), and, behind one address, Auth and the REST API as supabase-js calls them, and the project's edge functions under
-// a real Deno. For development and tests only.
+// (Platform), and, behind one address, Auth, the REST API and private Storage as supabase-js calls them, and the project's edge
+// functions under a real Deno. For development and tests only.
 //
 // Guarantee: it is never kinder than the real one. What hosted Supabase refuses is refused here with the same status, code
 // and body, for everything that is here at all; what is not here answers 501 and names DIFFERENCES.md, which lists it.
@@ -22,6 +22,7 @@ import (
 	"vigil/server/internal/logkey"
 	"vigil/server/standin/auth"
 	"vigil/server/standin/rest"
+	"vigil/server/standin/storage"
 )
 
 // Header is on every answer, so that nobody takes the stand-in for Supabase.
@@ -49,6 +50,8 @@ type Config struct {
 	Schemas []string
 	// MaxRows bounds a page of the REST API. Zero: 1000.
 	MaxRows int64
+	// StorageDir keeps the bytes of Storage's objects. Empty: a temporary folder, removed when Run ends.
+	StorageDir string
 	// HashCost is bcrypt's. Zero: 10. Tests that make many people lower it.
 	HashCost int
 	// Functions are the edge functions that run. Zero: none, and /functions/v1 answers 501.
@@ -58,11 +61,12 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Server is an http.Handler for /auth/v1, /rest/v1, /functions/v1 (where Config.Functions names some) and /standin. It may be called at once by many.
+// Server is an http.Handler for /auth/v1, /rest/v1, /storage/v1 (DIFFERENCES.md says what of it), /functions/v1 (where Config.Functions names some) and /standin. It may be called at once by many.
 type Server struct {
 	config Config
 	auth   *auth.Server
 	rest   *rest.Server
+	store  *storage.Server
 	keys   keyring
 
 	functions *runner
@@ -101,8 +105,16 @@ func New(c Config) (*Server, error) {
 		people.Close()
 		return nil, err
 	}
+	objects, err := storage.New(storage.Config{
+		DatabaseURL: c.RestDatabaseURL, Keyfunc: c.Keys.Signing.Keyfunc, Dir: c.StorageDir, Now: c.Now, Log: c.Log,
+	})
+	if err != nil {
+		people.Close()
+		tables.Close()
+		return nil, err
+	}
 	return &Server{
-		config: c, auth: people, rest: tables, keys: keyring{keys: c.Keys, now: c.Now}, functions: newRunner(c),
+		config: c, auth: people, rest: tables, store: objects, keys: keyring{keys: c.Keys, now: c.Now}, functions: newRunner(c),
 		sink: &sink{pagerSecret: derived(c.Keys.Secret, "pager"), emailKey: derived(c.Keys.Secret, "email"), now: c.Now},
 	}, nil
 }
@@ -119,6 +131,7 @@ func (s *Server) Mail(to string) []auth.Mail { return s.auth.Mail(to) }
 // Run waits until ctx ends, and then ends the functions and the database connections. It returns at once if the database does not answer.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.rest.Close()
+	defer s.store.Close()
 	defer s.auth.Close()
 	defer s.functions.close()
 	if err := s.auth.Ping(ctx); err != nil && ctx.Err() == nil {
@@ -193,6 +206,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/auth/v1", s.auth).ServeHTTP(w, r)
 	case path == "/rest/v1" || strings.HasPrefix(path, "/rest/v1/"):
 		http.StripPrefix("/rest/v1", s.rest).ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/storage/v1/object/"):
+		http.StripPrefix("/storage/v1", s.store).ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/storage/v1"), strings.HasPrefix(path, "/functions/v1"), strings.HasPrefix(path, "/realtime/v1"),
 		strings.HasPrefix(path, "/graphql/v1"):
 		writeJSON(w, http.StatusNotImplemented, map[string]string{

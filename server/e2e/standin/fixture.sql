@@ -66,3 +66,17 @@ grant execute on function public.standin_add(integer, integer), public.standin_c
   public.standin_raise(text, text) to anon, authenticated, service_role;
 grant execute on function public.standin_mine(), public.standin_one(), public.standin_pairs(), public.standin_words(),
   public.standin_write(), public.standin_body(jsonb), public.standin_twice(integer), public.standin_twice(text) to authenticated;
+
+-- A private bucket, and policies that look at the first folder of a name and at its owner.
+insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
+  values ('standin', 'standin', false, 100000, '{application/octet-stream,text/plain}') on conflict (id) do nothing;
+insert into storage.buckets (id, name) values ('standin-closed', 'standin-closed') on conflict (id) do nothing;
+drop policy if exists "people put in their own folder" on storage.objects;
+create policy "people put in their own folder" on storage.objects for insert to authenticated
+  with check (bucket_id = 'standin' and (storage.foldername(name))[1] = (select auth.uid())::text);
+drop policy if exists "people see their own folder and what is shared" on storage.objects;
+create policy "people see their own folder and what is shared" on storage.objects for select to authenticated
+  using (bucket_id = 'standin' and ((storage.foldername(name))[1] = (select auth.uid())::text or name like '%/shared/%'));
+drop policy if exists "people remove their own" on storage.objects;
+create policy "people remove their own" on storage.objects for delete to authenticated
+  using (bucket_id = 'standin' and owner_id = (select auth.uid())::text);
