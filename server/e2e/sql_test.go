@@ -251,7 +251,8 @@ func sqlDeviceRevocations(t *testing.T, c *pgtest.Cluster) {
 	devices := map[string]string{
 		"a client's": `
 			insert into public.devices (id, user_id, enc_pub, sig_pub)
-			values (md5('new')::uuid, tests.id('clio'), tests.key('enc new'), tests.key('sig new'))`,
+			values (md5('new')::uuid, tests.id('clio'), tests.key('enc new'), tests.key('sig new'));
+			select tests.admit(md5('new')::uuid)`,
 		"the sidecar's": "select private.register_analysis_device(md5('new')::uuid, tests.key('enc new'), tests.key('sig new'))",
 	}
 	for name, register := range devices {
@@ -392,6 +393,7 @@ func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
 			"select tests.act('sunny', format('select public.resume_session(%L)', " + session + "))"},
 		{"select tests.act('theo', format('select public.acknowledge_alert(%L, %s)', id, version)) from public.alerts where id = tests.alert('assisted')"},
 		{"insert into public.devices (user_id, enc_pub, sig_pub) values (tests.id('clio'), tests.key(random()::text), tests.key(random()::text))",
+			"select tests.admit(id) from public.devices where user_id = tests.id('clio') and admitted_at is null and revoked_at is null",
 			"update public.devices set revoked_at = now() where user_id = tests.id('clio') and id <> tests.device('clio') and revoked_at is null"},
 		{"update public.oncall_shifts set flagged_at = null", "update public.crisis_policies set page_at_level = 5 - page_at_level + 2 where organization_id = tests.organization('alder')"},
 		{"select tests.act('clio', tests.message_command('clio', " + session + ", (random() * 1e9)::bigint))",

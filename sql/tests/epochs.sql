@@ -108,6 +108,7 @@ select is(tests.detail('theo', tests.assisted_but(null, null)), jsonb_build_arra
 rollback to world;
 -- The sidecar opens nothing of an epoch whose consent a revoked device signed: the database makes none.
 insert into public.devices (id, user_id, enc_pub, sig_pub) values (md5('second')::uuid, tests.id('clio'), tests.key('enc second'), tests.key('sig second'));
+select tests.admit(md5('second')::uuid);
 update public.devices set revoked_at = now() where id = tests.device('clio');
 select is(tests.attempt('theo', tests.assisted_but(null, null)), 'VG006', 'a consent signed by a revoked device makes no epoch');
 select is(tests.detail('theo', tests.assisted_but(null, null)), jsonb_build_array(tests.id('clio'))::text, 'and its client is asked again');

@@ -72,8 +72,10 @@ rollback to before_it;
 update public.devices set revoked_at = now() where kind = 'analysis';
 select is(tests.min_epochs(), '1 2 2', 'the analysis device holds assisted epochs only');
 rollback to before_it;
-insert into public.devices (user_id, enc_pub, sig_pub) values (tests.id('clio'), tests.key('new'), tests.key('new'));
-select is(tests.min_epochs(), '1 1 1', 'a new device retires nothing');
+insert into public.devices (id, user_id, enc_pub, sig_pub) values (md5('new')::uuid, tests.id('clio'), tests.key('new'), tests.key('new'));
+select is(tests.min_epochs(), '1 1 1', 'a device that waits retires nothing');
+select tests.admit(md5('new')::uuid);
+select is(tests.min_epochs(), '2 2 1', 'once admitted, it is to hold the next epoch');
 rollback to before_it;
 
 -- Consent is withdrawn.

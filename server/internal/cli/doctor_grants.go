@@ -20,7 +20,8 @@ var privileges = []privilege{
 	{"alerts", "select", ""}, {"alerts", "insert", ""},
 	{"assessments", "select", ""}, {"assessments", "insert", ""}, {"assessments", "update", "superseded_at"},
 	{"crisis_policies", "select", ""},
-	{"devices", "select", "id, user_id, kind, enc_pub, sig_pub, created_at, revoked_at"},
+	{"devices", "select", "id, user_id, kind, enc_pub, sig_pub, created_at, revoked_at, admitted_at, admitted_by, admission, retired_at"},
+	{"device_signatures", "select", ""},
 	{"ended_logins", "select", ""},
 	{"epoch_wraps", "select", ""},
 	{"memberships", "select", ""},
@@ -41,9 +42,10 @@ var privileges = []privilege{
 
 // functions is what vigil may call.
 var functions = []string{
+	"private.admit_device(uuid,uuid)", "private.devices_to_admit(integer)",
 	"private.live_logins(uuid[])", "private.login_is_live()", "private.permissions_of(text[],text[])",
 	"private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
-	"private.register_analysis_device(uuid,text,text)", "private.transactions_are_visible(bigint[])",
+	"private.refuse_device(uuid,text)", "private.register_analysis_device(uuid,text,text)", "private.transactions_are_visible(bigint[])",
 }
 
 func (g privilege) sql() string {

@@ -13,7 +13,7 @@ import (
 // tables must exist, each with RLS on. A test holds the list to sql/.
 var tables = []string{
 	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "audit_log", "crisis_policies",
-	"devices", "ended_logins", "epoch_wraps", "memberships", "message_arrivals", "messages", "model_routes", "oncall_shifts", "organizations",
+	"device_signatures", "devices", "ended_logins", "epoch_wraps", "memberships", "message_arrivals", "messages", "model_routes", "oncall_shifts", "organizations",
 	"profiles", "session_consents", "session_counters", "session_epochs", "session_participants", "session_progress", "sessions",
 	"sidecar_state", "suggestion_seals", "suggestions", "topic_terms",
 }
@@ -26,7 +26,8 @@ var triggers = map[string]string{
 	"assessments":          "an_assessment_stands",
 	"audit_log":            "the_audit_log_is_not_truncated the_audit_log_stands",
 	"crisis_policies":      "a_changed_crisis_policy_gets_a_new_version written_in_the_audit_log",
-	"devices":              "a_device_keeps_its_keys revoking_a_device_retires_epochs",
+	"device_signatures":    "a_device_is_vouched_for_by_another a_device_signature_stands written_in_the_audit_log written_in_the_audit_log_when_changed",
+	"devices":              "a_device_keeps_its_keys a_first_device_is_admitted a_first_device_retires_epochs admitting_a_device_retires_epochs revoking_a_device_retires_epochs written_in_the_audit_log written_in_the_audit_log_when_changed",
 	"epoch_wraps":          "written_in_the_audit_log",
 	"memberships":          "a_membership_keeps_its_person losing_a_membership_has_consequences written_in_the_audit_log",
 	"messages":             "a_message_is_checked_before_it_is_stored a_message_stands arrivals_are_recorded messages_are_not_truncated written_in_the_audit_log",
