@@ -71,9 +71,15 @@ type input []byte
 // label starts an input: s followed by one zero byte.
 func label(s string) input { return append([]byte(s), 0) }
 
-func (b input) label(s string) input    { return append(append(b, s...), 0) }
-func (b input) id(id uuid.UUID) input   { return append(b, id[:]...) }
-func (b input) number(n uint32) input   { return binary.BigEndian.AppendUint32(b, n) }
+func (b input) label(s string) input  { return append(append(b, s...), 0) }
+func (b input) id(id uuid.UUID) input { return append(b, id[:]...) }
+func (b input) octet(n byte) input    { return append(b, n) }
+func (b input) number(n uint32) input { return binary.BigEndian.AppendUint32(b, n) }
+func (b input) long(n uint64) input   { return binary.BigEndian.AppendUint64(b, n) }
+func (b input) hash(data []byte) input {
+	sum := sha256.Sum256(data)
+	return append(b, sum[:]...)
+}
 func (b input) bytes(data []byte) input { return append(b, data...) }
 
 // sign returns the raw r‖s signature of d's signing key.

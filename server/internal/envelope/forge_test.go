@@ -185,7 +185,7 @@ func (f *forge) rosters() {
 	twice := append(append(Roster(nil), f.roster...), f.roster[0])
 	f.addEpoch("roster lists a device twice", "format", 0, map[string]any{"/epochs/0/roster": twice})
 	unknown := append(Roster(nil), f.roster...)
-	unknown[1].Role = 4
+	unknown[1].Role = 5
 	f.addEpoch("roster has an unknown role", "format", 0, map[string]any{"/epochs/0/roster": unknown})
 	off := append(Roster(nil), f.roster...)
 	off[1].EncPub = append([]byte(nil), off[1].EncPub...)

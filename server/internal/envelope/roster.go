@@ -13,18 +13,23 @@ import (
 // Role is what a device is in a roster; epoch_wraps.role has the same numbers.
 type Role uint8
 
-// The roles. A device of RoleOnCall holds an extra wrap and stands on no roster; RoleAnalysis is the sidecar.
+// The roles. A device of RoleOnCall holds an extra wrap and stands on no roster. RoleRecovery is a person's recovery key: it
+// stands on every roster, so that no epoch is lost with the last device, and it neither makes epochs nor sends nor consents.
+// RoleAnalysis is the sidecar.
 const (
 	RoleClient    Role = 1
 	RoleTherapist Role = 2
 	RoleOnCall    Role = 3
+	RoleRecovery  Role = 4
 	RoleAnalysis  Role = 9
 )
 
 // participant reports whether the role may make epochs and send messages.
 func (r Role) participant() bool { return r == RoleClient || r == RoleTherapist }
 
-func (r Role) known() bool { return r.participant() || r == RoleOnCall || r == RoleAnalysis }
+func (r Role) known() bool {
+	return r.participant() || r == RoleOnCall || r == RoleRecovery || r == RoleAnalysis
+}
 
 // MaxRosterMembers bounds a roster: a therapy session has a few people with a few devices each.
 const MaxRosterMembers = 64

@@ -113,14 +113,7 @@ func (s Suggestion) open(d *Device, sigPub []byte) ([]byte, error) {
 // SealSuggestion seals text with the ring's key that stands on the roster of e, the epoch of the message that s answers: the
 // analysis device that the people of the session know. ErrKey if that key is not here any more.
 func (r *Ring) SealSuggestion(e *Epoch, to Member, s Suggestion, text []byte) (Suggestion, error) {
-	r.mu.Lock()
-	var by *Device
-	for _, m := range e.Roster {
-		if d, ok := r.keys[m.KID]; ok && m.Role == RoleAnalysis {
-			by = d
-		}
-	}
-	r.mu.Unlock()
+	by := r.signer(e)
 	if by == nil {
 		return Suggestion{}, fmt.Errorf("seal suggestion %s: %w", s.ID, ErrKey)
 	}
