@@ -3,7 +3,9 @@
  * `open`, `on`, `consent`. Everything else (sign-in, tables, functions, channels) is plain supabase-js and realtime-js.
  */
 export { vigil, type Vigil, type VigilOptions } from './vigil.ts'
-export type { Badge, ChatMessage, Reader, Session, SessionEvents } from './session.ts'
+export type { Session } from './session.ts'
+export type { Badge, ChatMessage, ModeChange, QueuedText, SendOptions, SessionEvents } from './chat.ts'
+export type { Reader } from './readers.ts'
 export type { Suggestion } from './suggestions.ts'
 export { openSuggestion } from './suggestion.ts'
 export type { Undo } from './events.ts'
@@ -12,10 +14,10 @@ export { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError 
 export { ConsentScope, signConsent, signWithdrawal, verifyConsent, verifyWithdrawal } from './consent.ts'
 export { importDevice, makeDevice, type Device } from './device.ts'
 export { makeEpoch, openEpoch, type Epoch, type NewEpoch, type OpenOptions } from './epoch.ts'
-export { openMessage, parseContent, sealMessage, textContent, type Content } from './message.ts'
+export { openMessage, parseContent, sealMessage, textContent, type AttachedFile, type Content } from './message.ts'
 export { Role, parseRoster, rosterHash, type Member, type Roster } from './roster.ts'
 export { IndexedDbStore } from './indexeddb.ts'
-export { MemoryStore, type Pin, type Store } from './store.ts'
+export { MemoryStore, type Pin, type QueuedMessage, type Store } from './store.ts'
 export {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
   SuggestionDecision, SuggestionSource, SuggestionStatus,

@@ -1,8 +1,11 @@
-import { NonceBytes, SignatureBytes, TagBytes, concat, decodeText, encodeText, label, uint32, utf8, uuidBytes, type Bytes } from './bytes.ts'
+import {
+  HashBytes, KeyBytes, NonceBytes, SignatureBytes, TagBytes,
+  concat, decodeSized, decodeText, encodeText, label, sha256, uint32, utf8, uuidBytes, type Bytes,
+} from './bytes.ts'
 import { sign, verify, type Device } from './device.ts'
 import { messageKey, type Epoch } from './epoch.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
-import { fields, json, text, whole } from './parse.ts'
+import { fields, id, json, list, text, whole, type Fields } from './parse.ts'
 import { participant } from './roster.ts'
 import type { SealedMessage } from './rows.ts'
 
@@ -76,21 +79,89 @@ export async function openMessage(epoch: Epoch, m: SealedMessage): Promise<Bytes
   }
 }
 
-/** The plaintext of a message: {"t":"text","body":"…","ts":unix seconds by the sender's clock}. */
+/** A file that was sealed and stored apart; its key travels in the message alone. */
+export interface AttachedFile {
+  readonly id: string
+  /** 32 bytes, base64url. */
+  readonly key: string
+  readonly name: string
+  readonly type: string
+  /** Of the sealed body. */
+  readonly bytes: number
+  /** Of the sealed body, base64url. */
+  readonly sha256: string
+}
+
+/** A row that the sender had verified: its position, and what it was. */
+export type Seen = readonly [position: number, hash: string]
+
+const MaxFiles = 10
+const MaxSeen = 8
+const SeenBytes = 8
+
+/** The plaintext of a message: {"t":"text","body":"…","ts":unix seconds by the sender's clock,"seen"?:[…],"files"?:[…]}. */
 export interface Content {
   readonly kind: string
   readonly body: string
   /** As the sender says: never order or decide by it. */
   readonly at: Date
+  readonly files: readonly AttachedFile[]
+  readonly seen: readonly Seen[]
 }
 
-export function textContent(body: string, at: Date): Bytes {
-  return utf8(JSON.stringify({ t: 'text', body, ts: Math.floor(at.getTime() / 1000) }))
+/** What goes into a message beside its text. */
+export interface ContentExtras {
+  readonly files?: readonly AttachedFile[]
+  readonly seen?: readonly Seen[]
+}
+
+export function textContent(body: string, at: Date, { files = [], seen = [] }: ContentExtras = {}): Bytes {
+  const extras = { ...(seen.length > 0 && { seen }), ...(files.length > 0 && { files }) }
+  return utf8(JSON.stringify({ t: 'text', body, ts: Math.floor(at.getTime() / 1000), ...extras }))
 }
 
 export function parseContent(plaintext: Bytes): Content {
   const row = fields(json(new TextDecoder().decode(plaintext), 'content'), 'content')
   const kind = text(row, 't')
   if (kind === '') throw new EnvelopeError(Refusal.format, 'content without a kind')
-  return { kind, body: text(row, 'body'), at: new Date(whole(row, 'ts') * 1000) }
+  return {
+    kind,
+    body: text(row, 'body'),
+    at: new Date(whole(row, 'ts') * 1000),
+    files: some(row, 'files', MaxFiles, parseFile),
+    seen: some(row, 'seen', MaxSeen, parseSeen),
+  }
+}
+
+/** A list that may be absent, and is not longer than agreed. */
+function some<T>(row: Fields, name: string, most: number, parse: (value: unknown) => T): readonly T[] {
+  if (row[name] === undefined) return []
+  const found = list(row[name], name)
+  if (found.length > most) throw new EnvelopeError(Refusal.format, `${name} of ${found.length} members`)
+  return found.map(parse)
+}
+
+/** Reads one member of `files`; its key and hash are 32 bytes, its name holds no path. */
+export function parseFile(value: unknown): AttachedFile {
+  const row = fields(value, 'file')
+  const file = {
+    id: id(row, 'id'), key: text(row, 'key'), name: text(row, 'name'), type: text(row, 'type'), bytes: whole(row, 'bytes'),
+    sha256: text(row, 'sha256'),
+  }
+  decodeSized('key', file.key, KeyBytes)
+  decodeSized('sha256', file.sha256, HashBytes)
+  if (file.bytes < 0 || /[/\\\0]/.test(file.name)) throw new EnvelopeError(Refusal.format, 'file of an impossible name or size')
+  return file
+}
+
+function parseSeen(value: unknown): Seen {
+  const [position, hash] = list(value, 'seen')
+  const row = { position, hash }
+  decodeSized('hash', text(row, 'hash'), SeenBytes)
+  return [whole(row, 'position'), text(row, 'hash')]
+}
+
+/** What `seen` says of a row: the first 8 bytes of SHA-256 over its id and its sealed body. */
+export async function rowHash(m: Pick<SealedMessage, 'id' | 'body'>): Promise<string> {
+  return encodeText((await sha256(concat(uuidBytes(m.id), decodeText(m.body)))).subarray(0, SeenBytes))
 }

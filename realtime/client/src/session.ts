@@ -1,87 +1,26 @@
 import type { RealtimeClient } from '@supabase/realtime-js'
+import type { Badge, ChatMessage, SessionEvents } from './chat.ts'
 import { Clock } from './clock.ts'
 import { ConsentScope, signConsent, signWithdrawal } from './consent.ts'
 import { Emitter, call, type Undo } from './events.ts'
-import { EnvelopeError, RequestError, SessionError, toError, type Refusal } from './failure.ts'
-import { parseAlert, parseAlertEvent, parseAssessment, type AlertEventRow, type AlertRow, type AssessmentRow } from './findings.ts'
+import { EnvelopeError, RequestError, SessionError, toError } from './failure.ts'
+import { parseAlert, parseAlertEvent, parseAssessment } from './findings.ts'
 import { openMessage, parseContent, sealMessage, textContent } from './message.ts'
 import { Outbox } from './outbox.ts'
 import { whole, type Fields } from './parse.ts'
-import { Role, findMember, type Roster } from './roster.ts'
+import { rosterReaders } from './readers.ts'
+import { Role, findMember } from './roster.ts'
 import {
-  ParticipantRole, SessionMode, SessionStatus, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type ParticipantRole as PersonRole, type SessionRow,
+  ParticipantRole, SessionMode, SessionStatus, parseMessage, type ConsentRow, type DeviceRow, type MessageRow, type SessionRow,
   type SuggestionDecision,
 } from './rows.ts'
 import { State } from './state.ts'
 import { Suggestions, type Suggestion } from './suggestions.ts'
 import { Timeline } from './timeline.ts'
-import { Topic, TopicNouns, TopicStatus, type Recovery, type TopicNoun } from './topic.ts'
+import { Topic, TopicNouns, TopicStatus, type TopicNoun } from './topic.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import type { Pins } from './pins.ts'
-
-/** Why a message is shown with a mark: it cannot be read, or it comes from a device that nobody has acknowledged. */
-export type Badge =
-  | { readonly kind: 'unreadable'; readonly refusal: Refusal }
-  | { readonly kind: 'new_device'; readonly deviceId: string }
-
-/** A device that holds the key of a message's epoch. */
-export interface Reader {
-  readonly deviceId: string
-  readonly role: 'client' | 'therapist' | 'on_call' | 'analysis'
-  /** null for the sidecar's, and for a device that is not known any more. */
-  readonly userId: string | null
-}
-
-const ReaderRole = {
-  [Role.client]: 'client', [Role.therapist]: 'therapist', [Role.onCall]: 'on_call', [Role.analysis]: 'analysis',
-} as const
-
-/** A message, verified and opened; or its place, with a badge that says why not. */
-export interface ChatMessage {
-  readonly id: string
-  readonly position: number
-  readonly from: { readonly userId: string; readonly deviceId: string; readonly role: PersonRole | null; readonly me: boolean }
-  /** null when the badge is 'unreadable'. */
-  readonly text: string | null
-  readonly badge: Badge | null
-  /** Whether the sidecar watches this message. */
-  readonly watched: boolean
-  /** The roster it was sealed for: who can read it. Empty when the badge is 'unreadable'. */
-  readonly readers: readonly Reader[]
-  /** How many messages of the same device and epoch are missing just before this one. */
-  readonly missing: number
-  /** By the database's clock. */
-  readonly at: Date
-}
-
-/** What a session's listeners hear. */
-export interface SessionEvents {
-  message: ChatMessage
-  /** The session's row, at first and whenever it changed. */
-  session: SessionRow
-  /** The consents, whenever one was given or withdrawn. */
-  consent: readonly ConsentRow[]
-  /** Devices to acknowledge before sending: new ones of people already known, or known ones with other keys. */
-  devices: readonly string[]
-  status: TopicStatus
-  /** What the channel made good, or could not, after it had been away. */
-  recovery: Recovery
-  /** The user ids of who is here now, by their clients' own word. */
-  presence: readonly string[]
-  /** Clinicians: a row of assessments, alerts or alert_events, as it was committed (topic care:<session>). What was before is in the tables; a row that cannot be read is an 'error', and there too. */
-  assessment: AssessmentRow
-  alert: AlertRow
-  alert_event: AlertEventRow
-  /** Clinicians: a drafted reply, verified and opened, at first and whenever something of it changed. */
-  suggestion: Suggestion
-  /** Clinicians: the id of a drafted reply that was erased; it is to leave the screen. */
-  suggestion_deleted: string
-  /** What went wrong in the background. Never holds text. */
-  error: Error
-  /** The session was closed here; its row as last read. */
-  closed: SessionRow
-}
 
 export interface SessionDeps {
   readonly id: string
@@ -329,6 +268,7 @@ export class Session {
     const place = {
       id: row.id,
       position: row.position,
+      epoch: row.epoch,
       watched: row.assisted,
       missing: 0,
       readers: [],
@@ -341,20 +281,14 @@ export class Session {
       const content = parseContent(await openMessage(epoch, row))
       const role = findMember(epoch.roster, row.sender_device_id)?.role === Role.client ? ParticipantRole.client : ParticipantRole.therapist
       const trusted = await this.#deps.pins.isTrusted(row.sender_device_id)
-      const badge = trusted ? null : ({ kind: 'new_device', deviceId: row.sender_device_id } as const)
-      return { ...place, from: { ...from, role }, text: content.body, badge, readers: this.#readersOf(epoch.roster) }
+      const badges: readonly Badge[] = trusted ? [] : [{ kind: 'new_device', deviceId: row.sender_device_id }]
+      const readers = rosterReaders(epoch.roster, this.#state.devices)
+      return { ...place, from: { ...from, role }, text: content.body, files: content.files, badges, badge: badges[0] ?? null, readers }
     } catch (thrown) {
       if (!(thrown instanceof EnvelopeError)) throw thrown
-      return { ...place, from, text: null, badge: { kind: 'unreadable', refusal: thrown.refusal } }
+      const badge: Badge = { kind: 'unreadable', refusal: thrown.refusal }
+      return { ...place, from, text: null, files: [], badges: [badge], badge }
     }
-  }
-
-  #readersOf(roster: Roster): readonly Reader[] {
-    return roster.map(({ kid, role }) => ({
-      deviceId: kid,
-      role: ReaderRole[role],
-      userId: role === Role.analysis ? null : (this.#state.devices.find((one) => one.id === kid)?.user_id ?? null),
-    }))
   }
 
   /** How many seqs of the sender are missing before this row. */

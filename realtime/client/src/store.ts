@@ -1,6 +1,7 @@
 import type { Device, KeyPair } from './device.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
-import { fields, flag, id, text, type Fields } from './parse.ts'
+import { fields, flag, id, oneOf, text, whole, type Fields } from './parse.ts'
+import { SessionMode, parseSealed, type SealedMessage } from './rows.ts'
 
 /** What is remembered of a device that was seen: whose it is, and one hash over both its keys. */
 export interface Pin {
@@ -12,23 +13,52 @@ export interface Pin {
   readonly trusted: boolean
 }
 
+/** A message of this device that is not stored yet. No text: both forms of it are sealed. */
+export interface QueuedMessage {
+  readonly id: string
+  readonly session_id: string
+  /** The text, sealed to this very device (HPKE, `pe1/queue`): whatever epoch it will go under, it can be sealed for it. */
+  readonly draft: string
+  /** The row as it was last tried, null if it was not yet: a retry sends exactly this. */
+  readonly row: SealedMessage | null
+}
+
+/** What is pinned of a session: it may not change unnoticed, nor go back. */
+export interface SessionPin {
+  /** The mode that the person knows of. */
+  readonly mode: SessionMode
+  /** The highest suite of an epoch that was verified. */
+  readonly suite: number
+}
+
 /**
- * Where a device's keys and its pins are kept. `account` names the project and the signed-in user, so that two people on one
- * browser have two devices. Nothing else of a session is ever stored: no text, and no message that waits to be sent.
+ * Where a device's keys, its pins and its queue are kept. `account` names the project and the signed-in user, so that two people
+ * on one browser have two devices. No text is ever stored.
  */
 export interface Store {
   device(account: string): Promise<Device | undefined>
   /** Keeps the device unless the account has one already; returns the one that is kept. */
   keepDevice(account: string, device: Device): Promise<Device>
+  /** Drops the device, and with it the queue that only it can open. */
   dropDevice(account: string): Promise<void>
   pins(account: string): Promise<readonly Pin[]>
   keepPin(account: string, pin: Pin): Promise<void>
+  /** The messages of a session that are not stored yet, in the order in which each was first kept, by whichever tab. */
+  queue(account: string, sessionId: string): Promise<readonly QueuedMessage[]>
+  /** Keeps a message at the queue's end, or in its old place if its id is there. */
+  keepQueued(account: string, m: QueuedMessage): Promise<void>
+  /** Drops a message; reports whether it was there. */
+  dropQueued(account: string, id: string): Promise<boolean>
+  sessionPin(account: string, sessionId: string): Promise<SessionPin | undefined>
+  keepSessionPin(account: string, sessionId: string, pin: SessionPin): Promise<void>
 }
 
 /** Forgets with the process: for tests, and for Node programs that are a new device each time. */
 export class MemoryStore implements Store {
   readonly #devices = new Map<string, Device>()
   readonly #pins = new Map<string, Map<string, Pin>>()
+  readonly #queues = new Map<string, Map<string, QueuedMessage>>()
+  readonly #sessions = new Map<string, SessionPin>()
 
   device(account: string): Promise<Device | undefined> {
     return Promise.resolve(this.#devices.get(account))
@@ -42,6 +72,7 @@ export class MemoryStore implements Store {
 
   dropDevice(account: string): Promise<void> {
     this.#devices.delete(account)
+    this.#queues.delete(account)
     return Promise.resolve()
   }
 
@@ -52,6 +83,29 @@ export class MemoryStore implements Store {
   keepPin(account: string, pin: Pin): Promise<void> {
     const pins = this.#pins.get(account) ?? new Map<string, Pin>()
     this.#pins.set(account, pins.set(pin.kid, pin))
+    return Promise.resolve()
+  }
+
+  queue(account: string, sessionId: string): Promise<readonly QueuedMessage[]> {
+    return Promise.resolve([...(this.#queues.get(account)?.values() ?? [])].filter((one) => one.session_id === sessionId))
+  }
+
+  keepQueued(account: string, m: QueuedMessage): Promise<void> {
+    const queue = this.#queues.get(account) ?? new Map<string, QueuedMessage>()
+    this.#queues.set(account, queue.set(m.id, m)) // a Map keeps a known key's place
+    return Promise.resolve()
+  }
+
+  dropQueued(account: string, id: string): Promise<boolean> {
+    return Promise.resolve(this.#queues.get(account)?.delete(id) ?? false)
+  }
+
+  sessionPin(account: string, sessionId: string): Promise<SessionPin | undefined> {
+    return Promise.resolve(this.#sessions.get(`${account} ${sessionId}`))
+  }
+
+  keepSessionPin(account: string, sessionId: string, pin: SessionPin): Promise<void> {
+    this.#sessions.set(`${account} ${sessionId}`, pin)
     return Promise.resolve()
   }
 }
@@ -82,4 +136,17 @@ function parsePair(row: Fields, name: string): KeyPair {
 export function parseKeptPin(value: unknown): Pin {
   const row = fields(value, 'pin')
   return { kid: id(row, 'kid'), owner: text(row, 'owner'), fingerprint: text(row, 'fingerprint'), trusted: flag(row, 'trusted') }
+}
+
+/** Reads a queued message that was kept. */
+export function parseQueued(value: unknown): QueuedMessage {
+  const row = fields(value, 'queued message')
+  return { id: id(row, 'id'), session_id: id(row, 'session_id'), draft: text(row, 'draft'), row: row['row'] === null ? null : parseSealed(row['row']) }
+}
+
+/** Reads what is pinned of a session; undefined if nothing is. */
+export function parseSessionPin(value: unknown): SessionPin | undefined {
+  if (value === undefined) return undefined
+  const row = fields(value, 'session pin')
+  return { mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite') }
 }

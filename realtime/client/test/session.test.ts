@@ -6,7 +6,8 @@ import { makeEpoch } from '../src/epoch.ts'
 import { sealMessage, textContent } from '../src/message.ts'
 import { Pins } from '../src/pins.ts'
 import { parseRoster } from '../src/roster.ts'
-import { Session, type ChatMessage } from '../src/session.ts'
+import type { ChatMessage } from '../src/chat.ts'
+import { Session } from '../src/session.ts'
 import { MemoryStore } from '../src/store.ts'
 import { alertEventRow, alertRow, assessmentRow, notAssessedRow } from './finding-rows.ts'
 import { MemoryDatabase, addDevice, join, newTables, type Tables } from './memory-database.ts'
@@ -354,9 +355,9 @@ describe('session', () => {
     })
     const readers = [...(therapist.heard[0]?.readers ?? [])].sort((a, b) => a.role.localeCompare(b.role))
     expect(readers).toEqual([
-      { deviceId: analysis.kid, role: 'analysis', userId: null },
-      { deviceId: client.device.kid, role: 'client', userId: client.userId },
-      { deviceId: therapist.device.kid, role: 'therapist', userId: therapist.userId },
+      { deviceId: analysis.kid, role: 'analysis', userId: null, via: 'roster', until: null },
+      { deviceId: client.device.kid, role: 'client', userId: client.userId, via: 'roster', until: null },
+      { deviceId: therapist.device.kid, role: 'therapist', userId: therapist.userId, via: 'roster', until: null },
     ])
   })
 
