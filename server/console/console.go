@@ -1,7 +1,7 @@
 // Package console serves what clients and clinicians see: a page, built from src/ by `go tool task console:build` and embedded
 // from dist/. It knows nothing of sessions; the page asks Supabase and the channel, as the person who is signed in.
 //
-// Guarantees: only what was built is served, under a policy that lets no inline script or style run and connects to nothing but
+// Guarantees: only what was built is served, under a policy that lets no inline script or style run, compiles WebAssembly but no text, and connects to nothing but
 // this server and the project; files named by their content are cached for ever, the page and its configuration never; the
 // demo's page is not among what New serves; a missing build is a page that says what to run.
 // Not guaranteed: that the page is of this program's version when dist/ was built from another tree.
@@ -106,6 +106,7 @@ func settingsOf(c Config) settings {
 }
 
 // policy is the page's Content-Security-Policy. What it connects to: this server ('self' covers its WebSocket), and the project.
+// 'wasm-unsafe-eval' lets WebAssembly be compiled, not text be run: decision 0017.
 func policy(supabase *url.URL) string {
 	connect := "'self'"
 	if supabase != nil {
@@ -113,7 +114,7 @@ func policy(supabase *url.URL) string {
 		connect += " " + plain + " " + strings.Replace(plain, "http", "ws", 1)
 	}
 	return strings.Join([]string{
-		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src " + connect,
+		"default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src " + connect,
 		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'",
 	}, "; ")
 }

@@ -97,6 +97,28 @@ func TestEachFileHasItsTypeAndIsCachedAsLongAsItsNameHolds(t *testing.T) {
 	}
 }
 
+func TestTheDetectorTravelsAsItWasSqueezed(t *testing.T) {
+	t.Parallel()
+	files := built()
+	whole, small := strings.Repeat("wasm", 1000), "squeezed"
+	files["dist/detect/detect.wasm"] = &fstest.MapFile{Data: []byte(whole)}
+	files["dist/detect/detect.wasm.br"] = &fstest.MapFile{Data: []byte(small)}
+	h := setup(t, files, "")
+	const at = "/console/detect/detect.wasm"
+	for accepted, want := range map[string]string{"br, gzip": "br", "gzip": "gzip", "": ""} {
+		r := ask(t, h, http.MethodGet, at, "Accept-Encoding", accepted)
+		if got := r.Header.Get("Content-Encoding"); got != want || r.Header.Get("Content-Type") != "application/wasm" || r.Header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("%q: %q %v", accepted, got, r.Header)
+		}
+		if want == "br" && body(t, r) != small || want == "" && body(t, r) != whole {
+			t.Errorf("%q: other bytes", accepted)
+		}
+	}
+	if r := ask(t, h, http.MethodGet, at+".br"); r.StatusCode != http.StatusNotFound {
+		t.Errorf("by its own name: %s", r.Status)
+	}
+}
+
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	t.Parallel()
 	h := setup(t, built(), "")
@@ -104,14 +126,14 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 		r := ask(t, h, http.MethodGet, path)
 		policy := r.Header.Get("Content-Security-Policy")
 		for _, want := range []string{
-			"default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'",
+			"default-src 'none'", "script-src 'self' 'wasm-unsafe-eval';", "worker-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'",
 			"connect-src 'self' https://abc.supabase.co wss://abc.supabase.co;",
 		} {
 			if !strings.Contains(policy+";", want) {
 				t.Errorf("%s: %q is not in %q", path, want, policy)
 			}
 		}
-		if strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") {
+		if strings.Contains(strings.Replace(policy, "'wasm-unsafe-eval'", "", 1), "unsafe") || strings.Contains(policy, "*") {
 			t.Errorf("%s: %q", path, policy)
 		}
 		for name, want := range map[string]string{

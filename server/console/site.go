@@ -20,7 +20,11 @@ import (
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".svg": "image/svg+xml", ".json": "application/json", ".png": "image/png", ".woff2": "font/woff2", ".txt": "text/plain; charset=utf-8",
+	".wasm": "application/wasm",
 }
+
+// brotli is the ending of a file that is another one, squeezed when it was built: the detector, which is large.
+const brotli = ".br"
 
 // Caching, by what may change under the same name.
 const (
@@ -36,6 +40,7 @@ type file struct {
 	cache    string
 	etag     string
 	squeezed func() []byte // gzip, made when first asked for; nil when it is no shorter
+	brotli   []byte        // as it was built; nil when it was not
 }
 
 // site answers GET with files from memory. Not safe to change once it serves.
@@ -54,12 +59,18 @@ func newSite(built fs.FS, index, policy string) (*site, error) {
 		if err != nil || d.IsDir() || d.Name() == ".gitkeep" {
 			return err
 		}
-		if contentTypes[path.Ext(name)] == "" {
+		whole := s.files[strings.TrimPrefix(strings.TrimSuffix(name, brotli), "dist/")] // a name comes before the longer one
+		squeezed := strings.HasSuffix(name, brotli) && whole != nil
+		if contentTypes[path.Ext(name)] == "" && !squeezed {
 			return fmt.Errorf("%s: %w", name, errKind)
 		}
 		body, err := fs.ReadFile(built, name)
 		if err != nil {
 			return err
+		}
+		if squeezed {
+			whole.brotli = body
+			return nil
 		}
 		s.add(strings.TrimPrefix(name, "dist/"), body)
 		return nil
@@ -140,7 +151,11 @@ func (s *site) send(w http.ResponseWriter, r *http.Request, f *file) {
 		}
 	}
 	body := f.body
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	switch accepted := r.Header.Get("Accept-Encoding"); {
+	case f.brotli != nil && strings.Contains(accepted, "br"):
+		h.Set("Content-Encoding", "br")
+		body = f.brotli
+	case strings.Contains(accepted, "gzip"):
 		if squeezed := f.squeezed(); squeezed != nil {
 			h.Set("Content-Encoding", "gzip")
 			body = squeezed
@@ -156,7 +171,7 @@ func (s *site) send(w http.ResponseWriter, r *http.Request, f *file) {
 const smallest = 1 << 10
 
 func squeeze(f *file) []byte {
-	text := strings.HasPrefix(f.kind, "text/") || f.kind == contentTypes[".svg"] || f.kind == contentTypes[".json"]
+	text := strings.HasPrefix(f.kind, "text/") || f.kind == contentTypes[".svg"] || f.kind == contentTypes[".json"] || f.kind == contentTypes[".wasm"]
 	if !text || len(f.body) < smallest {
 		return nil
 	}

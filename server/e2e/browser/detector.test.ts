@@ -1,5 +1,6 @@
-// The detector where it is meant to be: in a module Worker of a page, under the console's own policy and what WebAssembly needs of it.
-// It finds there what the sidecar finds, bit for bit, for one text of twenty of the corpus; the page's own thread never has it.
+// The detector where it is meant to be: in a module Worker of a page, under the console's own policy. It finds there what the sidecar
+// finds, bit for bit, for one text of twenty of the corpus (VIGIL_DETECT_EVERY=1: for each, and within its time); the page's own
+// thread never has it.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -14,7 +15,8 @@ import { stack, withSidecar } from './stack.ts'
 withSidecar() // for the console's policy
 const seats = withBrowsers()
 
-const every = '20'
+const every = process.env['VIGIL_DETECT_EVERY'] ?? '20'
+const most = 1 // ms, for half of the messages
 const client = fileURLToPath(new URL('../../../realtime/client/', import.meta.url))
 
 let served: Server
@@ -26,11 +28,11 @@ interface File {
   readonly body: string | Buffer
 }
 
-// Pages of this machine alone, at / under the policy that allows WebAssembly, at /strict/ under the console's, unchanged.
+// Pages of this machine alone, at / under the console's policy, at /strict/ under the same without leave for WebAssembly.
 async function serve(files: ReadonlyMap<string, File>): Promise<Server> {
-  const strict = (await fetch(consoleURL)).headers.get('content-security-policy')
-  const policy = strict?.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
-  if (strict == null || policy === undefined || policy === strict) throw new Error(`the console's policy has changed: ${strict ?? 'there is none'}`)
+  const policy = (await fetch(consoleURL)).headers.get('content-security-policy')
+  const strict = policy?.replace(" 'wasm-unsafe-eval'", '')
+  if (policy === null || strict === undefined || policy === strict) throw new Error(`the console's policy has changed: ${policy ?? 'there is none'}`)
   const server = createServer((request, response) => {
     const [, folder, name = ''] = /^(\/strict)?\/(.*)$/.exec(request.url ?? '') ?? []
     const file = files.get(name)
@@ -100,6 +102,7 @@ it('finds in a Worker of the browser what the sidecar finds, bit for bit, and le
     `the detector in Chromium: ${loaded.toFixed(0)} ms to the first answer, then of ${took.length} messages ${of(0.5)} ms each (median), ` +
     `${of(0.99)} ms (99 of 100); the page was held up for ${found.longest.toFixed(0)} ms at the longest`,
   )
+  if (every === '1') expect(Number(of(0.5)), 'of all messages, the median in ms').toBeLessThan(most) // few, beside other tests, say too little
 })
 
 it('says that it could not be loaded where the policy forbids it, and quotes nothing', async () => {

@@ -20,9 +20,11 @@ const consoleFolder = "server/console"
 var consoleInputs = []string{
 	consoleFolder + "/src", consoleFolder + "/public", consoleFolder + "/index.html", consoleFolder + "/demo.html",
 	consoleFolder + "/vite.config.ts", consoleFolder + "/tsconfig.json", consoleFolder + "/package-lock.json", "realtime/client/src",
+	"realtime/client/scripts", "server/internal/assess", "server/internal/triage", // the detector
 }
 
-// buildConsole builds the console's pages into dist/, which the sidecar embeds, unless the same inputs were built before.
+// buildConsole builds the console's pages and the detector that they load into dist/, which the sidecar embeds, unless the same
+// inputs were built before.
 func (s *suite) buildConsole(ctx context.Context) error {
 	want, err := s.digest(consoleInputs)
 	if err != nil {
@@ -41,8 +43,35 @@ func (s *suite) buildConsole(ctx context.Context) error {
 	if err := s.call(ctx, consoleFolder, "node", builder, "build", "--logLevel=warn"); err != nil {
 		return fmt.Errorf("build the console: %w", err)
 	}
+	if err := s.buildDetector(ctx); err != nil {
+		return err
+	}
 	s.say("built %s", consoleFolder)
 	return os.WriteFile(mark, []byte(want), 0o644)
+}
+
+// buildDetector compiles the detector for browsers and puts it beside the pages, as it is and squeezed. What takes long is kept
+// between builds where `npm ci` clears it.
+func (s *suite) buildDetector(ctx context.Context) error {
+	kept := filepath.Join(s.root, filepath.FromSlash(consoleFolder), "node_modules", ".vigil-detect")
+	script := filepath.Join(s.root, "realtime", "client", "scripts", "detect-wasm.mjs")
+	if err := s.call(ctx, consoleFolder, "node", script, "--out", kept, "--compress"); err != nil {
+		return fmt.Errorf("build the detector: %w", err)
+	}
+	out := filepath.Join(s.root, filepath.FromSlash(consoleFolder), "dist", "detect")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("make the detector's folder: %w", err)
+	}
+	for _, name := range []string{"detect.wasm", "detect.wasm.br", "wasm_exec.js"} {
+		content, err := os.ReadFile(filepath.Join(kept, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(out, name), content, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("put the detector beside the pages: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *suite) consoleTests(ctx context.Context) error { return s.vitest(ctx, consoleFolder) }
