@@ -290,3 +290,17 @@ func TestSignatureTableIsUpToDate(t *testing.T) {
 		}
 	}
 }
+
+func mustMarshal(t testing.TB, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	must(t, err)
+	return data
+}
+
+func mustDevice(t testing.TB, d *Device) []byte {
+	t.Helper()
+	data, err := d.Marshal()
+	must(t, err)
+	return data
+}
