@@ -234,9 +234,10 @@ declare
   entry record;
 begin
   for entry in
-    select m.organization_id, c.row ->> 'id' as id, jsonb_strip_nulls(jsonb_build_object(
+    select m.organization_id, coalesce(c.row ->> 'id', c.row ->> 'device_id') as id, jsonb_strip_nulls(jsonb_build_object(
       'user_id', c.row -> 'user_id', 'device_id', c.row -> 'device_id', 'by_device_id', c.row -> 'by_device_id', 'kind', c.row -> 'kind',
-      'admission', c.row -> 'admission', 'admitted_by', c.row -> 'admitted_by', 'revoked_at', c.row -> 'revoked_at', 'refusal', c.row -> 'refusal'
+      'admission', c.row -> 'admission', 'admitted_by', c.row -> 'admitted_by', 'revoked_at', c.row -> 'revoked_at', 'refusal', c.row -> 'refusal',
+      'version', c.row -> 'version'
     )) as details
     from (select to_jsonb(x) as row from changed x) c
     join public.memberships m on m.user_id = (c.row ->> 'user_id')::uuid and m.ended_at is null
@@ -356,15 +357,41 @@ begin
 end
 $$;
 
+-- What cannot be taken back asks for a sign-in of the last minutes: a token that lay about is not enough.
+create or replace function private.require_fresh_login(person uuid)
+returns void
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  fresh constant interval := interval '10 minutes';
+begin
+  if exists (
+    select from auth.sessions l where l.id = (auth.jwt() ->> 'session_id')::uuid and l.user_id = person and l.created_at > now() - fresh
+  ) and (
+    auth.jwt() ->> 'aal' = 'aal2'
+    or not exists (
+      select from public.memberships m
+      join public.organizations o on o.id = m.organization_id and o.require_aal2
+      where m.user_id = person and m.ended_at is null and m.role <> 'client'
+    )
+  ) then
+    return;
+  end if;
+  raise exception using errcode = 'VG024', message = 'this needs a sign-in of the last ten minutes',
+    hint = 'sign in again, with the second factor where the organisation asks for it';
+end
+$$;
+revoke all on function private.require_fresh_login(uuid) from public;
+
 -- Starting anew, when nothing is left that could vouch: all other devices and the recovery key are revoked, and with them what only they could
--- open is lost. Everybody else is shown the change. Only right after signing in: an old token is not enough.
+-- open is lost. Everybody else is shown the change.
 create or replace function private.reset_devices(device_id uuid)
 returns public.devices
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  window_after_login constant interval := interval '10 minutes';
   me constant uuid := private.caller();
   d public.devices;
 begin
@@ -376,19 +403,7 @@ begin
   if d.id is null or d.kind <> 'participant' or d.admitted_at is not null or d.revoked_at is not null then
     raise exception using errcode = 'VG011', message = 'only an unrevoked device of the caller that still waits can start anew';
   end if;
-  if not exists (
-    select from auth.sessions l where l.id = (auth.jwt() ->> 'session_id')::uuid and l.created_at > now() - window_after_login
-  ) or (
-    coalesce(auth.jwt() ->> 'aal', '') <> 'aal2'
-    and exists (
-      select from public.memberships m
-      join public.organizations o on o.id = m.organization_id and o.require_aal2
-      where m.user_id = me and m.ended_at is null and m.role <> 'client'
-    )
-  ) then
-    raise exception using errcode = 'VG024', message = 'starting anew needs a sign-in of the last ten minutes',
-      hint = 'sign in again, with the second factor where the organisation asks for it';
-  end if;
+  perform private.require_fresh_login(me);
   update public.devices x set
     admitted_at = case when x.id = d.id then now() else x.admitted_at end,
     admission = case when x.id = d.id then 'reset' else x.admission end,

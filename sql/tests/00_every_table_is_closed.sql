@@ -106,7 +106,8 @@ select set_eq(
   array[
     'acknowledge_alert(uuid,integer)', 'change_session_mode(uuid,text)', 'create_epoch(uuid,integer,uuid,jsonb,text,text,text,uuid,jsonb)',
     'create_session(uuid,uuid,text,timestamp with time zone)', 'decide_suggestion(uuid,text,integer,uuid)', 'end_session(uuid)',
-    'pause_session(uuid)', 'request_suggestion(uuid)', 'reset_devices(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'start_session(uuid)',
+    'pause_session(uuid)', 'request_suggestion(uuid)', 'remove_recovery()', 'reset_devices(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'rewrap_recovery(jsonb)',
+    'set_recovery(jsonb,jsonb,jsonb)', 'start_session(uuid)',
     'withdraw_consent(uuid,text)'
   ],
   'the API''s verbs'

@@ -41,7 +41,8 @@ select is(
 select is(tests.attempt('clio', tests.message_command('clio', tests.session('strict'), 3)), '1', 'and is used');
 select tests.act('ada', 'update public.memberships set ended_at = null where user_id = tests.id(''theo'')');
 select is(tests.attempt('theo', 'select from public.sessions'), '2', 'taken back in, they see their sessions again');
-select is(tests.attempt('theo', tests.message_command('theo', tests.session('strict'), 3)), 'VG012', 'but need a new epoch to send');
+select is(tests.attempt('theo', tests.message_command('theo', tests.session('strict'), 3)), 'VG010', 'but need a new epoch to send');
+select is(tests.attempt('clio', tests.message_command('clio', tests.session('strict'), 3)), 'VG010', 'and so does everybody: the last one leaves them out');
 rollback to before_it;
 
 -- A role changes.
@@ -62,6 +63,13 @@ select is(tests.attempt('theo', 'select from public.sessions'), '1', 'they see i
 rollback to before_it;
 delete from public.session_participants where session_id = tests.session('strict') and user_id = tests.id('theo');
 select is(tests.min_epochs(), '2 1 1', 'and so does a participant''s removal');
+insert into public.session_participants (session_id, user_id, organization_id, role)
+values (tests.session('strict'), tests.id('theo'), tests.organization('alder'), 'therapist');
+select tests.act('clio', tests.epoch_command('clio', tests.session('strict')));
+update public.session_participants set ended_at = now() where session_id = tests.session('strict') and user_id = tests.id('theo');
+select tests.act('clio', tests.epoch_command('clio', tests.session('strict')));
+update public.session_participants set ended_at = null where session_id = tests.session('strict') and user_id = tests.id('theo');
+select is(tests.min_epochs(), '4 1 1', 'whoever takes part again needs a new one');
 rollback to before_it;
 
 -- A device is revoked.
