@@ -75,10 +75,31 @@ type Epoch struct {
 	Roster  Roster
 	Consent uuid.UUID // uuid.Nil for none
 
-	key [KeyBytes]byte
+	opener uuid.UUID // the device it was opened as
 
 	mu      sync.Mutex
+	key     [KeyBytes]byte
+	wiped   bool
 	senders map[uuid.UUID]*sender // at most one per member of the roster
+}
+
+// wipe ends the epoch: whoever still holds it gets ErrKey. Ciphers that are in use this moment finish what they do.
+func (e *Epoch) wipe() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	Wipe(e.key[:])
+	clear(e.senders)
+	e.wiped = true
+}
+
+// copyKey returns a copy of the epoch's key, which the caller wipes.
+func (e *Epoch) copyKey() ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.wiped {
+		return nil, ErrKey
+	}
+	return append([]byte(nil), e.key[:]...), nil
 }
 
 // String names the epoch, so that one printed by mistake shows no key.
@@ -97,15 +118,21 @@ func commitment(key []byte, session uuid.UUID, epoch uint32) ([]byte, error) {
 	return hkdf.Key(sha256.New, key, session[:], string(label("pe1/commit").number(epoch)), HashBytes)
 }
 
-// Wrap wraps the epoch's key for a device, on the roster or (RoleOnCall) beside it: 113 bytes.
+// Wrap wraps the epoch's key for a device, on the roster or (RoleOnCall) beside it: 113 bytes. ErrFormat for a key off the
+// curve, ErrKey once the epoch's key was dropped (Ring.Drop).
 func (e *Epoch) Wrap(m Member) ([]byte, error) {
 	public, err := hpke.DHKEM(p256).NewPublicKey(m.EncPub)
 	if err != nil {
 		return nil, fmt.Errorf("wrap %s for device %s: %w", e, m.KID, ErrFormat)
 	}
+	key, err := e.copyKey()
+	if err != nil {
+		return nil, fmt.Errorf("wrap %s for device %s: %w", e, m.KID, err)
+	}
+	defer Wipe(key)
 	hash := e.Roster.Hash()
 	info := wrapInfo(e.Session, e.Number, m.KID, hash[:])
-	wrap, err := hpke.Seal(public, hpke.HKDFSHA256(), hpke.AES256GCM(), info, e.key[:])
+	wrap, err := hpke.Seal(public, hpke.HKDFSHA256(), hpke.AES256GCM(), info, key)
 	if err != nil {
 		return nil, fmt.Errorf("wrap %s for device %s: %w", e, m.KID, err)
 	}
@@ -200,7 +227,9 @@ func (row EpochRow) unwrap(p parsedEpoch, d *Device) (*Epoch, error) {
 	if subtle.ConstantTimeCompare(commit, p.commit) != 1 {
 		return nil, fmt.Errorf("epoch %d of session %s: %w", row.Epoch, row.Session, ErrCommitment)
 	}
-	return newEpoch(row, p.roster, key), nil
+	e := newEpoch(row, p.roster, key)
+	e.opener = d.kid
+	return e, nil
 }
 
 func newEpoch(row EpochRow, roster Roster, key []byte) *Epoch {
@@ -256,7 +285,7 @@ func makeEpoch(d *Device, row EpochRow, roster Roster, key []byte) (*Epoch, Epoc
 	return e, row, nil
 }
 
-// aead is the message cipher of one sender: nonce ‖ ciphertext ‖ tag, as FIPS mode demands it.
+// aead is the message cipher of one sender: nonce ‖ ciphertext ‖ tag, as FIPS mode demands it. Under e.mu.
 func (e *Epoch) aead(kid uuid.UUID) (cipher.AEAD, error) {
 	info := label("pe1/msg").number(e.Number).id(kid)
 	key, err := hkdf.Key(sha256.New, e.key[:], e.Session[:], string(info), KeyBytes)

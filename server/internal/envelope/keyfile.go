@@ -23,6 +23,9 @@ var ErrKeyFileMode = errors.New("key file may be read by others: chmod 600")
 // maxKeyFileBytes bounds what is read of a key file: some hundred keys.
 const maxKeyFileBytes = 64 << 10
 
+// keyFileMode lets its owner alone read and write it.
+const keyFileMode fs.FileMode = 0o600
+
 // FileSource reads analysis keys from a file of mode 0600: one key as Device.Marshal writes it, or an array of them.
 type FileSource struct{ Path string }
 
@@ -57,7 +60,11 @@ func (s FileSource) Keys(context.Context) ([]*Device, error) {
 type TextSource struct{ Text string }
 
 // Keys parses the text; ErrFormat if it holds no keys.
-func (s TextSource) Keys(context.Context) ([]*Device, error) { return ParseKeys([]byte(s.Text)) }
+func (s TextSource) Keys(context.Context) ([]*Device, error) {
+	data := []byte(s.Text)
+	defer Wipe(data) // the text itself stays, as the environment does
+	return ParseKeys(data)
+}
 
 // String hides the keys.
 func (s TextSource) String() string { return "[redacted]" }
@@ -100,35 +107,48 @@ func ParseKeys(data []byte) ([]*Device, error) {
 // WriteKeyFile writes keys to a new file of mode 0600, on disk before it returns; an existing file is never replaced
 // (fs.ErrExist). One key is written as an object, several as an array.
 func WriteKeyFile(path string, keys ...*Device) error {
-	if len(keys) == 0 {
-		return fmt.Errorf("write key file: no key: %w", ErrFormat)
-	}
-	var parts []json.RawMessage
-	for _, d := range keys {
-		data, err := d.Marshal()
-		if err != nil {
-			return err
-		}
-		parts = append(parts, data)
-	}
-	data := []byte(parts[0])
-	if len(parts) > 1 {
-		var err error
-		if data, err = json.MarshalIndent(parts, "", "  "); err != nil {
-			return fmt.Errorf("write key file: %w", err)
-		}
+	data, err := marshalKeys(keys)
+	if err != nil {
+		return err
 	}
 	defer Wipe(data)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFileMode)
 	if err != nil {
 		return fmt.Errorf("create key file: %w", err)
 	}
-	_, err = f.Write(append(data, '\n'))
+	_, err = f.Write(data)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
 		return fmt.Errorf("write key file: %w", errors.Join(err, removeFile(path)))
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// marshalKeys is what a key file holds: the caller wipes it.
+func marshalKeys(keys []*Device) ([]byte, error) {
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("write key file: no key: %w", ErrFormat)
+	}
+	parts := make([]json.RawMessage, 0, len(keys))
+	for _, d := range keys {
+		data, err := d.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		defer Wipe(data)
+		parts = append(parts, data)
+	}
+	if len(parts) == 1 {
+		return append(append([]byte(nil), parts[0]...), '\n'), nil
+	}
+	data, err := json.MarshalIndent(parts, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write key file: %w", err)
+	}
+	if len(data) >= maxKeyFileBytes { // it could not be read again
+		return nil, fmt.Errorf("key file of %d keys: %w", len(keys), ErrFormat)
+	}
+	return append(data, '\n'), nil
 }
 
 func removeFile(path string) error {

@@ -71,6 +71,9 @@ type sender struct {
 func (e *Epoch) sender(kid uuid.UUID) (*sender, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.wiped {
+		return nil, ErrKey
+	}
 	if s, ok := e.senders[kid]; ok {
 		return s, nil
 	}
@@ -92,7 +95,7 @@ func (e *Epoch) sender(kid uuid.UUID) (*sender, error) {
 }
 
 // Open verifies and opens a message of this epoch. Refusals: ErrEpoch (another epoch's or session's row), ErrRoster (the
-// sender may not speak here), ErrFormat, ErrSuite, ErrSignature, ErrBody. The plaintext is the caller's to Wipe.
+// sender may not speak here), ErrFormat, ErrSuite, ErrSignature, ErrBody, and ErrKey once the epoch's key was dropped. The plaintext is the caller's to Wipe.
 func (e *Epoch) Open(m Message) ([]byte, error) {
 	plaintext, err := e.open(m)
 	if err != nil {

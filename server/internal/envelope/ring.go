@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -67,7 +68,8 @@ func NewRing(c RingConfig, keys ...*Device) *Ring {
 	return r
 }
 
-// SetKeys replaces the keys (rotation). Epochs that were opened with a key now gone stay open until they are forgotten.
+// SetKeys replaces the keys (rotation). Epochs that were opened with a key now gone stay open until they are forgotten: Drop
+// ends them.
 func (r *Ring) SetKeys(keys ...*Device) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,6 +78,32 @@ func (r *Ring) SetKeys(keys ...*Device) {
 	for _, d := range keys {
 		r.keys[d.kid] = d
 	}
+}
+
+// Drop forgets a key and ends every epoch that was opened with it: the epochs' keys are wiped, and of the private key no
+// reference is kept (Go gives no means to overwrite it). Whoever still holds such an epoch gets ErrKey from it.
+func (r *Ring) Drop(kid uuid.UUID) {
+	for _, e := range r.drop(kid) {
+		e.wipe()
+	}
+}
+
+func (r *Ring) drop(kid uuid.UUID) (dropped []*Epoch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.keys, kid)
+	r.order = slices.DeleteFunc(slices.Clone(r.order), func(d *Device) bool { return d.kid == kid })
+	for now := range r.opening {
+		now.stale = true // it may be opening with that key
+	}
+	for id, element := range r.epochs {
+		if e, ok := element.Value.(*Epoch); ok && e.opener == kid {
+			r.recent.Remove(element)
+			delete(r.epochs, id)
+			dropped = append(dropped, e)
+		}
+	}
+	return dropped
 }
 
 // Members returns the public halves of the ring's keys in the order given, for private.register_analysis_device and doctor.
