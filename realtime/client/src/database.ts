@@ -4,9 +4,11 @@ import type { NewEpoch } from './epoch.ts'
 import { RequestError } from './failure.ts'
 import { fields, list, text, whole } from './parse.ts'
 import {
-  parseConsent, parseDevice, parseEpoch, parseMessage, parseParticipant, parseSealed, parseSession, parseSuggestion, parseSuggestionSeal,
-  type ConsentRow, type DeviceRow, type EpochRow, type MessageRow, type ParticipantRow, type SealedMessage, type SessionRow,
-  type SuggestionDecision, type SuggestionRow, type SuggestionSealRow,
+  parseConsent, parseDevice, parseDeviceSignature, parseEpoch, parseHeld, parseMessage, parseParticipant, parseReader, parseRecoveryKey,
+  parseScore, parseSealed, parseSession, parseSuggestion, parseSuggestionSeal,
+  type AttachmentInsert, type ConsentRow, type DeviceRow, type DeviceSignatureRow, type EpochRow, type EpochShare, type HeldEpoch,
+  type MessageRow, type ParticipantRow, type ReaderRow, type RecoveryKeyRow, type ScoreInsert, type ScoreRow, type SealedMessage,
+  type SessionMode, type SessionRow, type SuggestionDecision, type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'
 
 /** What the session needs of supabase-js. */
@@ -14,6 +16,12 @@ export type Supabase = Pick<SupabaseClient, 'from' | 'rpc' | 'auth' | 'realtime'
 
 /** A page of history. */
 export const PageRows = 500
+
+/** PostgREST gives no more rows than this at once, unless its operator says otherwise. */
+const MaxRows = 1000
+
+const DeviceColumns =
+  'id,user_id,kind,enc_pub,sig_pub,label,created_at,revoked_at,admitted_at,admission,admitted_by,retired_at'
 
 interface Answer {
   readonly data: unknown
@@ -62,9 +70,8 @@ export class Database {
 
   /** All devices, revoked ones too, of these people; and the sidecar's. */
   async devices(userIds: readonly string[]): Promise<readonly DeviceRow[]> {
-    const columns = 'id,user_id,kind,enc_pub,sig_pub,created_at,revoked_at'
-    const people = this.#supabase.from('devices').select(columns).in('user_id', [...userIds])
-    const analysis = this.#supabase.from('devices').select(columns).eq('kind', 'analysis')
+    const people = this.#supabase.from('devices').select(DeviceColumns).in('user_id', [...userIds])
+    const analysis = this.#supabase.from('devices').select(DeviceColumns).eq('kind', 'analysis')
     const found = await Promise.all([
       rows('read devices', people, parseDevice),
       rows('read analysis devices', analysis, parseDevice),
@@ -73,13 +80,121 @@ export class Database {
   }
 
   async device(id: string): Promise<DeviceRow | undefined> {
-    const request = this.#supabase
-      .from('devices').select('id,user_id,kind,enc_pub,sig_pub,created_at,revoked_at').eq('id', id)
+    const request = this.#supabase.from('devices').select(DeviceColumns).eq('id', id)
     return (await rows('read device', request, parseDevice))[0]
   }
 
   async insertDevice(row: { id: string; user_id: string; enc_pub: string; sig_pub: string; label: string | null }): Promise<void> {
     await answer('register device', this.#supabase.from('devices').insert({ ...row, kind: 'participant' }))
+  }
+
+  /** Names or revokes a device of one's own. */
+  async updateDevice(id: string, change: { readonly label: string } | { readonly revoked_at: string }): Promise<void> {
+    await answer('change device', this.#supabase.from('devices').update(change).eq('id', id))
+  }
+
+  /** Who vouches for whom among these people's devices; refused ones are left out. */
+  signatures(userIds: readonly string[]): Promise<readonly DeviceSignatureRow[]> {
+    const request = this.#supabase
+      .from('device_signatures').select('id,device_id,user_id,by_device_id,signature,created_at,refused_at')
+      .in('user_id', [...userIds]).is('refused_at', null)
+    return rows('read device signatures', request, parseDeviceSignature)
+  }
+
+  /** Whether the sidecar has refused what vouches for a device. */
+  async refusedSignatures(deviceId: string): Promise<number> {
+    const request = this.#supabase
+      .from('device_signatures').select('id,device_id,user_id,by_device_id,signature,created_at,refused_at')
+      .eq('device_id', deviceId).not('refused_at', 'is', null)
+    return (await rows('read refused signatures', request, parseDeviceSignature)).length
+  }
+
+  /** Asks the sidecar to admit a device for which another one vouches. */
+  async admitRequest(row: Pick<DeviceSignatureRow, 'device_id' | 'user_id' | 'by_device_id' | 'signature'>): Promise<void> {
+    const { device_id, user_id, by_device_id, signature } = row
+    await answer('vouch for device', this.#supabase.from('device_signatures').insert({ device_id, user_id, by_device_id, signature }))
+  }
+
+  /** Revokes every other device of the caller's, and the recovery key, and admits this one. */
+  async resetDevices(deviceId: string): Promise<void> {
+    await answer('reset devices', this.#supabase.rpc('reset_devices', { device_id: deviceId }))
+  }
+
+  /** Who holds epochs' keys beside their rosters. */
+  readers(sessionId: string): Promise<readonly ReaderRow[]> {
+    const columns = 'session_id,epoch,device_id,user_id,role,reason,alert_id,by_device_id,signature,created_at,ended_at'
+    const request = this.#supabase.from('epoch_readers').select(columns).eq('session_id', sessionId).order('epoch')
+    return rows('read readers', request, parseReader)
+  }
+
+  /** Which of the caller's devices, revoked ones too, hold which epochs; newest first. */
+  async heldEpochs(): Promise<readonly HeldEpoch[]> {
+    const held: HeldEpoch[] = []
+    for (;;) {
+      const request = this.#supabase
+        .from('epoch_wraps').select('session_id,epoch,device_id')
+        .order('created_at', { ascending: false }).order('session_id').order('epoch', { ascending: false }).order('device_id')
+        .range(held.length, held.length + MaxRows - 1)
+      const page = await rows('read held epochs', request, parseHeld)
+      held.push(...page)
+      if (page.length < MaxRows) return held
+    }
+  }
+
+  /** Gives a device of the caller's the keys of epochs that another one of theirs holds; how many were new to it. */
+  async shareEpochs(deviceId: string, byDeviceId: string, shares: readonly EpochShare[]): Promise<number> {
+    const terms = { device_id: deviceId, by_device_id: byDeviceId, shares: [...shares] }
+    return whole({ shared: await answer('share epochs', this.#supabase.rpc('share_epochs', terms)) }, 'shared')
+  }
+
+  /** The caller's sealed recovery keys, newest first; none for anybody else. */
+  recoveryKeys(): Promise<readonly RecoveryKeyRow[]> {
+    const columns = 'version,device_id,memory_kib,passes,lanes,salt,wrapped,age_recipient'
+    const request = this.#supabase.from('recovery_keys').select(columns).order('version', { ascending: false })
+    return rows('read recovery keys', request, parseRecoveryKey)
+  }
+
+  async setRecovery(
+    device: { readonly id: string; readonly enc_pub: string; readonly sig_pub: string },
+    signature: { readonly by_device_id: string; readonly signature: string },
+    key: Omit<RecoveryKeyRow, 'device_id'>,
+  ): Promise<void> {
+    await answer('set recovery', this.#supabase.rpc('set_recovery', { device, signature, key }))
+  }
+
+  async rewrapRecovery(key: Omit<RecoveryKeyRow, 'device_id'>): Promise<void> {
+    await answer('change passphrase', this.#supabase.rpc('rewrap_recovery', { key }))
+  }
+
+  async removeRecovery(): Promise<void> {
+    await answer('remove recovery', this.#supabase.rpc('remove_recovery'))
+  }
+
+  async insertScore(row: ScoreInsert): Promise<void> {
+    await answer('send score', this.#supabase.from('message_scores').insert({ ...row }))
+  }
+
+  /** Scores of messages after a position, in order, at most PageRows; clinicians only. */
+  scores(sessionId: string, after: number): Promise<readonly ScoreRow[]> {
+    const columns = 'session_id,message_id,organization_id,user_id,device_id,epoch,position,side,after_position,level,harm_others,abuse,'
+      + 'distress,alert,escalate,hard,items,scores,rules,model_version,ruleset_version,signature,disagrees,created_at'
+    const request = this.#supabase
+      .from('message_scores').select(columns).eq('session_id', sessionId).gt('position', after).order('position').order('side').limit(PageRows)
+    return rows('read scores', request, parseScore)
+  }
+
+  async insertAttachment(row: AttachmentInsert): Promise<void> {
+    await answer('name attachment', this.#supabase.from('attachments').insert({ ...row }))
+  }
+
+  /** Writes into the audit log that something was refused here; once for each thing and reason. */
+  async reportRefusal(sessionId: string, subjectTable: string, subjectId: string, reason: string): Promise<void> {
+    const terms = { session_id: sessionId, subject_table: subjectTable, subject_id: subjectId, reason }
+    await answer('report refusal', this.#supabase.rpc('report_refusal', terms))
+  }
+
+  async changeMode(sessionId: string, mode: SessionMode): Promise<void> {
+    await answer('change mode', this.#supabase.rpc('change_session_mode', { session_id: sessionId, mode }))
   }
 
   consents(sessionId: string): Promise<readonly ConsentRow[]> {

@@ -3,8 +3,8 @@ import { importEncPub, importSigPub } from './device.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
 import { fields, id, list, text, whole } from './parse.ts'
 
-/** What a device is in a roster; epoch_wraps.role has the same numbers. */
-export const Role = { client: 1, therapist: 2, onCall: 3, analysis: 9 } as const
+/** What a device is in a roster; epoch_wraps.role has the same numbers. A recovery key holds epochs and does nothing else. */
+export const Role = { client: 1, therapist: 2, onCall: 3, recovery: 4, analysis: 9 } as const
 export type Role = (typeof Role)[keyof typeof Role]
 
 const MaxRosterMembers = 64

@@ -1,5 +1,6 @@
 /** Rows as SQL has them (sql/README.md), each with the one function that may make it from what came off the wire. */
-import { fields, flag, id, list, oneOf, optionalId, optionalText, text, whole } from './parse.ts'
+import { fields, flag, id, list, oneOf, optionalId, optionalText, text, texts, whole } from './parse.ts'
+import type { SignedScore } from './score.ts'
 
 export const SessionMode = { strict: 'strict', assisted: 'assisted' } as const
 export type SessionMode = (typeof SessionMode)[keyof typeof SessionMode]
@@ -10,8 +11,23 @@ export type SessionStatus = (typeof SessionStatus)[keyof typeof SessionStatus]
 export const ParticipantRole = { client: 'client', therapist: 'therapist' } as const
 export type ParticipantRole = (typeof ParticipantRole)[keyof typeof ParticipantRole]
 
-export const DeviceKind = { participant: 'participant', analysis: 'analysis' } as const
+export const DeviceKind = { participant: 'participant', recovery: 'recovery', analysis: 'analysis' } as const
 export type DeviceKind = (typeof DeviceKind)[keyof typeof DeviceKind]
+
+/** How a device came to take part: a person's first, signed by another of theirs, after a reset of all others, or the sidecar's. */
+export const Admission = { first: 'first', signed: 'signed', reset: 'reset', sidecar: 'sidecar' } as const
+export type Admission = (typeof Admission)[keyof typeof Admission]
+
+/** Why a device beside the roster holds an epoch's key. */
+export const ReaderReason = { crisisAccess: 'crisis_access', history: 'history' } as const
+export type ReaderReason = (typeof ReaderReason)[keyof typeof ReaderReason]
+
+export const ErasureKind = { session: 'session', person: 'person' } as const
+export type ErasureKind = (typeof ErasureKind)[keyof typeof ErasureKind]
+
+/** requested → shredded (nothing opens any more) → done (objects are gone too). */
+export const ErasureStatus = { requested: 'requested', shredded: 'shredded', done: 'done' } as const
+export type ErasureStatus = (typeof ErasureStatus)[keyof typeof ErasureStatus]
 
 /** requested → offered | not_made; offered → accepted, edited or rejected; both → withdrawn when suggestions are turned off. */
 export const SuggestionStatus = {
@@ -49,6 +65,104 @@ export interface DeviceRow {
   readonly sig_pub: string
   readonly created_at: string
   readonly revoked_at: string | null
+  /** What its owner calls it; null for none. */
+  readonly label: string | null
+  /** null: it waits for another device of that person, and stands on no roster. */
+  readonly admitted_at: string | null
+  readonly admission: Admission | null
+  readonly admitted_by: string | null
+  /** The sidecar's only: new epochs leave it out. */
+  readonly retired_at: string | null
+}
+
+/** That one device of a person vouches for another. Verified by the sidecar, and by every client for itself. */
+export interface DeviceSignatureRow {
+  readonly id: string
+  readonly device_id: string
+  readonly user_id: string
+  readonly by_device_id: string
+  readonly signature: string
+  readonly created_at: string
+  readonly refused_at: string | null
+}
+
+/** A device that holds an epoch's key beside its roster. */
+export interface ReaderRow {
+  readonly session_id: string
+  readonly epoch: number
+  readonly device_id: string
+  readonly user_id: string
+  /** As in Role. */
+  readonly role: number
+  readonly reason: ReaderReason
+  /** On whose account, for crisis_access. */
+  readonly alert_id: string | null
+  readonly by_device_id: string
+  readonly signature: string
+  readonly created_at: string
+  readonly ended_at: string | null
+}
+
+/** An epoch's key wrapped for a device that lacks it, signed by the device that wrapped it. */
+export interface EpochShare {
+  readonly session_id: string
+  readonly epoch: number
+  readonly wrap: string
+  readonly signature: string
+}
+
+/** The place of a wrap: which device holds which epoch. */
+export interface HeldEpoch {
+  readonly session_id: string
+  readonly epoch: number
+  readonly device_id: string
+}
+
+/** The private halves of a recovery key, sealed under a passphrase. */
+export interface RecoveryKeyRow {
+  readonly version: number
+  readonly device_id: string
+  readonly memory_kib: number
+  readonly passes: number
+  readonly lanes: number
+  readonly salt: string
+  readonly wrapped: string
+  readonly age_recipient: string
+}
+
+/** What erased a session or a person: it outlives both. */
+export interface ErasureRow {
+  readonly id: string
+  readonly session_id: string | null
+  readonly kind: ErasureKind
+  readonly status: ErasureStatus
+  readonly counts: unknown
+  readonly audit_seq: number | null
+  readonly audit_hash: string | null
+  readonly created_at: string
+  readonly done_at: string | null
+}
+
+/** What one device found in one message of a strict session: a row of message_scores. */
+export interface ScoreRow extends SignedScore {
+  readonly organization_id: string
+  readonly user_id: string
+  readonly position: number
+  /** Whether the other side found otherwise. */
+  readonly disagrees: boolean
+  readonly created_at: string
+}
+
+/** What a device inserts of a score; the rest is set by trigger. */
+export type ScoreInsert = Omit<SignedScore, 'session_id' | 'epoch'>
+
+/** What names a sealed file in Storage; bytes and sha256 are of what is stored there. */
+export interface AttachmentInsert {
+  readonly id: string
+  readonly session_id: string
+  readonly device_id: string
+  readonly bytes: number
+  readonly sha256: string
 }
 
 export interface ConsentRow {
@@ -157,6 +271,107 @@ export function parseDevice(value: unknown): DeviceRow {
     sig_pub: text(row, 'sig_pub'),
     created_at: text(row, 'created_at'),
     revoked_at: optionalText(row, 'revoked_at'),
+    label: optionalText(row, 'label'),
+    admitted_at: optionalText(row, 'admitted_at'),
+    admission: optionalText(row, 'admission') === null ? null : oneOf(row, 'admission', Admission),
+    admitted_by: optionalId(row, 'admitted_by'),
+    retired_at: optionalText(row, 'retired_at'),
+  }
+}
+
+export function parseDeviceSignature(value: unknown): DeviceSignatureRow {
+  const row = fields(value, 'device signature')
+  return {
+    id: id(row, 'id'),
+    device_id: id(row, 'device_id'),
+    user_id: id(row, 'user_id'),
+    by_device_id: id(row, 'by_device_id'),
+    signature: text(row, 'signature'),
+    created_at: text(row, 'created_at'),
+    refused_at: optionalText(row, 'refused_at'),
+  }
+}
+
+export function parseReader(value: unknown): ReaderRow {
+  const row = fields(value, 'reader')
+  return {
+    session_id: id(row, 'session_id'),
+    epoch: whole(row, 'epoch'),
+    device_id: id(row, 'device_id'),
+    user_id: id(row, 'user_id'),
+    role: whole(row, 'role'),
+    reason: oneOf(row, 'reason', ReaderReason),
+    alert_id: optionalId(row, 'alert_id'),
+    by_device_id: id(row, 'by_device_id'),
+    signature: text(row, 'signature'),
+    created_at: text(row, 'created_at'),
+    ended_at: optionalText(row, 'ended_at'),
+  }
+}
+
+export function parseHeld(value: unknown): HeldEpoch {
+  const row = fields(value, 'wrap')
+  return { session_id: id(row, 'session_id'), epoch: whole(row, 'epoch'), device_id: id(row, 'device_id') }
+}
+
+export function parseRecoveryKey(value: unknown): RecoveryKeyRow {
+  const row = fields(value, 'recovery key')
+  return {
+    version: whole(row, 'version'),
+    device_id: id(row, 'device_id'),
+    memory_kib: whole(row, 'memory_kib'),
+    passes: whole(row, 'passes'),
+    lanes: whole(row, 'lanes'),
+    salt: text(row, 'salt'),
+    wrapped: text(row, 'wrapped'),
+    age_recipient: text(row, 'age_recipient'),
+  }
+}
+
+export function parseErasure(value: unknown): ErasureRow {
+  const row = fields(value, 'erasure')
+  return {
+    id: id(row, 'id'),
+    session_id: optionalId(row, 'session_id'),
+    kind: oneOf(row, 'kind', ErasureKind),
+    status: oneOf(row, 'status', ErasureStatus),
+    counts: row['counts'],
+    audit_seq: row['audit_seq'] === null || row['audit_seq'] === undefined ? null : whole(row, 'audit_seq'),
+    audit_hash: optionalText(row, 'audit_hash'),
+    created_at: text(row, 'created_at'),
+    done_at: optionalText(row, 'done_at'),
+  }
+}
+
+const ScoreSides = { sender: 'sender', clinician: 'clinician' } as const
+
+export function parseScore(value: unknown): ScoreRow {
+  const row = fields(value, 'score')
+  return {
+    session_id: id(row, 'session_id'),
+    message_id: id(row, 'message_id'),
+    organization_id: id(row, 'organization_id'),
+    user_id: id(row, 'user_id'),
+    device_id: id(row, 'device_id'),
+    epoch: whole(row, 'epoch'),
+    position: whole(row, 'position'),
+    side: oneOf(row, 'side', ScoreSides),
+    after_position: whole(row, 'after_position'),
+    level: whole(row, 'level'),
+    harm_others: flag(row, 'harm_others'),
+    abuse: flag(row, 'abuse'),
+    distress: flag(row, 'distress'),
+    alert: flag(row, 'alert'),
+    escalate: flag(row, 'escalate'),
+    hard: texts(row, 'hard'),
+    items: texts(row, 'items'),
+    scores: list(row['scores'], 'scores').map((score) => whole({ score }, 'score')),
+    rules: texts(row, 'rules'),
+    model_version: text(row, 'model_version'),
+    ruleset_version: text(row, 'ruleset_version'),
+    signature: text(row, 'signature'),
+    disagrees: flag(row, 'disagrees'),
+    created_at: text(row, 'created_at'),
   }
 }
 

@@ -8,9 +8,10 @@ import { encodeText } from '../src/bytes.ts'
 import type { SessionDatabase } from '../src/database.ts'
 import type { Device } from '../src/device.ts'
 import type { NewEpoch } from '../src/epoch.ts'
+import { signDevice, verifyDevice } from '../src/cross.ts'
 import type {
-  ConsentRow, DeviceRow, EpochRow, MessageRow, ParticipantRow, ParticipantRole, SealedMessage, SessionRow, SuggestionDecision, SuggestionRow,
-  SuggestionSealRow,
+  AttachmentInsert, ConsentRow, DeviceRow, DeviceSignatureRow, EpochRow, EpochShare, HeldEpoch, MessageRow, ParticipantRow, ParticipantRole,
+  ReaderRow, RecoveryKeyRow, ScoreInsert, ScoreRow, SealedMessage, SessionMode, SessionRow, SuggestionDecision, SuggestionRow, SuggestionSealRow,
 } from '../src/rows.ts'
 
 type Method = keyof SessionDatabase
@@ -25,13 +26,24 @@ export interface Tables {
   messages: MessageRow[]
   suggestions: SuggestionRow[]
   seals: SuggestionSealRow[]
+  signatures: DeviceSignatureRow[]
+  readers: ReaderRow[]
+  recoveryKeys: (RecoveryKeyRow & { readonly user_id: string })[]
+  scores: ScoreRow[]
+  attachments: AttachmentInsert[]
+  refusals: { session_id: string; subject_table: string; subject_id: string; reason: string; user_id: string }[]
+  /** Whether a sidecar runs that admits devices. */
+  sidecar: boolean
 }
 
 export function newTables(mode: SessionRow['mode']): Tables {
   const session = {
     id: crypto.randomUUID(), organization_id: crypto.randomUUID(), mode, status: 'active', min_epoch: 1,
   } as const
-  return { session, participants: [], devices: [], consents: [], epochs: [], wraps: [], messages: [], suggestions: [], seals: [] }
+  return {
+    session, participants: [], devices: [], consents: [], epochs: [], wraps: [], messages: [], suggestions: [], seals: [], signatures: [],
+    readers: [], recoveryKeys: [], scores: [], attachments: [], refusals: [], sidecar: true,
+  }
 }
 
 export function join(tables: Tables, role: ParticipantRole): string {
@@ -40,11 +52,46 @@ export function join(tables: Tables, role: ParticipantRole): string {
   return user_id
 }
 
-export function addDevice(tables: Tables, userId: string | null, device: Device): void {
+/** A device as it stands once admitted: as a first one if `by` is left out, whatever others there are. */
+export function addDevice(tables: Tables, userId: string | null, device: Device, by: Device | null = null): void {
+  const created_at = new Date(1790000000000 + tables.devices.length).toISOString()
+  const first = userId === null ? 'sidecar' : 'first'
   tables.devices.push({
     id: device.kid, user_id: userId, kind: userId === null ? 'analysis' : 'participant', enc_pub: device.encPub,
-    sig_pub: device.sigPub, created_at: new Date(1790000000000 + tables.devices.length).toISOString(), revoked_at: null,
+    sig_pub: device.sigPub, created_at, revoked_at: null, label: null, admitted_at: created_at,
+    admission: by === null ? first : 'signed', admitted_by: by?.kid ?? null, retired_at: null,
   })
+}
+
+/** A later device of a person, signed by one that they have, and admitted. */
+export async function addSignedDevice(tables: Tables, userId: string, device: Device, by: Device): Promise<void> {
+  addDevice(tables, userId, device, by)
+  const row = tables.devices.find((one) => one.id === device.kid)
+  if (row === undefined) throw new Error('the device is there')
+  tables.signatures.push({
+    id: crypto.randomUUID(), device_id: device.kid, user_id: userId, by_device_id: by.kid, signature: await signDevice(by, row),
+    created_at: new Date().toISOString(), refused_at: null,
+  })
+}
+
+/** What the sidecar does at each signature: admits the device, or refuses the signature. */
+export async function runSidecar(tables: Tables): Promise<void> {
+  for (const [i, given] of tables.signatures.entries()) {
+    const row = tables.devices.find((one) => one.id === given.device_id)
+    const by = tables.devices.find((one) => one.id === given.by_device_id)
+    if (row === undefined || by === undefined || row.admitted_at !== null || given.refused_at !== null) continue
+    if (!(await verifyDevice(row, by, given.signature))) {
+      tables.signatures[i] = { ...given, refused_at: new Date().toISOString() }
+      continue
+    }
+    const now = new Date().toISOString()
+    tables.devices = tables.devices.map((one) => {
+      if (one.id === row.id) return { ...one, admitted_at: now, admission: 'signed', admitted_by: by.id }
+      const replaced = row.kind === 'recovery' && one.kind === 'recovery' && one.user_id === row.user_id && one.admitted_at !== null
+      return replaced ? { ...one, revoked_at: one.revoked_at ?? now } : one
+    })
+    tables.session = { ...tables.session, min_epoch: tables.epochs.length + 1 }
+  }
 }
 
 export class MemoryDatabase implements SessionDatabase {
@@ -91,8 +138,188 @@ export class MemoryDatabase implements SessionDatabase {
     return this.#call('device', () => this.#tables.devices.find((row) => row.id === id))
   }
 
-  insertDevice(): Promise<void> {
-    return this.#call('insertDevice', () => undefined)
+  insertDevice(row: { id: string; user_id: string; enc_pub: string; sig_pub: string; label: string | null }): Promise<void> {
+    return this.#call('insertDevice', () => {
+      const { devices } = this.#tables
+      if (devices.some((one) => one.id === row.id)) throw new RequestError('register device', '23505', 409, 'doubled')
+      const now = new Date().toISOString()
+      const first = !devices.some((one) => one.user_id === row.user_id)
+      devices.push({
+        ...row, kind: 'participant', created_at: now, revoked_at: null, admitted_at: first ? now : null, admission: first ? 'first' : null,
+        admitted_by: null, retired_at: null,
+      })
+      if (first) this.rotate()
+    })
+  }
+
+  updateDevice(id: string, change: { readonly label: string } | { readonly revoked_at: string }): Promise<void> {
+    return this.#call('updateDevice', () => {
+      const tables = this.#tables
+      tables.devices = tables.devices.map((row) => (row.id === id && row.user_id === this.#userId ? { ...row, ...change } : row))
+      if ('revoked_at' in change) this.rotate()
+    })
+  }
+
+  signatures(userIds: readonly string[]): Promise<readonly DeviceSignatureRow[]> {
+    return this.#call('signatures', () =>
+      this.#tables.signatures.filter((row) => row.refused_at === null && userIds.includes(row.user_id)))
+  }
+
+  refusedSignatures(deviceId: string): Promise<number> {
+    return this.#call('refusedSignatures', () =>
+      this.#tables.signatures.filter((row) => row.refused_at !== null && row.device_id === deviceId).length)
+  }
+
+  admitRequest(row: Pick<DeviceSignatureRow, 'device_id' | 'user_id' | 'by_device_id' | 'signature'>): Promise<void> {
+    return this.#call('admitRequest', async () => {
+      const { devices, signatures } = this.#tables
+      const device = devices.find((one) => one.id === row.device_id && one.user_id === this.#userId)
+      const by = devices.find((one) => one.id === row.by_device_id && one.user_id === this.#userId)
+      if (device === undefined || device.admitted_at !== null || device.revoked_at !== null || by?.admitted_at == null || by.revoked_at !== null) {
+        throw new RequestError('vouch for device', 'VG011', 400, 'not between these two')
+      }
+      signatures.push({ ...row, id: crypto.randomUUID(), created_at: new Date().toISOString(), refused_at: null })
+      if (this.#tables.sidecar) await runSidecar(this.#tables)
+    })
+  }
+
+  resetDevices(deviceId: string): Promise<void> {
+    return this.#call('resetDevices', () => {
+      const tables = this.#tables
+      const now = new Date().toISOString()
+      tables.devices = tables.devices.map((row) => {
+        if (row.id === deviceId) return { ...row, admitted_at: now, admission: 'reset' }
+        return row.user_id === this.#userId ? { ...row, revoked_at: row.revoked_at ?? now } : row
+      })
+      this.rotate()
+    })
+  }
+
+  readers(): Promise<readonly ReaderRow[]> {
+    return this.#call('readers', () => [...this.#tables.readers])
+  }
+
+  heldEpochs(): Promise<readonly HeldEpoch[]> {
+    return this.#call('heldEpochs', () => {
+      const own = this.#tables.devices.filter((row) => row.user_id === this.#userId).map((row) => row.id)
+      const held = this.#tables.wraps.filter((row) => own.includes(row.device))
+      return held.map((row) => ({ session_id: this.#tables.session.id, epoch: row.epoch, device_id: row.device })).reverse()
+    })
+  }
+
+  shareEpochs(deviceId: string, byDeviceId: string, shares: readonly EpochShare[]): Promise<number> {
+    return this.#call('shareEpochs', () => {
+      const { devices, participants, readers, wraps } = this.#tables
+      const own = (id: string): DeviceRow | undefined =>
+        devices.find((row) => row.id === id && row.user_id === this.#userId && row.admitted_at !== null && row.revoked_at === null)
+      const to = own(deviceId)
+      if (to === undefined || own(byDeviceId) === undefined) throw new RequestError('share epochs', 'VG011', 400, 'not between these two')
+      const mine = participants.find((row) => row.user_id === this.#userId)?.role === 'client' ? 1 : 2
+      let shared = 0
+      for (const share of shares) {
+        const held = (device: string): boolean => wraps.some((row) => row.epoch === share.epoch && row.device === device)
+        if (!held(byDeviceId) || held(deviceId)) continue
+        wraps.push({ epoch: share.epoch, device: deviceId, wrap: share.wrap })
+        readers.push({
+          session_id: share.session_id, epoch: share.epoch, device_id: deviceId, user_id: this.#userId,
+          role: to.kind === 'recovery' ? 4 : mine, reason: 'history', alert_id: null, by_device_id: byDeviceId, signature: share.signature,
+          created_at: new Date().toISOString(), ended_at: null,
+        })
+        shared++
+      }
+      return shared
+    })
+  }
+
+  recoveryKeys(): Promise<readonly RecoveryKeyRow[]> {
+    return this.#call('recoveryKeys', () => this.#tables.recoveryKeys.filter((row) => row.user_id === this.#userId).toReversed())
+  }
+
+  setRecovery(
+    device: { readonly id: string; readonly enc_pub: string; readonly sig_pub: string },
+    signature: { readonly by_device_id: string; readonly signature: string },
+    key: Omit<RecoveryKeyRow, 'device_id'>,
+  ): Promise<void> {
+    return this.#call('setRecovery', async () => {
+      const tables = this.#tables
+      this.#addRecoveryKey(device.id, key)
+      tables.devices.push({
+        ...device, user_id: this.#userId, kind: 'recovery', label: null, created_at: new Date().toISOString(), revoked_at: null,
+        admitted_at: null, admission: null, admitted_by: null, retired_at: null,
+      })
+      tables.signatures.push({
+        ...signature, id: crypto.randomUUID(), device_id: device.id, user_id: this.#userId, created_at: new Date().toISOString(), refused_at: null,
+      })
+      if (tables.sidecar) await runSidecar(tables)
+    })
+  }
+
+  #addRecoveryKey(device_id: string, key: Omit<RecoveryKeyRow, 'device_id'>): void {
+    const { recoveryKeys } = this.#tables
+    const newest = Math.max(0, ...recoveryKeys.filter((row) => row.user_id === this.#userId).map((row) => row.version))
+    if (key.version !== newest + 1) throw new RequestError('set recovery', 'PT409', 409, `the next version is ${newest + 1}`)
+    recoveryKeys.push({ ...key, device_id, user_id: this.#userId })
+  }
+
+  rewrapRecovery(key: Omit<RecoveryKeyRow, 'device_id'>): Promise<void> {
+    return this.#call('rewrapRecovery', () => {
+      const live = this.#tables.devices.find(
+        (row) => row.user_id === this.#userId && row.kind === 'recovery' && row.revoked_at === null && row.admitted_at !== null,
+      )
+      if (live === undefined) throw new RequestError('change passphrase', 'PT404', 404, 'no recovery key')
+      this.#addRecoveryKey(live.id, key)
+    })
+  }
+
+  removeRecovery(): Promise<void> {
+    return this.#call('removeRecovery', () => {
+      const tables = this.#tables
+      tables.recoveryKeys = tables.recoveryKeys.filter((row) => row.user_id !== this.#userId)
+      tables.devices = tables.devices.map((row) =>
+        row.kind === 'recovery' && row.user_id === this.#userId ? { ...row, revoked_at: row.revoked_at ?? new Date().toISOString() } : row)
+      this.rotate()
+    })
+  }
+
+  insertScore(row: ScoreInsert): Promise<void> {
+    return this.#call('insertScore', () => {
+      const { messages, scores, session } = this.#tables
+      const message = messages.find((one) => one.id === row.message_id)
+      if (message === undefined || message.assisted) throw new RequestError('send score', 'VG026', 400, 'no strict message')
+      if (scores.some((one) => one.message_id === row.message_id && one.side === row.side)) {
+        throw new RequestError('send score', '23505', 409, 'doubled')
+      }
+      scores.push({
+        ...row, session_id: session.id, organization_id: session.organization_id, epoch: message.epoch, position: message.position,
+        user_id: this.#userId, disagrees: false, created_at: new Date().toISOString(),
+      })
+    })
+  }
+
+  scores(_: string, after: number): Promise<readonly ScoreRow[]> {
+    return this.#call('scores', () =>
+      this.#tables.scores.filter((row) => row.position > after).toSorted((a, b) => a.position - b.position))
+  }
+
+  insertAttachment(row: AttachmentInsert): Promise<void> {
+    return this.#call('insertAttachment', () => {
+      this.#tables.attachments.push(row)
+    })
+  }
+
+  reportRefusal(session_id: string, subject_table: string, subject_id: string, reason: string): Promise<void> {
+    return this.#call('reportRefusal', () => {
+      const { refusals } = this.#tables
+      const known = refusals.some((row) => row.subject_id === subject_id && row.reason === reason && row.user_id === this.#userId)
+      if (!known) refusals.push({ session_id, subject_table, subject_id, reason, user_id: this.#userId })
+    })
+  }
+
+  changeMode(_: string, mode: SessionMode): Promise<void> {
+    return this.#call('changeMode', () => {
+      this.#tables.session = { ...this.#tables.session, mode }
+      this.rotate()
+    })
   }
 
   consents(): Promise<readonly ConsentRow[]> {

@@ -16,7 +16,8 @@ async function row(userId: string | null): Promise<DeviceRow> {
   const device = await makeDevice()
   return {
     id: device.kid, user_id: userId, kind: userId === null ? 'analysis' : 'participant', enc_pub: device.encPub,
-    sig_pub: device.sigPub, created_at: '2026-01-01T00:00:00Z', revoked_at: null,
+    sig_pub: device.sigPub, created_at: '2026-01-01T00:00:00Z', revoked_at: null, label: null, admitted_at: '2026-01-01T00:00:00Z',
+    admission: userId === null ? 'sidecar' : 'first', admitted_by: null, retired_at: null,
   }
 }
 
