@@ -95,6 +95,7 @@ select set_eq(
   $$select f.name from our_functions f where has_function_privilege('vigil', f.oid, 'execute')$$,
   array[
     'private.admit_device(uuid,uuid)', 'private.devices_to_admit(integer)', 'private.refuse_device(uuid,text)',
+    'private.crisis_grants_due(integer)', 'private.grant_crisis_access(uuid,jsonb)',
     'private.live_logins(uuid[])', 'private.login_is_live()', 'private.permissions_of(text[],text[])',
     'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',
     'private.register_analysis_device(uuid,text,text)', 'private.transactions_are_visible(bigint[])'
@@ -107,7 +108,7 @@ select set_eq(
     'acknowledge_alert(uuid,integer)', 'change_session_mode(uuid,text)', 'create_epoch(uuid,integer,uuid,jsonb,text,text,text,uuid,jsonb)',
     'create_session(uuid,uuid,text,timestamp with time zone)', 'decide_suggestion(uuid,text,integer,uuid)', 'end_session(uuid)',
     'pause_session(uuid)', 'request_suggestion(uuid)', 'remove_recovery()', 'reset_devices(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'rewrap_recovery(jsonb)',
-    'set_recovery(jsonb,jsonb,jsonb)', 'start_session(uuid)',
+    'set_recovery(jsonb,jsonb,jsonb)', 'share_epochs(uuid,uuid,jsonb)', 'start_session(uuid)',
     'withdraw_consent(uuid,text)'
   ],
   'the API''s verbs'

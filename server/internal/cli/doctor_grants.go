@@ -23,6 +23,7 @@ var privileges = []privilege{
 	{"devices", "select", "id, user_id, kind, enc_pub, sig_pub, created_at, revoked_at, admitted_at, admitted_by, admission, retired_at"},
 	{"device_signatures", "select", ""},
 	{"ended_logins", "select", ""},
+	{"epoch_readers", "select", ""},
 	{"epoch_wraps", "select", ""},
 	{"memberships", "select", ""},
 	{"messages", "select", ""},
@@ -42,8 +43,8 @@ var privileges = []privilege{
 
 // functions is what vigil may call.
 var functions = []string{
-	"private.admit_device(uuid,uuid)", "private.devices_to_admit(integer)",
-	"private.live_logins(uuid[])", "private.login_is_live()", "private.permissions_of(text[],text[])",
+	"private.admit_device(uuid,uuid)", "private.crisis_grants_due(integer)", "private.devices_to_admit(integer)",
+	"private.grant_crisis_access(uuid,jsonb)", "private.live_logins(uuid[])", "private.login_is_live()", "private.permissions_of(text[],text[])",
 	"private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
 	"private.refuse_device(uuid,text)", "private.register_analysis_device(uuid,text,text)", "private.transactions_are_visible(bigint[])",
 }

@@ -1,0 +1,38 @@
+-- Opens 20261124000420_contact_points.sql.
+
+drop policy if exists "people read how they can be reached" on public.contact_points;
+create policy "people read how they can be reached"
+  on public.contact_points for select to authenticated
+  using (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()));
+
+drop policy if exists "clinicians read how to reach the clients of their sessions" on public.contact_points;
+create policy "clinicians read how to reach the clients of their sessions"
+  on public.contact_points for select to authenticated
+  using (organization_id in (select private.organizations_of_staff()) and user_id in (select private.clients_of_clinician()));
+
+drop policy if exists "people say how they can be reached" on public.contact_points;
+create policy "people say how they can be reached"
+  on public.contact_points for insert to authenticated
+  with check (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()));
+
+drop policy if exists "staff say how people can be reached" on public.contact_points;
+create policy "staff say how people can be reached"
+  on public.contact_points for insert to authenticated
+  with check (organization_id in (select private.organizations_of_staff()));
+
+drop policy if exists "people correct how they can be reached" on public.contact_points;
+create policy "people correct how they can be reached"
+  on public.contact_points for update to authenticated
+  using (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()))
+  with check (user_id = (select private.caller()));
+
+drop policy if exists "staff correct how people can be reached" on public.contact_points;
+create policy "staff correct how people can be reached"
+  on public.contact_points for update to authenticated
+  using (organization_id in (select private.organizations_of_staff()))
+  with check (organization_id in (select private.organizations_of_staff()));
+
+drop policy if exists "people remove how they can be reached" on public.contact_points;
+create policy "people remove how they can be reached"
+  on public.contact_points for delete to authenticated
+  using (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()));
