@@ -153,7 +153,7 @@ select set_eq(
   array[
     'organizations', 'memberships', 'crisis_policies', 'sessions', 'session_participants', 'session_consents', 'devices', 'session_epochs',
     'message_arrivals', 'assessments', 'alerts', 'alert_recipients', 'alert_events', 'oncall_shifts', 'ended_logins',
-    'suggestions', 'suggestion_seals'
+    'suggestions', 'suggestion_seals', 'device_signatures', 'epoch_readers'
   ],
   'the rows on the stream'
 );
@@ -178,7 +178,7 @@ select is_empty(
 select is_empty(
   $$select w.name, c from (values
       ('message_arrivals', '{session_id}'), ('sessions', '{id,organization_id}'), ('session_participants', '{session_id,user_id}'),
-      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('assessments', '{session_id,organization_id,id}'),
+      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('epoch_readers', '{session_id,epoch,device_id}'), ('assessments', '{session_id,organization_id,id}'),
       ('alerts', '{session_id,organization_id,id}'), ('alert_events', '{session_id,organization_id,id}'),
       ('alert_recipients', '{session_id,user_id,alert_id}'), ('memberships', '{organization_id,user_id}'), ('oncall_shifts', '{organization_id,user_id}'),
       ('suggestions', '{session_id,organization_id,id}'), ('suggestion_seals', '{session_id,suggestion_id,device_id}')

@@ -47,7 +47,7 @@ var tables = map[string]table{
 	"session_participants": {event: "participant", routes: []route{bySession}, revokes: []revocation{{ScopeUser, "user_id"}}},
 	"session_consents":     {event: "consent", routes: []route{bySession}, revokes: []revocation{{ScopeSession, "session_id"}}},
 	"session_epochs":       {event: "epoch", routes: []route{bySession}},
-	"epoch_readers":        {event: "reader", routes: []route{bySession}, revokes: []revocation{{ScopeUser, "user_id"}}},
+	"epoch_readers":        {event: "reader", routes: []route{bySession}},
 	"assessments":          {event: "assessment", routes: []route{byCare}},
 	"alerts":               {event: "alert", routes: []route{byCare, byOrganization}},
 	"alert_events":         {event: "alert_event", routes: []route{byCare, byOrganization}},
