@@ -103,8 +103,11 @@ function madeBefore(row: EpochRow, withdrawnAt: string | null): boolean {
   return row.created_at !== null && withdrawnAt !== null && Date.parse(row.created_at) <= Date.parse(withdrawnAt)
 }
 
-async function unwrap(checked: VerifiedRow, wrap: string | undefined, device: Device): Promise<Epoch> {
-  const { row, roster, hash, commit } = checked
+/** The key of a checked epoch, as bytes that the caller must wipe, and imported. */
+async function unwrapKey(
+  checked: VerifiedRow, wrap: string | undefined, device: Device,
+): Promise<{ readonly bytes: Bytes; readonly key: CryptoKey }> {
+  const { row, hash, commit } = checked
   if (wrap === undefined) throw new EnvelopeError(Refusal.wrap, `no wrap for device ${device.kid}`)
   let bytes: Bytes
   try {
@@ -116,10 +119,17 @@ async function unwrap(checked: VerifiedRow, wrap: string | undefined, device: De
   }
   if (bytes.length !== KeyBytes) throw new EnvelopeError(Refusal.wrap, 'wrap holds no epoch key')
   const key = await importEpochKey(bytes)
-  bytes.fill(0)
   if (!equal(await commitment(key, row.session_id, row.epoch), commit)) {
+    bytes.fill(0)
     throw new EnvelopeError(Refusal.commitment, `commitment of epoch ${row.epoch} disagrees`)
   }
+  return { bytes, key }
+}
+
+async function unwrap(checked: VerifiedRow, wrap: string | undefined, device: Device): Promise<Epoch> {
+  const { row, roster } = checked
+  const { bytes, key } = await unwrapKey(checked, wrap, device)
+  bytes.fill(0)
   return { sessionId: row.session_id, number: row.epoch, by: row.device_id, roster, consentId: row.consent_id, key }
 }
 
@@ -134,11 +144,41 @@ export async function openEpoch(
   device: Device,
   options: OpenOptions = {},
 ): Promise<Epoch> {
+  return unwrap(await check(row, consent, options), wrap, device)
+}
+
+async function check(row: EpochRow, consent: ConsentRow | undefined, options: OpenOptions): Promise<VerifiedRow> {
   if (row.suite !== Suite) throw new EnvelopeError(Refusal.suite, `suite ${row.suite}`)
   const checked = await verifyRow(row)
   await options.checkPins?.(checked.roster)
   if (isWatched(checked.roster)) await checkConsent(row, checked.roster, consent, options.history ?? false)
-  return unwrap(checked, wrap, device)
+  return checked
+}
+
+/**
+ * Verifies an epoch as openEpoch does, and wraps its key for a device beside its roster. For one's own devices only; not exported
+ * by the package.
+ */
+export async function rewrapEpoch(
+  row: EpochRow,
+  wrap: string | undefined,
+  consent: ConsentRow | undefined,
+  device: Device,
+  to: { readonly kid: string; readonly encKey: CryptoKey },
+  options: OpenOptions = {},
+): Promise<string> {
+  const checked = await check(row, consent, options)
+  const { bytes } = await unwrapKey(checked, wrap, device)
+  try {
+    return await sealKey(bytes, wrapInfo(row.session_id, row.epoch, to.kid, checked.hash), to.encKey)
+  } finally {
+    bytes.fill(0)
+  }
+}
+
+async function sealKey(bytes: Bytes, info: Bytes, to: CryptoKey): Promise<string> {
+  const { encapsulatedSecret, ciphertext } = await hpke.Seal(to, bytes, { info })
+  return encodeText(concat(encapsulatedSecret, ciphertext))
 }
 
 /** Opens the one vector of suite 1, which knew no consent. For the test of it only; not exported by the package. */
@@ -173,9 +213,7 @@ export async function makeEpoch(
   const [hash, commit] = await Promise.all([rosterHash(roster), commitment(key, sessionId, number)])
   const wraps: Record<string, string> = {}
   for (const member of roster) {
-    const info = wrapInfo(sessionId, number, member.kid, hash)
-    const { encapsulatedSecret, ciphertext } = await hpke.Seal(member.encKey, bytes, { info })
-    wraps[member.kid] = encodeText(concat(encapsulatedSecret, ciphertext))
+    wraps[member.kid] = await sealKey(bytes, wrapInfo(sessionId, number, member.kid, hash), member.encKey)
   }
   bytes.fill(0)
   const row = { session_id: sessionId, epoch: number, device_id: device.kid, consent_id: consentId, suite: Suite }

@@ -1,20 +1,24 @@
 import { PointBytes, decodeSized } from './bytes.ts'
+import { verifyDevice } from './cross.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
 import { fingerprint, type Roster } from './roster.ts'
-import { DeviceKind, type DeviceRow } from './rows.ts'
+import { Admission, DeviceKind, type DeviceRow, type DeviceSignatureRow } from './rows.ts'
 import type { Pin, Store } from './store.ts'
 
 /** The owner under which the sidecar's devices are pinned. */
 export const AnalysisOwner = 'analysis'
 
 /**
- * Keys pinned on first use. All devices that a person has when first met are trusted; one that appears later waits for an
- * acknowledgement, and one whose keys changed is refused. Without this, someone with the database in hand could replace a
+ * Keys pinned on first use. A person's first device is trusted when that person is first met, and so are those for which it vouches,
+ * by a chain of signatures that is verified here; one that appears later waits for an acknowledgement, and one whose keys changed
+ * is refused. Without this, someone with the database in hand could replace a
  * whole roster, or add a device of their own to it.
  */
 export class Pins {
   readonly #store: Store
   readonly #account: string
+  /** Devices that wait, for which no known device of that person vouches. */
+  readonly #unsigned = new Set<string>()
   #known: Promise<Map<string, Pin>> | undefined
 
   constructor(store: Store, account: string) {
@@ -54,31 +58,66 @@ export class Pins {
   }
 
   /**
-   * Meets the rows of `devices`: pins the devices of people not met before. Returns the kids that must be acknowledged before
-   * anything is sent: those with other keys than pinned, and those new for someone already known.
+   * Meets the rows of `devices`, with who vouches for whom. Pins the devices of people not met before: a first one as it is, later
+   * ones if a known one vouches for them. Returns the kids that must be acknowledged before anything is sent: those with other keys
+   * than pinned, those new for someone already known, and those for which nobody known vouches. Devices that wait to be admitted
+   * are passed over: they hold nothing.
    */
-  async meet(rows: readonly DeviceRow[]): Promise<readonly string[]> {
+  async meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[] = []): Promise<readonly string[]> {
     const known = await this.#load()
     const met = new Set([...known.values()].filter((pin) => pin.trusted).map((pin) => pin.owner))
-    const waiting: string[] = []
+    const confirmed = new Map<string, DeviceRow>()
+    const news: DeviceRow[] = []
     for (const row of rows) {
-      const owner = ownerOf(row)
+      if (row.admitted_at === null) continue
       const print = await rowFingerprint(row)
       const pin = known.get(row.id)
-      if (pin?.trusted === true && pin.fingerprint === print) continue
-      const changed = pin !== undefined && pin.fingerprint !== print
-      if (!changed && !met.has(owner)) {
-        await this.#keep({ kid: row.id, owner, fingerprint: print, trusted: true })
+      if (pin?.trusted === true && pin.fingerprint === print) {
+        confirmed.set(row.id, row)
+      } else if ((pin === undefined || pin.fingerprint === print) && !met.has(ownerOf(row)) && row.admission !== Admission.signed) {
+        await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: print, trusted: true })
+        confirmed.set(row.id, row)
       } else {
-        waiting.push(row.id)
+        news.push(row)
       }
+    }
+    return this.#ask(news, met, await vouchedFor(news, confirmed, signatures))
+  }
+
+  /** Pins those of people not met before for which a known device vouches; the others wait. */
+  async #ask(news: readonly DeviceRow[], met: ReadonlySet<string>, vouched: ReadonlySet<string>): Promise<readonly string[]> {
+    const known = await this.#load()
+    const waiting: string[] = []
+    for (const row of news) {
+      const print = await rowFingerprint(row)
+      const changed = (known.get(row.id)?.fingerprint ?? print) !== print
+      const signed = vouched.has(row.id) && !changed
+      if (signed && !met.has(ownerOf(row))) {
+        await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: print, trusted: true })
+        continue
+      }
+      waiting.push(row.id)
+      if (signed || row.kind === DeviceKind.analysis) this.#unsigned.delete(row.id)
+      else this.#unsigned.add(row.id)
     }
     return waiting
   }
 
-  /** Trusts a device with the keys it has now: a person compared the safety number, or did not care to. */
-  async acknowledge(row: DeviceRow): Promise<void> {
+  /** Whether the device waits here and no known device of that person vouches for it: compare the safety number. */
+  isUnsigned(kid: string): boolean {
+    return this.#unsigned.has(kid)
+  }
+
+  /**
+   * Trusts a device with the keys it has now: a person compared the safety number, or did not care to. One for which no known
+   * device of that person vouches is refused as 'pin' unless `unsigned` says that this is known: after a reset, or an attack.
+   */
+  async acknowledge(row: DeviceRow, options: { readonly unsigned?: boolean } = {}): Promise<void> {
+    if (this.#unsigned.has(row.id) && options.unsigned !== true) {
+      throw new EnvelopeError(Refusal.pin, `no known device vouches for device ${row.id}: compare the safety number, and say that it is unsigned`)
+    }
     await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: await rowFingerprint(row), trusted: true })
+    this.#unsigned.delete(row.id)
   }
 
   async isTrusted(kid: string): Promise<boolean> {
@@ -94,6 +133,37 @@ export class Pins {
 
 function ownerOf(row: DeviceRow): string {
   return row.kind === DeviceKind.analysis ? AnalysisOwner : (row.user_id ?? '')
+}
+
+/** Which of the devices are vouched for by a confirmed one of the same person, or by one that is. Confirms them on the way. */
+async function vouchedFor(
+  news: readonly DeviceRow[],
+  confirmed: Map<string, DeviceRow>,
+  signatures: readonly DeviceSignatureRow[],
+): Promise<ReadonlySet<string>> {
+  const vouched = new Set<string>()
+  for (let grown = true; grown;) {
+    grown = false
+    for (const row of news) {
+      if (vouched.has(row.id) || !(await hasVoucher(row, confirmed, signatures))) continue
+      vouched.add(row.id)
+      confirmed.set(row.id, row)
+      grown = true
+    }
+  }
+  return vouched
+}
+
+async function hasVoucher(
+  row: DeviceRow, confirmed: ReadonlyMap<string, DeviceRow>, signatures: readonly DeviceSignatureRow[],
+): Promise<boolean> {
+  for (const given of signatures) {
+    const by = confirmed.get(given.by_device_id)
+    if (given.device_id !== row.id || by === undefined || by.user_id !== row.user_id || by.kind === DeviceKind.analysis) continue
+    const late = by.revoked_at !== null && Date.parse(given.created_at) > Date.parse(by.revoked_at)
+    if (!late && (await verifyDevice(row, by, given.signature))) return true
+  }
+  return false
 }
 
 async function rowFingerprint(row: DeviceRow): Promise<string> {
