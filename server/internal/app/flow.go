@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -175,7 +176,8 @@ func (f *flow) beginEpoch(ctx context.Context, cause string) error {
 // generation is one log epoch of a process that does everything: it builds the parts, runs them until ctx ends or one fails,
 // and stops them in the order of the flow.
 func (f *flow) generation(ctx context.Context, v verdict) error {
-	r, p := f.newRelaying(nil), f.newPipeline(func() {})
+	errands := f.newErrands()
+	r, p := f.newRelaying(nil), f.newPipeline(func() {}, errands)
 	drafter, err := f.newDrafter()
 	if err != nil {
 		return err
@@ -195,15 +197,16 @@ func (f *flow) generation(ctx context.Context, v verdict) error {
 	// not be judged. In a new log epoch the slot must be there, too: what is committed before it never comes, and whoever had
 	// joined, and read the tables, before that would not know.
 	ready := []<-chan struct{}{i.begun, r.dispatcher.Ready(), i.sequencer.Ready()}
-	return runParts(ctx, f.log, f.config.DrainTimeout, []part{
+	return runParts(ctx, f.log, f.config.DrainTimeout, slices.Concat([]part{
 		{"replication", i.reader.Run},
 		{"pipeline", p.Run},
+	}, errands.parts(), []part{
 		{"suggest", drafter.Run},
 		{"sequencer", i.sequencer.Run},
 		{"dispatcher", r.dispatcher.Run},
 		{"watch", func(ctx context.Context) error { return f.watch(ctx, r) }},
 		{"channel", func(ctx context.Context) error { return f.serveChannel(ctx, r, ready...) }},
-	}, func() { f.front.open(nil) })
+	}), func() { f.front.open(nil) })
 }
 
 // serveChannel lets sockets in once all is ready, and serves them until ctx ends.
@@ -269,13 +272,15 @@ func (f *flow) buildReader(i *intake, v verdict, created func()) (err error) {
 	return err
 }
 
-// newPipeline makes the way from LOG to the record of each message. renewed is called when LOG was made anew meanwhile.
-func (f *flow) newPipeline(renewed func()) *pipeline.Pipeline {
+// newPipeline makes the way from LOG to the record of each message, and lets errands hear of what comes by it. renewed is called
+// when LOG was made anew meanwhile.
+func (f *flow) newPipeline(renewed func(), errands errands) *pipeline.Pipeline {
 	log := f.bus.Log()
 	return pipeline.New(pipeline.Config{
 		Source: func(ctx context.Context, handle func(context.Context, []pipeline.Entry) error) error {
 			var buffer []pipeline.Entry
 			return f.consume(ctx, log, bus.Pipeline, renewed, func(ctx context.Context, batch []bus.Entry) error {
+				errands.announce(batch)
 				buffer = buffer[:0]
 				for _, e := range batch {
 					buffer = append(buffer, pipeline.Entry{Seq: e.Seq, Data: e.Data, At: e.At})

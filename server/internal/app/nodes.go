@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"vigil/server/internal/bus"
@@ -130,18 +131,19 @@ func (f *flow) awaitTopics(ctx context.Context) {
 
 var errFound = errors.New("found")
 
-// detect is the pipeline of all nodes.
+// detect is the pipeline of all nodes, and the errands that go with it.
 func (f *flow) detect(ctx context.Context) error {
 	if err := f.whileAway(ctx, f.registerKeys); err != nil {
 		return err
 	}
 	f.ring.ForgetAll() // what ended it was read by whoever had the lease before
 	reset := func() {}
-	p := f.newPipeline(func() { reset() })
+	errands := f.newErrands()
+	p := f.newPipeline(func() { reset() }, errands)
 	reset = p.Reset
 	f.now.pipeline.Store(p)
 	defer f.now.pipeline.Store(nil)
-	return p.Run(ctx)
+	return runParts(ctx, f.log, f.config.DrainTimeout, slices.Concat([]part{{"pipeline", p.Run}}, errands.parts()), nil)
 }
 
 // draft makes the suggestions of all nodes.

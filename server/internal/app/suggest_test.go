@@ -129,12 +129,16 @@ func TestADeviceThatIsNotOnTheRosterGetsNoSeal(t *testing.T) {
 	o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
 	id := uuid.New()
 	good := p.Therapist.Device.KID()
-	added, err := envelope.NewDevice(uuid.New())
-	if err != nil {
-		t.Fatal(err)
+	added := newDevice(t) // after the epoch of the message
+	waiting := newDevice(t) // nobody has vouched for it
+	for _, d := range []*envelope.Device{added, waiting} {
+		if _, err := p.Superuser.Exec(t.Context(), `insert into public.devices (id, user_id, enc_pub, sig_pub) values ($1, $2, $3, $4)`, d.KID(), p.Therapist.ID,
+			envelope.EncodeText(d.EncPub()), envelope.EncodeText(d.SigPub())); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := p.Superuser.Exec(t.Context(), `insert into public.devices (id, user_id, enc_pub, sig_pub) values ($1, $2, $3, $4)`, added.KID(), p.Therapist.ID,
-		envelope.EncodeText(added.EncPub()), envelope.EncodeText(added.SigPub())); err != nil {
+	if _, err := p.Superuser.Exec(t.Context(), `update public.devices set admitted_at = now(), admission = 'signed', admitted_by = $2 where id = $1`,
+		added.KID(), p.Therapist.Device.KID()); err != nil {
 		t.Fatal(err)
 	}
 	basis, _, err := store.New(p.Vigil).SuggestionBasis(t.Context(), m.ID, uuid.Nil)

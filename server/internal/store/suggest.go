@@ -45,7 +45,8 @@ const suggestionBasis = `
 	  coalesce((
 	    select jsonb_agg(d.id order by d.id)
 	    from public.session_participants p
-	    join public.devices d on d.user_id = p.user_id and d.kind = 'participant' and d.revoked_at is null
+	    join public.devices d
+	      on d.user_id = p.user_id and d.kind = 'participant' and d.admitted_at is not null and d.revoked_at is null
 	    where p.session_id = m.session_id and p.role = 'therapist' and p.ended_at is null
 	  ), '[]'),
 	  array(

@@ -22,6 +22,9 @@ type Metrics struct {
 	Assessments    *prometheus.CounterVec   // by status and reason code
 	Alerts         *prometheus.CounterVec   // by level
 	Continuity     *prometheus.CounterVec   // continuity not proven, by cause
+	Admissions     *prometheus.CounterVec   // of devices, by outcome
+	Grants         *prometheus.CounterVec   // of crisis access, by outcome
+	Scores         *prometheus.CounterVec   // of strict messages, by side and outcome
 	Pages          *prometheus.CounterVec   // attempts to page somebody, by outcome
 	PageSeconds    prometheus.Histogram     // commit of a page to its first attempt
 
@@ -40,6 +43,9 @@ func NewMetrics() *Metrics {
 		Assessments:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_assessments_total", Help: "Assessments recorded, by status and reason code."}, []string{"status", "reason"}),
 		Alerts:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_alerts_total", Help: "Alerts recorded, by level."}, []string{"level"}),
 		Continuity:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_continuity_not_proven_total", Help: "Times the log could not be proven unbroken, by cause."}, []string{"cause"}),
+		Admissions:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_device_admissions_total", Help: "Signatures for devices that wait, by outcome: admitted, or why the signature admits nothing (format, signature)."}, []string{"outcome"}),
+		Grants:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_crisis_grants_total", Help: "Keys of epochs for devices of clinicians whom an alert paged, by outcome: given, or the reason why not."}, []string{"outcome"}),
+		Scores:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_scores_total", Help: "Scores of messages that only devices read, by side (sender, clinician) and outcome: recorded, or why one counts for nothing."}, []string{"side", "outcome"}),
 		Pages:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_pages_total", Help: "Attempts to page somebody, by outcome: sent, retried, refused (mend the set-up), failed (nobody was paged), answered (before it was sent)."}, []string{"outcome"}),
 		PageSeconds:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vigil_page_seconds", Help: "Time from the commit of an alert's page to its first attempt.", Buckets: LatencyBuckets}),
 
@@ -48,7 +54,7 @@ func NewMetrics() *Metrics {
 		ModelCalls:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vigil_model_calls_total", Help: "Calls to the model by outcome; paused and busy ones were not made."}, []string{"outcome"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity, m.Pages, m.PageSeconds, m.Suggestions, m.SuggestionSeconds, m.ModelCalls)
+		m.Requests, m.RequestSeconds, m.StageSeconds, m.Assessments, m.Alerts, m.Continuity, m.Admissions, m.Grants, m.Scores, m.Pages, m.PageSeconds, m.Suggestions, m.SuggestionSeconds, m.ModelCalls)
 	return m
 }
 
