@@ -94,7 +94,8 @@ select is_empty($$select name from our_functions where prosrc ~* 'execute\s+(for
 select set_eq(
   $$select f.name from our_functions f where has_function_privilege('vigil', f.oid, 'execute')$$,
   array[
-    'private.admit_device(uuid,uuid)', 'private.devices_to_admit(integer)', 'private.refuse_device(uuid,text)',
+    'private.analysis_key_needed(uuid,interval)', 'private.analysis_keys(interval)', 'private.destroy_analysis_device(uuid,interval)',
+    'private.retire_analysis_device(uuid)', 'private.scores_due(integer)', 'private.admit_device(uuid,uuid)', 'private.devices_to_admit(integer)', 'private.refuse_device(uuid,text)',
     'private.crisis_grants_due(integer)', 'private.grant_crisis_access(uuid,jsonb)',
     'private.live_logins(uuid[])', 'private.login_is_live()', 'private.permissions_of(text[],text[])',
     'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',
@@ -107,13 +108,20 @@ select set_eq(
   array[
     'acknowledge_alert(uuid,integer)', 'change_session_mode(uuid,text)', 'create_epoch(uuid,integer,uuid,jsonb,text,text,text,uuid,jsonb)',
     'create_session(uuid,uuid,text,timestamp with time zone)', 'decide_suggestion(uuid,text,integer,uuid)', 'end_session(uuid)',
-    'pause_session(uuid)', 'request_suggestion(uuid)', 'remove_recovery()', 'reset_devices(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'rewrap_recovery(jsonb)',
+    'pause_session(uuid)', 'request_erasure(uuid,uuid)', 'request_suggestion(uuid)', 'remove_recovery()', 'reset_devices(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'rewrap_recovery(jsonb)',
     'set_recovery(jsonb,jsonb,jsonb)', 'share_epochs(uuid,uuid,jsonb)', 'start_session(uuid)',
     'withdraw_consent(uuid,text)'
   ],
   'the API''s verbs'
 );
-select is_empty($$select name from our_functions f where has_function_privilege('service_role', f.oid, 'execute')$$, 'the service role calls none');
+select set_eq(
+  $$select name from our_functions f where has_function_privilege('service_role', f.oid, 'execute')$$,
+  array[
+    'erase_person(uuid,uuid)', 'erase_session(uuid)', 'objects_of_erasure(uuid)', 'settle_erasure(uuid,integer)',
+    'private.erase_person(uuid,uuid)', 'private.erase_session(uuid)', 'private.objects_of(uuid)', 'private.settle_erasure(uuid,integer)'
+  ],
+  'the service role erases, and calls nothing else'
+);
 
 -- The sidecar's role.
 select results_eq(
@@ -153,7 +161,7 @@ select set_eq(
   array[
     'organizations', 'memberships', 'crisis_policies', 'sessions', 'session_participants', 'session_consents', 'devices', 'session_epochs',
     'message_arrivals', 'assessments', 'alerts', 'alert_recipients', 'alert_events', 'oncall_shifts', 'ended_logins',
-    'suggestions', 'suggestion_seals', 'device_signatures', 'epoch_readers'
+    'suggestions', 'suggestion_seals', 'device_signatures', 'epoch_readers', 'message_scores', 'erasures'
   ],
   'the rows on the stream'
 );
@@ -178,7 +186,7 @@ select is_empty(
 select is_empty(
   $$select w.name, c from (values
       ('message_arrivals', '{session_id}'), ('sessions', '{id,organization_id}'), ('session_participants', '{session_id,user_id}'),
-      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('epoch_readers', '{session_id,epoch,device_id}'), ('assessments', '{session_id,organization_id,id}'),
+      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('epoch_readers', '{session_id,epoch,device_id}'), ('message_scores', '{session_id,message_id,side}'), ('assessments', '{session_id,organization_id,id}'),
       ('alerts', '{session_id,organization_id,id}'), ('alert_events', '{session_id,organization_id,id}'),
       ('alert_recipients', '{session_id,user_id,alert_id}'), ('memberships', '{organization_id,user_id}'), ('oncall_shifts', '{organization_id,user_id}'),
       ('suggestions', '{session_id,organization_id,id}'), ('suggestion_seals', '{session_id,suggestion_id,device_id}')

@@ -43,6 +43,8 @@ func rowTables() []replication.Table {
 		{"oncall_shifts", "organization_id user_id starts_at ends_at flagged_at"},
 		{"suggestions", "id organization_id session_id message_id requested_by status reason source move bank_version model sent_message_id decided_by decided_at version created_at updated_at"},
 		{"suggestion_seals", "suggestion_id device_id user_id organization_id session_id message_id sealed signature created_at"},
+		{"message_scores", "message_id side session_id organization_id position epoch device_id user_id after_position level harm_others abuse distress alert escalate hard items scores rules model_version ruleset_version signature disagrees created_at"},
+		{"erasures", "id organization_id kind session_id person_id part_of requested_by status counts objects_left audit_seq audit_hash created_at shredded_at done_at"},
 		{"ended_logins", "login_id user_id ended_at"},
 	}
 	published := make([]replication.Table, 0, len(tables))

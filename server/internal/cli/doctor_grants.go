@@ -26,6 +26,7 @@ var privileges = []privilege{
 	{"epoch_readers", "select", ""},
 	{"epoch_wraps", "select", ""},
 	{"memberships", "select", ""},
+	{"message_scores", "select", ""},
 	{"messages", "select", ""},
 	{"model_routes", "select", ""},
 	{"oncall_shifts", "select", ""},
@@ -43,10 +44,12 @@ var privileges = []privilege{
 
 // functions is what vigil may call.
 var functions = []string{
-	"private.admit_device(uuid,uuid)", "private.crisis_grants_due(integer)", "private.devices_to_admit(integer)",
+	"private.admit_device(uuid,uuid)", "private.analysis_key_needed(uuid,interval)", "private.analysis_keys(interval)", "private.crisis_grants_due(integer)",
+	"private.destroy_analysis_device(uuid,interval)", "private.devices_to_admit(integer)",
 	"private.grant_crisis_access(uuid,jsonb)", "private.live_logins(uuid[])", "private.login_is_live()", "private.permissions_of(text[],text[])",
 	"private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
-	"private.refuse_device(uuid,text)", "private.register_analysis_device(uuid,text,text)", "private.transactions_are_visible(bigint[])",
+	"private.refuse_device(uuid,text)", "private.register_analysis_device(uuid,text,text)",
+	"private.retire_analysis_device(uuid)", "private.scores_due(integer)", "private.transactions_are_visible(bigint[])",
 }
 
 func (g privilege) sql() string {

@@ -12,8 +12,10 @@ import (
 
 // tables must exist, each with RLS on. A test holds the list to sql/.
 var tables = []string{
-	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "audit_log", "contact_points", "crisis_policies",
-	"device_signatures", "devices", "ended_logins", "epoch_readers", "epoch_wraps", "memberships", "message_arrivals", "messages", "model_routes", "oncall_shifts", "organizations",
+	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "attachments", "audit_log", "contact_points",
+	"crisis_policies",
+	"device_signatures", "devices", "ended_logins", "epoch_readers", "epoch_wraps", "erasures", "memberships", "message_arrivals", "message_scores", "messages",
+	"model_routes", "oncall_shifts", "organizations",
 	"profiles", "recovery_keys", "session_consents", "session_counters", "session_epochs", "session_participants", "session_progress", "sessions",
 	"sidecar_state", "suggestion_seals", "suggestions", "topic_terms",
 }
@@ -23,15 +25,18 @@ var triggers = map[string]string{
 	"alert_events":         "a_reopened_alert_is_paged an_alert_event_changes_its_alert an_alert_event_must_follow an_alert_event_stands resolving_an_alert_ends_crisis_access written_in_the_audit_log",
 	"alert_pages":          "a_sent_page_stands written_in_the_audit_log",
 	"alerts":               "a_grave_alert_is_paged an_alert_begins_open an_alert_changes_only_by_an_event an_erased_alert_ends_crisis_access",
-	"assessments":          "an_assessment_stands",
+	"assessments":          "an_assessment_settles_its_score an_assessment_stands",
+	"attachments":          "a_file_comes_from_somebody_who_takes_part an_attachment_stands",
 	"audit_log":            "the_audit_log_is_not_truncated the_audit_log_stands",
 	"contact_points":       "a_contact_point_says_who_wrote_it written_in_the_audit_log",
 	"crisis_policies":      "a_changed_crisis_policy_gets_a_new_version written_in_the_audit_log",
 	"device_signatures":    "a_device_is_vouched_for_by_another a_device_signature_stands written_in_the_audit_log written_in_the_audit_log_when_changed",
-	"devices":              "a_device_keeps_its_keys a_first_device_is_admitted a_first_device_retires_epochs admitting_a_device_retires_epochs revoked_devices_lose_crisis_access revoking_a_device_retires_epochs written_in_the_audit_log written_in_the_audit_log_when_changed",
+	"devices":              "a_device_keeps_its_keys a_first_device_is_admitted a_first_device_retires_epochs admitting_a_device_retires_epochs retiring_a_key_retires_epochs revoked_devices_lose_crisis_access revoking_a_device_retires_epochs written_in_the_audit_log written_in_the_audit_log_when_changed",
 	"epoch_readers":        "an_epoch_reader_stands written_in_the_audit_log written_in_the_audit_log_when_changed",
 	"epoch_wraps":          "written_in_the_audit_log",
+	"erasures":             "a_receipt_stands",
 	"memberships":          "a_membership_keeps_its_person a_returning_member_retires_epochs losing_a_membership_has_consequences written_in_the_audit_log",
+	"message_scores":       "a_score_is_checked_before_it_is_stored a_score_stands a_score_waits_for_the_sidecar written_in_the_audit_log",
 	"messages":             "a_message_is_checked_before_it_is_stored a_message_stands an_erased_message_holds_its_session arrivals_are_recorded messages_are_not_truncated written_in_the_audit_log",
 	"model_routes":         "a_changed_model_route_says_when written_in_the_audit_log",
 	"oncall_shifts":        "written_in_the_audit_log",

@@ -52,6 +52,8 @@ var tables = map[string]table{
 	"alerts":               {event: "alert", routes: []route{byCare, byOrganization}},
 	"alert_events":         {event: "alert_event", routes: []route{byCare, byOrganization}},
 	"suggestions":          {event: "suggestion", routes: []route{byCare}},
+	"message_scores":       {event: "score", routes: []route{byCare}},
+	"erasures":             {event: "erasure", routes: []route{bySession}},
 	"suggestion_seals":     {event: "suggestion_seal", routes: []route{byCare}},
 	"alert_recipients": {event: "alert_recipient", routes: []route{{topicInbox, "user_id"}, byCare},
 		revokes: []revocation{{ScopeUser, "user_id"}}},

@@ -23,7 +23,7 @@ func col(name string, oid uint32) relay.Column {
 const (
 	oidUUID, oidText, oidBool, oidTime          = 2950, 25, 16, 1184
 	oidInt2, oidInt4, oidInt8, oidFloat4        = 21, 23, 20, 700
-	oidJSONB, oidTexts                   uint32 = 3802, 1009
+	oidJSONB, oidTexts, oidInt4s         uint32 = 3802, 1009, 1007
 )
 
 const at = "2026-01-02 03:04:05.678901+00"
@@ -55,6 +55,13 @@ var everyTable = map[string]struct {
 		col("organization_id", oidUUID), col("role", oidInt2), col("reason", oidText), col("alert_id", oidUUID), col("by_device_id", oidUUID),
 		col("signature", oidText), col("created_at", oidTime), col("ended_at", oidTime)},
 		[]any{id(2), "1", id(5), id(6), id(3), "3", "crisis_access", id(10), id(7), "c2ln", at, nil}},
+	"message_scores": {[]relay.Column{col("message_id*", oidUUID), col("side*", oidText), col("session_id*", oidUUID), col("organization_id", oidUUID),
+		col("position", oidInt8), col("epoch", oidInt4), col("after_position", oidInt8), col("level", oidInt2), col("alert", oidBool),
+		col("hard", oidTexts), col("scores", oidInt4s), col("rules", oidTexts), col("signature", oidText), col("disagrees", oidBool), col("created_at", oidTime)},
+		[]any{id(1), "sender", id(2), id(3), "12", "1", "11", "4", "t", "{self_harm}", "{912000,0,1000,250000}", "{plan.means}", "c2ln", "f", at}},
+	"erasures": {[]relay.Column{col("id*", oidUUID), col("organization_id", oidUUID), col("kind", oidText), col("session_id", oidUUID),
+		col("person_id", oidUUID), col("status", oidText), col("counts", oidJSONB), col("audit_seq", oidInt8), col("created_at", oidTime)},
+		[]any{id(14), id(3), "session", id(2), nil, "shredded", `{"wraps": 3, "messages": 2}`, "40", at}},
 	"assessments": {[]relay.Column{col("id*", oidUUID), col("organization_id*", oidUUID), col("session_id*", oidUUID), col("message_id", oidUUID),
 		col("position", oidInt8), col("source", oidText), col("status", oidText), col("reason", oidText), col("level", oidInt2),
 		col("harm_others", oidBool), col("sentiment", oidFloat4), col("topics", oidTexts), col("evidence", oidJSONB), col("alert", oidBool),

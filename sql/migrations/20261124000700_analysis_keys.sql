@@ -1,0 +1,189 @@
+-- The sidecar's keys come and go while it runs: a new one is registered, the old one is retired (new epochs leave it out, it opens those
+-- that it holds), and destroyed once nothing needs it.
+--
+--   registered ──▶ retired ──▶ destroyed (revoked)        an operator may also revoke one at once: then what only it opens is lost
+
+-- The sidecar's key that new epochs must include: the newest that is neither revoked nor retired.
+create or replace function private.analysis_device()
+returns setof public.devices
+language sql stable security definer
+set search_path = ''
+as $$
+  select d.*
+  from public.devices d
+  where d.kind = 'analysis'
+    and d.revoked_at is null
+    and d.retired_at is null
+  order by d.created_at desc, d.id
+  limit 1
+$$;
+
+-- As revoking a device does (20260101001100_revocations.sql): which epochs have the key is only known under the locks, for one that is
+-- being made is not to be seen before.
+create or replace function private.after_key_retirement()
+returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  session uuid;
+begin
+  for session in
+    select s.id
+    from public.sessions s
+    where s.status <> 'ended'
+      and (s.mode = 'assisted' or s.id in (select w.session_id from public.epoch_wraps w where w.device_id = new.id))
+    order by 1
+  loop
+    perform from public.session_counters c where c.session_id = session for update;
+  end loop;
+  perform private.retire_epochs(array(
+    select w.session_id
+    from public.epoch_wraps w
+    join public.sessions s on s.id = w.session_id
+    where w.device_id = new.id and w.epoch >= s.min_epoch and s.status <> 'ended'
+  ));
+  return null;
+end
+$$;
+revoke all on function private.after_key_retirement() from public;
+
+create or replace trigger retiring_a_key_retires_epochs
+  after update on public.devices
+  for each row
+  when (old.retired_at is null and new.retired_at is not null)
+  execute function private.after_key_retirement();
+
+-- One entry in each organisation's log: whoever reads any of their assisted sessions is their business.
+create or replace function private.audit_analysis_key(key uuid, action text)
+returns void
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  organization uuid;
+begin
+  for organization in select o.id from public.organizations o order by 1 loop
+    perform private.append_audit(organization, audit_analysis_key.action, 'devices', key::text, '{"kind": "analysis"}');
+  end loop;
+end
+$$;
+revoke all on function private.audit_analysis_key(uuid, text) from public;
+
+-- Keys are retired and destroyed one after the other: two must not each take the other for the one that is left.
+create or replace function private.lock_analysis_keys()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('vigil analysis keys', 0));
+end
+$$;
+revoke all on function private.lock_analysis_keys() from public;
+
+-- New epochs leave the key out; sessions that use it now make their next epoch before the next message. VG027: it is the last one.
+create or replace function private.retire_analysis_device(id uuid)
+returns void
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  d public.devices;
+begin
+  perform private.lock_analysis_keys();
+  select * into d from public.devices x where x.id = retire_analysis_device.id and x.kind = 'analysis' for no key update;
+  if d.id is null then
+    raise exception using errcode = 'PT404', message = 'no such analysis key';
+  end if;
+  if d.retired_at is not null or d.revoked_at is not null then
+    return;
+  end if;
+  if not exists (
+    select from public.devices o where o.kind = 'analysis' and o.id <> d.id and o.revoked_at is null and o.retired_at is null
+  ) then
+    raise exception using errcode = 'VG027', message = 'this is the only analysis key that new epochs can have',
+      hint = 'make another first, and let the sidecar register it';
+  end if;
+  update public.devices x set retired_at = now() where x.id = d.id;
+  perform private.audit_analysis_key(d.id, 'retire');
+end
+$$;
+
+-- Whether something may still have to be read with the key: a session that goes on, was ended less than `keep` ago, or in which the sidecar
+-- is behind.
+create or replace function private.analysis_key_needed(device uuid, keep interval)
+returns boolean
+language sql stable security definer
+set search_path = ''
+as $$
+  select exists (
+    select
+    from public.epoch_wraps w
+    join public.sessions s on s.id = w.session_id
+    join public.session_counters c on c.session_id = s.id
+    join public.session_progress p on p.session_id = s.id
+    where w.device_id = analysis_key_needed.device
+      and w.role = 9
+      and (
+        s.status <> 'ended'
+        or s.ended_at > now() - analysis_key_needed.keep
+        or c.last_assisted_position > p.assessed_position
+      )
+  )
+$$;
+
+-- All of the sidecar's keys, the newest first. One that new epochs may have is needed whoever holds it.
+create or replace function private.analysis_keys(keep interval default interval '72 hours')
+returns table (
+  id uuid, enc_pub text, sig_pub text, created_at timestamptz, retired_at timestamptz, revoked_at timestamptz, needed boolean
+)
+language sql stable security definer
+set search_path = ''
+as $$
+  select d.id, d.enc_pub, d.sig_pub, d.created_at, d.retired_at, d.revoked_at,
+    d.revoked_at is null and (d.retired_at is null or private.analysis_key_needed(d.id, keep))
+  from public.devices d
+  where d.kind = 'analysis'
+  order by d.created_at desc, d.id
+$$;
+
+-- True: the key is destroyed, now or before, and its file may go. False: it is not retired, or something still needs it. A retired key is in
+-- no epoch to come and an ended session stays ended: what is not needed now will not be.
+create or replace function private.destroy_analysis_device(id uuid, keep interval default interval '72 hours')
+returns boolean
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  d public.devices;
+begin
+  perform private.lock_analysis_keys();
+  select * into d from public.devices x where x.id = destroy_analysis_device.id and x.kind = 'analysis' for no key update;
+  if d.id is null then
+    raise exception using errcode = 'PT404', message = 'no such analysis key';
+  end if;
+  if d.retired_at is null then
+    return false;
+  end if;
+  if d.revoked_at is not null then
+    return true;
+  end if;
+  if private.analysis_key_needed(d.id, keep) then
+    return false;
+  end if;
+  update public.devices x set revoked_at = now() where x.id = d.id;
+  perform private.audit_analysis_key(d.id, 'destroy');
+  return true;
+end
+$$;
+
+revoke all on function private.retire_analysis_device(uuid) from public;
+revoke all on function private.analysis_key_needed(uuid, interval) from public;
+revoke all on function private.analysis_keys(interval) from public;
+revoke all on function private.destroy_analysis_device(uuid, interval) from public;
+
+grant execute on function private.retire_analysis_device(uuid) to vigil;
+grant execute on function private.analysis_key_needed(uuid, interval) to vigil;
+grant execute on function private.analysis_keys(interval) to vigil;
+grant execute on function private.destroy_analysis_device(uuid, interval) to vigil;
