@@ -3,7 +3,7 @@ import type { Refusal } from './failure.ts'
 import type { AlertEventRow, AlertRow, AssessmentRow } from './findings.ts'
 import type { AttachedFile } from './message.ts'
 import type { Reader } from './readers.ts'
-import type { ConsentRow, ParticipantRole, SessionMode, SessionRow } from './rows.ts'
+import type { ConsentRow, ErasureRow, ParticipantRole, ReaderRow, ScoreRow, SessionMode, SessionRow } from './rows.ts'
 import type { Suggestion } from './suggestions.ts'
 import type { Recovery, TopicStatus } from './topic.ts'
 
@@ -101,8 +101,14 @@ export interface SessionEvents {
   suggestion: Suggestion
   /** Clinicians: the id of a drafted reply that was erased; it is to leave the screen. */
   suggestion_deleted: string
+  /** Clinicians of strict sessions: a signed score, as it was committed; who signed it is yet to be verified. */
+  score: ScoreRow
+  /** Somebody was let in to an epoch beside its roster, or their access ended; the messages it is about are told as 'changed'. */
+  reader: ReaderRow
+  /** The session is erased: nothing of it opens any more, what was shown is to leave the screen, and 'closed' follows. */
+  erasure: ErasureRow
   /** What went wrong in the background. Never holds text. */
   error: Error
-  /** The session was closed here; its row as last read. */
+  /** The session was closed here, or is not there for this person any more; its row as last read. */
   closed: SessionRow
 }

@@ -58,7 +58,7 @@ export class DeviceChangedError extends Error {
 /** Nothing was sent, and the reason lies in the session, not in the envelope. */
 export class SessionError extends Error {
   override readonly name = 'SessionError'
-  readonly reason: 'not_active' | 'consent_missing' | 'not_participant' | 'closed' | 'device_waiting' | 'mode_changed' | 'erased'
+  readonly reason: 'not_active' | 'consent_missing' | 'not_participant' | 'closed' | 'device_waiting' | 'mode_changed' | 'erased' | 'taken_back'
 
   constructor(reason: SessionError['reason'], message: string, options?: ErrorOptions) {
     super(message, options)

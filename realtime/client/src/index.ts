@@ -3,7 +3,7 @@
  * `open`, `on`, `consent`. Everything else (sign-in, tables, functions, channels) is plain supabase-js and realtime-js.
  */
 export { vigil, type Vigil, type VigilOptions } from './vigil.ts'
-export type { Session } from './session.ts'
+export type { Session, SessionEntry } from './session.ts'
 export type { Badge, ChatMessage, ModeChange, QueuedText, SendOptions, SessionEvents } from './chat.ts'
 export type { Reader } from './readers.ts'
 export type { Suggestion } from './suggestions.ts'

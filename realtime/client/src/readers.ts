@@ -1,5 +1,6 @@
-import { Role, type Roster } from './roster.ts'
-import type { DeviceRow } from './rows.ts'
+import { Role } from './roster.ts'
+import type { Epoch } from './epoch.ts'
+import type { DeviceRow, ReaderRow } from './rows.ts'
 
 /** A device that holds the key of a message's epoch. */
 export interface Reader {
@@ -16,13 +17,31 @@ export interface Reader {
 /** By the numbers of Role: 4 is the account's recovery key. */
 const roleNames: Readonly<Record<number, Reader['role']>> = { 1: 'client', 2: 'therapist', 3: 'on_call', 4: 'recovery', 9: 'analysis' }
 
-/** The readers that an epoch's signed roster names. */
-export function rosterReaders(roster: Roster, devices: readonly DeviceRow[]): readonly Reader[] {
-  return roster.map(({ kid, role }) => ({
+/** What is known of the session: devices, and who was let in. */
+interface Known {
+  readonly devices: readonly DeviceRow[]
+  readonly readers: readonly ReaderRow[]
+}
+
+/** Who can read what is sealed under an epoch: its signed roster, and whoever was let in beside it. */
+export function readersOf(epoch: Epoch, known: Known): readonly Reader[] {
+  const roster = epoch.roster.map(({ kid, role }): Reader => ({
     deviceId: kid,
     role: roleNames[role] ?? 'analysis',
-    userId: role === Role.analysis ? null : (devices.find((one) => one.id === kid)?.user_id ?? null),
+    userId: role === Role.analysis ? null : (known.devices.find((one) => one.id === kid)?.user_id ?? null),
     via: 'roster',
     until: null,
+  }))
+  return [...roster, ...readersBeside(epoch.number, known)]
+}
+
+/** Who holds an epoch's key beside its roster, by the database's word: none of them can read what the roster's members cannot. */
+export function readersBeside(epoch: number, { readers }: Pick<Known, 'readers'>): readonly Reader[] {
+  return readers.filter((row) => row.epoch === epoch).map((row) => ({
+    deviceId: row.device_id,
+    role: roleNames[row.role] ?? 'on_call',
+    userId: row.user_id,
+    via: row.reason,
+    until: row.ended_at === null ? null : new Date(row.ended_at),
   }))
 }

@@ -1,20 +1,20 @@
 import { HashBytes, PointBytes, decodeSized, equal } from './bytes.ts'
-import { ConsentScope, isWithdrawn, verifyConsent } from './consent.ts'
+import { ConsentScope, isWithdrawn, signedBy, verifyConsent } from './consent.ts'
 import { makeEpoch, openEpoch, type Epoch } from './epoch.ts'
+import type { ModeChange } from './chat.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'
 import { fields, json, list } from './parse.ts'
 import { Role, parseRoster, rosterHash, type MemberJson, type Roster } from './roster.ts'
 import type { SessionDatabase } from './database.ts'
 import { importSigPub, type Device } from './device.ts'
+import type { Guard } from './guard.ts'
 import type { Pins } from './pins.ts'
+import type { Refused } from './refusals.ts'
 import {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
-  type ConsentRow, type DeviceRow, type EpochRow, type ParticipantRow, type SessionRow,
+  type ConsentRow, type DeviceRow, type DeviceSignatureRow, type EpochRow, type ParticipantRow, type ReaderRow, type SessionRow,
 } from './rows.ts'
 
-/** Rotate as well after so many messages of one's own, or so long. */
-const MaxEpochMessages = 500
-const MaxEpochAge = 24 * 60 * 60 * 1000
 const MaxEpochAttempts = 6
 
 export interface StateDeps {
@@ -22,7 +22,9 @@ export interface StateDeps {
   readonly device: Device
   readonly database: SessionDatabase
   readonly pins: Pins
-  readonly now: () => number
+  readonly guard: Guard
+  /** Hears what was refused, by the row that is at fault. */
+  readonly refused: (refusal: Refused) => void
 }
 
 interface Snapshot {
@@ -32,6 +34,8 @@ interface Snapshot {
   readonly consents: readonly ConsentRow[]
   readonly epochs: readonly EpochRow[]
   readonly wraps: ReadonlyMap<number, string>
+  readonly readers: readonly ReaderRow[]
+  readonly signatures: readonly DeviceSignatureRow[]
 }
 
 /** What is known of a session, read again whenever something of it changed; and the epochs opened from it. */
@@ -41,6 +45,8 @@ export class State {
   /** Devices that the database says must not be on the roster, though participants and devices alone suggest it. */
   readonly #excluded = new Set<string>()
   readonly #nextSeq = new Map<number, number>()
+  /** What the database said when it refused an older epoch: its count, its time, not this device's. */
+  #least = 0
   #now: Snapshot | undefined
   #reading: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
@@ -70,6 +76,28 @@ export class State {
     return this.#snapshot.consents
   }
 
+  /** Who was let in beside the rosters. */
+  get readers(): readonly ReaderRow[] {
+    return this.#snapshot.readers
+  }
+
+  /** The epoch that is sent under now, as far as it is known. */
+  get liveEpoch(): number | undefined {
+    const { row, epochs } = this.#snapshot
+    return epochs.findLast((one) => one.epoch >= Math.max(row.min_epoch, this.#least))?.epoch
+  }
+
+  /** Whether this device was given the key of an epoch. */
+  holds(epoch: number): boolean {
+    return this.#snapshot.wraps.has(epoch)
+  }
+
+  /** Forgets all keys: the session is erased, or is not for this person any more. */
+  forget(): void {
+    this.#opened.clear()
+    if (this.#now !== undefined) this.#now = { ...this.#now, epochs: [], wraps: new Map() }
+  }
+
   /**
    * Reads everything again; callers who come while a read is under way share the one after it. What is open stays open for
    * reading; sending looks at it anew.
@@ -89,22 +117,26 @@ export class State {
     const { database, id, device } = this.#deps
     const row = await database.session(id)
     if (row === undefined) throw new SessionError('not_participant', `session ${id} is not there, or not for you`)
-    const [participants, consents, epochs, wraps] = await Promise.all([
-      database.participants(id), database.consents(id), database.epochs(id), database.wraps(id, device.kid),
+    const [participants, consents, epochs, wraps, readers] = await Promise.all([
+      database.participants(id), database.consents(id), database.epochs(id), database.wraps(id, device.kid), database.readers(id),
     ])
-    const devices = await database.devices(participants.map((person) => person.user_id))
-    this.#now = { row, participants, devices, consents, epochs, wraps }
+    const people = participants.map((person) => person.user_id)
+    const [devices, signatures] = await Promise.all([database.devices(people), database.signatures(people)])
+    this.#now = { row, participants, devices, consents, epochs, wraps, readers, signatures }
     this.#nextSeq.clear()
+    if (await this.#deps.guard.met(row, (epochs.at(-1)?.epoch ?? 0) + 1)) {
+      this.#deps.refused({ table: 'sessions', id, reason: Refusal.epoch })
+    }
   }
 
   /** The devices that must hold the next epoch's key, as the database expects them. */
   expectedDevices(): readonly DeviceRow[] {
     const { row, participants, devices } = this.#snapshot
     const people = new Set(participants.filter((person) => person.ended_at === null).map((person) => person.user_id))
-    const live = devices.filter((one) => one.revoked_at === null && !this.#excluded.has(one.id))
-    const roster = live.filter((one) => one.kind === DeviceKind.participant && people.has(one.user_id ?? ''))
+    const live = devices.filter((one) => one.revoked_at === null && one.admitted_at !== null && !this.#excluded.has(one.id))
+    const roster = live.filter((one) => one.kind !== DeviceKind.analysis && people.has(one.user_id ?? ''))
     if (row.mode === SessionMode.assisted) {
-      const analysis = live.filter((one) => one.kind === DeviceKind.analysis).sort(newestFirst)[0]
+      const analysis = live.filter((one) => one.kind === DeviceKind.analysis && one.retired_at === null).sort(newestFirst)[0]
       if (analysis !== undefined) roster.push(analysis)
     }
     return roster
@@ -134,7 +166,8 @@ export class State {
     const { epochs, wraps, consents } = this.#snapshot
     const row = epochs.find((one) => one.epoch === number)
     if (row === undefined) throw new EnvelopeError(Refusal.wrap, `epoch ${number} is not there`)
-    const { device, pins } = this.#deps
+    const { device, pins, guard } = this.#deps
+    await this.#checkSuite(row)
     const consent = consents.find((one) => one.id === row.consent_id)
     const checkPins = async (roster: Roster): Promise<void> => {
       await pins.checkRoster(roster)
@@ -142,14 +175,30 @@ export class State {
     }
     const epoch = await openEpoch(row, wraps.get(number), consent, device, { checkPins, history })
     await pins.keepRoster(epoch.roster)
+    await guard.opened(this.row, number, row.suite)
     return epoch
   }
 
-  /** Refuses a roster on which the sidecar's device stands under a participant's role: it would need no consent there. */
+  /** Refuses an epoch of a lower suite than one before it, or than one that was ever verified here. */
+  async #checkSuite(row: EpochRow): Promise<void> {
+    const { epochs, row: session } = this.#snapshot
+    const pin = await this.#deps.guard.pin(session)
+    const before = epochs.filter((one) => one.epoch < row.epoch).map((one) => one.suite)
+    if (row.suite < Math.max(row.epoch > pin.epoch ? pin.suite : 0, ...before)) {
+      throw new EnvelopeError(Refusal.suite, `epoch ${row.epoch} is of a lower suite than one before it`)
+    }
+  }
+
+  /**
+   * Refuses a roster on which the sidecar's device stands under a participant's role, where it would need no consent; and a
+   * recovery key that could send there.
+   */
   #checkKinds(roster: Roster): void {
-    const analysis = new Set(this.#snapshot.devices.filter((row) => row.kind === DeviceKind.analysis).map((row) => row.id))
+    const kinds = new Map(this.#snapshot.devices.map((row) => [row.id, row.kind]))
     for (const member of roster) {
-      if (analysis.has(member.kid) !== (member.role === Role.analysis)) {
+      const kind = kinds.get(member.kid)
+      const analysis = (kind === DeviceKind.analysis) !== (member.role === Role.analysis)
+      if (analysis || (kind !== undefined && (kind === DeviceKind.recovery) !== (member.role === Role.recovery))) {
         throw new EnvelopeError(Refusal.roster, `device ${member.kid} stands on the roster in another role`)
       }
     }
@@ -168,7 +217,7 @@ export class State {
   /** Devices that a person must acknowledge before anything is sent. Pins, on the way, whoever is met for the first time. */
   async unacknowledged(): Promise<readonly string[]> {
     const expected = new Set(this.expectedDevices().map((row) => row.id))
-    return (await this.#deps.pins.meet(this.#snapshot.devices)).filter((kid) => expected.has(kid))
+    return (await this.#deps.pins.meet(this.#snapshot.devices, this.#snapshot.signatures)).filter((kid) => expected.has(kid))
   }
 
   /** The epoch to send under: the newest if it still fits, or a new one. Refuses only what it has just read. */
@@ -185,6 +234,12 @@ export class State {
   async #sendingNow(): Promise<Epoch> {
     for (let attempt = 0; attempt < MaxEpochAttempts; attempt++) {
       if (this.row.status === SessionStatus.ended) throw new SessionError('not_active', 'the session has ended')
+      if (this.devices.find((one) => one.id === this.#deps.device.kid)?.admitted_at === null) {
+        throw new SessionError('device_waiting', 'this device waits to be approved by another of yours')
+      }
+      if ((await this.modeChange()) !== undefined) {
+        throw new SessionError('mode_changed', `the session is ${this.row.mode} now: acknowledge that before sending`)
+      }
       const waiting = await this.unacknowledged()
       if (waiting.length > 0) throw new DeviceChangedError(waiting)
       const roster = await parseRoster(this.#expectedRoster())
@@ -196,9 +251,35 @@ export class State {
     throw new SessionError('not_active', 'the session changes faster than an epoch can be made')
   }
 
+  /**
+   * The mode in force, if it is another than the one acknowledged. A consent to the analysis that this very device signed, and
+   * that stands, acknowledges `assisted`.
+   */
+  async modeChange(): Promise<ModeChange | undefined> {
+    const { device, guard } = this.#deps
+    const change = await guard.modeChange(this.row)
+    if (change?.now !== SessionMode.assisted) return change
+    for (const consent of this.consents) {
+      if (consent.device_id !== device.kid || isWithdrawn(consent) || !consent.scope.includes(ConsentScope.analysis)) continue
+      if (!(await signedBy(consent, device.sig.publicKey).catch(() => false))) continue
+      await guard.acknowledge(this.row, change.now)
+      return undefined
+    }
+    return change
+  }
+
+  /** Learns from a refused message which epochs may not be used any more, by the database's own count and clock. */
+  retire(error: RequestError): void {
+    if (error.code !== 'VG010') return
+    const newest = this.#snapshot.epochs.at(-1)?.epoch ?? 0
+    const told = error.details === '' ? 0 : fields(json(error.details, 'details'), 'details')['min_epoch']
+    this.#least = Math.max(this.#least, Math.min(newest + 1, Number(told)) || 0)
+  }
+
   async #newestFitting(roster: Roster): Promise<Epoch | undefined> {
     const row = this.#snapshot.epochs.at(-1)
-    if (row === undefined || row.epoch < this.row.min_epoch || this.#worn(row)) return undefined
+    const pin = await this.#deps.guard.pin(this.row)
+    if (row === undefined || row.epoch < Math.max(this.row.min_epoch, this.#least, pin.epoch, pin.minEpoch)) return undefined
     const hash = await rosterHash(roster)
     try {
       if (!equal(hash, decodeSized('roster_hash', row.roster_hash, HashBytes))) return undefined
@@ -207,11 +288,6 @@ export class State {
       if (thrown instanceof EnvelopeError && thrown.refusal !== Refusal.pin) return undefined // make one that is sound
       throw thrown
     }
-  }
-
-  #worn(row: EpochRow): boolean {
-    const born = Date.parse(row.created_at ?? '')
-    return this.#deps.now() - born > MaxEpochAge || (this.#nextSeq.get(row.epoch) ?? 0) >= MaxEpochMessages
   }
 
   /** Makes the next epoch; undefined if somebody else was quicker or the session changed, and it was read again. */
@@ -245,6 +321,8 @@ export class State {
         throw new SessionError('consent_missing', 'a client has yet to consent to the analysis', { cause: error })
       case 'VG002':
         throw new SessionError('not_active', 'the session has ended', { cause: error })
+      case 'VG025':
+        throw new SessionError('device_waiting', 'this device waits to be approved by another of yours', { cause: error })
       case 'PT409':
       case '23505':
         break
@@ -284,6 +362,7 @@ export class State {
 
 function roleOf(row: DeviceRow, role: ParticipantRole | undefined): Role {
   if (row.kind === DeviceKind.analysis) return Role.analysis
+  if (row.kind === DeviceKind.recovery) return Role.recovery
   return role === ParticipantRole.client ? Role.client : Role.therapist
 }
 

@@ -27,8 +27,11 @@ export interface QueuedMessage {
 export interface SessionPin {
   /** The mode that the person knows of. */
   readonly mode: SessionMode
-  /** The highest suite of an epoch that was verified. */
+  /** The highest suite and number of an epoch that was verified. */
   readonly suite: number
+  readonly epoch: number
+  /** The highest min_epoch met. */
+  readonly minEpoch: number
 }
 
 /**
@@ -148,5 +151,5 @@ export function parseQueued(value: unknown): QueuedMessage {
 export function parseSessionPin(value: unknown): SessionPin | undefined {
   if (value === undefined) return undefined
   const row = fields(value, 'session pin')
-  return { mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite') }
+  return { mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch') }
 }

@@ -4,8 +4,8 @@ import { fields, flag, id, optionalText, text, whole, type Fields } from './pars
 
 /** What each topic of a session tells of, by the noun of the row. */
 export const TopicNouns = {
-  session: ['message', 'arrival', 'session', 'participant', 'consent', 'epoch'],
-  care: ['assessment', 'alert', 'alert_event', 'suggestion', 'suggestion_deleted', 'suggestion_seal'],
+  session: ['message', 'arrival', 'session', 'participant', 'consent', 'epoch', 'reader', 'erasure'],
+  care: ['assessment', 'alert', 'alert_event', 'suggestion', 'suggestion_deleted', 'suggestion_seal', 'score'],
 } as const
 export type TopicKind = keyof typeof TopicNouns
 export type TopicNoun<Kind extends TopicKind> = (typeof TopicNouns)[Kind][number]

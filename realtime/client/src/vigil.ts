@@ -30,6 +30,8 @@ export class Vigil {
   readonly realtime: RealtimeClient
   readonly userId: string
   readonly #database: Database
+  readonly #store: Store
+  readonly #account: string
   readonly #pins: Pins
   readonly #device: Device
   readonly #trust: boolean
@@ -40,6 +42,8 @@ export class Vigil {
     readonly realtime: RealtimeClient
     readonly userId: string
     readonly database: Database
+    readonly store: Store
+    readonly account: string
     readonly pins: Pins
     readonly device: Device
     readonly trust: boolean
@@ -47,6 +51,8 @@ export class Vigil {
     this.realtime = parts.realtime
     this.userId = parts.userId
     this.#database = parts.database
+    this.#store = parts.store
+    this.#account = parts.account
     this.#pins = parts.pins
     this.#device = parts.device
     this.#trust = parts.trust
@@ -64,6 +70,8 @@ export class Vigil {
       userId: this.userId,
       device: this.#device,
       database: this.#database,
+      store: this.#store,
+      account: this.#account,
       pins: this.#pins,
       realtime: this.realtime,
       trustNewDevices: this.#trust,
@@ -115,7 +123,7 @@ export async function vigil(supabase: Supabase, url: string, options: VigilOptio
   const device = await registeredDevice(database, store, account, userId, options.label ?? null)
   const v = new Vigil({
     realtime: connect(supabase, url, options),
-    userId, database, device,
+    userId, database, device, store, account,
     pins: new Pins(store, account),
     trust: options.newDevices === 'trust',
   })

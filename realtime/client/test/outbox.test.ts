@@ -1,32 +1,61 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Clock } from '../src/clock.ts'
-import { RequestError } from '../src/failure.ts'
+import { DeviceChangedError, RequestError, SessionError } from '../src/failure.ts'
 import { Outbox } from '../src/outbox.ts'
+import { utf8 } from '../src/bytes.ts'
+import { parseContent } from '../src/message.ts'
+import type { Queue } from '../src/queue.ts'
 import type { SealedMessage } from '../src/rows.ts'
+import type { QueuedMessage } from '../src/store.ts'
 
 interface Bench {
   readonly outbox: Outbox
   readonly clock: Clock
+  readonly kept: Map<string, QueuedMessage>
   readonly table: Map<string, SealedMessage>
   readonly faults: ((row: SealedMessage) => void)[]
   readonly sealFaults: Error[]
+  readonly failures: unknown[]
   readonly counts: { seals: number; refreshes: number; sent: number[] }
+  /** Whether the store takes anything. */
+  shut: boolean
+}
+
+/** A queue whose drafts are plain, and which only one outbox uses: queue.test.ts has the real one, over tabs and reloads. */
+function plainQueue(bench: { kept: Map<string, QueuedMessage>; shut: boolean }): Pick<Queue, keyof Queue> {
+  return {
+    list: () => Promise.resolve([...bench.kept.values()]),
+    keep: (id, draft, row) => {
+      if (bench.shut) return Promise.reject(new Error('the store is full'))
+      bench.kept.set(id, { id, session_id: id, draft, row })
+      return Promise.resolve()
+    },
+    drop: (id) => Promise.resolve(bench.kept.delete(id)),
+    seal: (_, content) => Promise.resolve(new TextDecoder().decode(content)),
+    open: (m) => Promise.resolve(parseContent(utf8(m.draft))),
+    exclusively: (work) => work(),
+    unlessBusy: (work) => work(),
+  }
 }
 
 /** An outbox over a table; each insert meets the next fault first, which may store the row and throw nonetheless. */
 function setup(): Bench {
   const clock = new Clock()
+  const kept = new Map<string, QueuedMessage>()
   const table = new Map<string, SealedMessage>()
   const faults: ((row: SealedMessage) => void)[] = []
   const sealFaults: Error[] = []
+  const failures: unknown[] = []
   const counts: Bench['counts'] = { seals: 0, refreshes: 0, sent: [] }
+  const store = { kept, shut: false }
   const outbox = new Outbox({
-    seal: (id, text) => {
+    queue: plainQueue(store),
+    seal: (id, content) => {
       const fault = sealFaults.shift()
       if (fault !== undefined) return Promise.reject(fault)
       counts.seals++
       const at = { session_id: id, sender_device_id: id, epoch: 1 }
-      return Promise.resolve({ id, ...at, seq: counts.sent.length, body: `${text} ${counts.seals}` })
+      return Promise.resolve({ id, ...at, seq: counts.sent.length, body: `${content.body} ${counts.seals}` })
     },
     insert: (row) => {
       faults.shift()?.(row)
@@ -42,9 +71,13 @@ function setup(): Bench {
       counts.refreshes++
       return Promise.resolve()
     },
+    changed: () => undefined,
+    failed: (thrown) => {
+      failures.push(thrown)
+    },
     clock,
   })
-  return { outbox, clock, table, faults, sealFaults, counts }
+  return Object.assign(store, { outbox, clock, table, faults, sealFaults, failures, counts })
 }
 
 const noAnswer = new RequestError('send', '', 0, 'fetch failed')
@@ -66,11 +99,12 @@ describe('outbox', () => {
       })
     }
     const sent = Promise.all(['a', 'b', 'c'].map((text) => bench.outbox.send(text)))
-    expect(bench.outbox.waiting).toBe(3)
+    expect(bench.outbox.waiting.map((one) => one.text)).toEqual(['a', 'b', 'c'])
     await vi.advanceTimersByTimeAsync(120_000)
     await sent
     expect(bodies(bench)).toEqual(['a 1', 'b 2', 'c 3'])
     expect(bench.counts.sent).toEqual([0, 1, 2])
+    expect([bench.kept.size, bench.outbox.waiting.length]).toEqual([0, 0])
   })
 
   test('a network that is away while sealing only delays', async () => {
@@ -170,5 +204,70 @@ describe('outbox', () => {
     await expect(sent).rejects.toMatchObject({ reason: 'closed' })
     await expect(bench.outbox.send('b')).rejects.toMatchObject({ reason: 'closed' })
     expect(bench.table.size).toBe(0)
+    expect(bench.kept.size).toBe(1) // for the next visit
+  })
+
+  test('a store that takes nothing only costs what a reload would have kept', async () => {
+    const bench = setup()
+    bench.shut = true
+    const sent = Promise.all(['a', 'b'].map((text) => bench.outbox.send(text)))
+    await vi.advanceTimersByTimeAsync(0)
+    await sent
+    expect(bodies(bench)).toEqual(['a 1', 'b 2'])
+    expect(bench.failures).toHaveLength(2)
+  })
+
+  test('what is to hold waits for the person, in its place, and the others are told', async () => {
+    const bench = setup()
+    const error = new DeviceChangedError(['d'])
+    for (let i = 0; i < 9; i++) bench.sealFaults.push(error)
+    const held = bench.outbox.send('a', { hold: true })
+    const other = bench.outbox.send('b')
+    await expect(other).rejects.toBe(error)
+    expect(bench.outbox.waiting).toMatchObject([{ text: 'a', held: error }])
+    await expect(bench.outbox.send('c')).rejects.toBe(error) // and never before the one that is held
+    bench.sealFaults.length = 0 // acknowledged
+    bench.outbox.kick()
+    await held
+    expect(bodies(bench)).toEqual(['a 1'])
+    expect(bench.outbox.waiting).toEqual([])
+  })
+
+  test('what is held is taken back, once; what is being sent is not', async () => {
+    const bench = setup()
+    bench.sealFaults.push(new DeviceChangedError(['d']))
+    const held = bench.outbox.send('a', { hold: true })
+    const outcome = expect(held).rejects.toMatchObject({ reason: 'taken_back' })
+    await vi.advanceTimersByTimeAsync(0)
+    const id = bench.outbox.waiting[0]?.id ?? ''
+    expect(await Promise.all([bench.outbox.takeBack(id), bench.outbox.takeBack('another')])).toEqual([true, false])
+    await outcome
+    expect([await bench.outbox.takeBack(id), bench.kept.size]).toEqual([false, 0])
+    bench.faults.push(() => {
+      throw noAnswer
+    })
+    const sent = bench.outbox.send('b')
+    await vi.advanceTimersByTimeAsync(0)
+    expect(await bench.outbox.takeBack(bench.outbox.waiting[0]?.id ?? '')).toBe(false)
+    await vi.advanceTimersByTimeAsync(60_000)
+    await sent
+  })
+
+  test('a text that no longer opens leaves the queue, and does not hold the next', async () => {
+    const bench = setup()
+    bench.kept.set('x', { id: 'x', session_id: 'x', draft: 'broken', row: null })
+    await bench.outbox.send('a')
+    expect([bodies(bench), bench.kept.size]).toEqual([['a 1'], 0])
+    expect(bench.failures).toMatchObject([{ name: 'EnvelopeError', refusal: 'format' }])
+  })
+
+  test('everything that waits is forgotten when the session is erased', async () => {
+    const bench = setup()
+    bench.sealFaults.push(new DeviceChangedError(['d']))
+    const held = expect(bench.outbox.send('a', { hold: true })).rejects.toMatchObject({ reason: 'erased' })
+    await vi.advanceTimersByTimeAsync(0)
+    await bench.outbox.forget(new SessionError('erased', 'the session is erased'))
+    await held
+    expect([bench.kept.size, bench.outbox.waiting, bench.table.size]).toEqual([0, [], 0])
   })
 })

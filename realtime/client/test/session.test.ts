@@ -41,9 +41,10 @@ async function person(bench: Pick<Bench, 'tables' | 'server'>, userId: string, d
     accessToken: () => Promise.resolve(`token of ${userId}`),
     reconnectAfterMs: () => 1,
   })
-  const pins = new Pins(new MemoryStore(), 'test')
+  const store = new MemoryStore()
+  const pins = new Pins(store, userId)
   const session = new Session({
-    id: bench.tables.session.id, userId, device, database, pins, realtime, trustNewDevices: false,
+    id: bench.tables.session.id, userId, device, database, store, account: userId, pins, realtime, trustNewDevices: false,
   })
   cleanUps.push(async () => {
     await session.close()
@@ -210,7 +211,8 @@ describe('session', () => {
     await vi.waitFor(() => {
       expect(asked).toEqual([[device.kid]])
     })
-    await client.session.acknowledge(device.kid)
+    await expect(client.session.acknowledge(device.kid)).rejects.toMatchObject({ refusal: 'pin' }) // nobody vouches for it
+    await client.session.acknowledge(device.kid, { unsigned: true })
     await client.session.send('b')
     expect(client.session.readers.map((row) => row.id)).toContain(device.kid)
   })

@@ -5,7 +5,9 @@ import { signConsent } from '../src/consent.ts'
 import { makeDevice, type Device } from '../src/device.ts'
 import { makeEpoch, openEpoch } from '../src/epoch.ts'
 import { MaxBodyBytes, BodyOverhead, openMessage, sealMessage, textContent } from '../src/message.ts'
+import { Guard } from '../src/guard.ts'
 import { Pins } from '../src/pins.ts'
+import type { Refused } from '../src/refusals.ts'
 import { parseRoster } from '../src/roster.ts'
 import { State } from '../src/state.ts'
 import { MemoryStore } from '../src/store.ts'
@@ -18,8 +20,9 @@ interface Bench {
   readonly therapist: Device
   readonly analysis: Device
   readonly database: MemoryDatabase
+  readonly guard: Guard
+  readonly refusals: Refused[]
   readonly state: State
-  now: number
 }
 
 async function setup(mode: 'assisted' | 'strict'): Promise<Bench> {
@@ -30,13 +33,14 @@ async function setup(mode: 'assisted' | 'strict'): Promise<Bench> {
   addDevice(tables, join(tables, 'therapist'), therapist)
   addDevice(tables, null, analysis)
   const database = new MemoryDatabase(tables, clientId)
-  const bench = { tables, client, clientId, therapist, analysis, database, now: Date.now() }
+  const store = new MemoryStore()
+  const guard = new Guard({ store, account: 'test', sessionId: tables.session.id })
+  const refusals: Refused[] = []
   const state = new State({
-    id: tables.session.id, device: client, database, pins: new Pins(new MemoryStore(), 'test'), now: () => full.now,
+    id: tables.session.id, device: client, database, pins: new Pins(store, 'test'), guard, refused: (one) => refusals.push(one),
   })
-  const full: Bench = { ...bench, state }
   await state.refresh()
-  return full
+  return { tables, client, clientId, therapist, analysis, database, guard, refusals, state }
 }
 
 async function consent(bench: Bench, by: Device): Promise<string> {
@@ -57,29 +61,44 @@ describe('which epoch is sent under', () => {
     expect(numbers).toEqual([1, 1, 1])
   })
 
-  test('another after 24 hours, and after 500 messages', async () => {
+  test("another once the database says so, by its own count and clock, whatever this device's clock says", async () => {
     const bench = await setup('strict')
     const first = await bench.state.sending()
-    bench.now += 24 * 60 * 60 * 1000 + 1000
-    const second = await bench.state.sending()
-    bench.now -= 24 * 60 * 60 * 1000
-    bench.state.sent(second.number, 498)
-    expect((await bench.state.sending()).number).toBe(second.number)
-    bench.state.sent(second.number, 499)
-    expect((await bench.state.sending()).number).toBe(second.number + 1)
-    expect(first.number).toBe(1)
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 400 * 24 * 60 * 60 * 1000)
+    expect((await bench.state.sending()).number).toBe(first.number)
+    vi.restoreAllMocks()
+    const aged = new RequestError('send', 'VG010', 400, 'epoch 1 may not be used', JSON.stringify({ min_epoch: 2, next_epoch: 2 }))
+    bench.state.retire(aged) // min_epoch of the session stays what it was: the refusal is rolled back with the insert
+    await bench.state.refresh()
+    expect((await bench.state.sending()).number).toBe(2)
+    bench.state.retire(aged)
+    expect((await bench.state.sending()).number).toBe(2)
+  })
+
+  test('a refusal that names an epoch beyond the next, or none, asks for no more than the next', async () => {
+    const bench = await setup('strict')
+    await bench.state.sending()
+    for (const details of ['{"min_epoch":2000000000}', '', '{}']) {
+      bench.state.retire(new RequestError('send', 'VG010', 400, 'refused', details))
+    }
+    await bench.state.refresh()
+    expect([(await bench.state.sending()).number, (await bench.state.sending()).number]).toEqual([2, 2])
   })
 
   test('a mode that changed puts the sidecar on the roster, or takes it off', async () => {
     const bench = await setup('strict')
     await bench.state.sending()
     bench.tables.session = { ...bench.tables.session, mode: 'assisted', min_epoch: 2 }
-    const id = await consent(bench, bench.client)
+    await bench.state.refresh()
+    await expect(bench.state.sending()).rejects.toMatchObject({ reason: 'mode_changed' })
+    const id = await consent(bench, bench.client) // and so the client knows of it
     await bench.state.refresh()
     const watched = await bench.state.sending()
     expect(watched).toMatchObject({ number: 2, consentId: id })
     bench.tables.session = { ...bench.tables.session, mode: 'strict', min_epoch: 3 }
     await bench.state.refresh()
+    await expect(bench.state.sending()).rejects.toMatchObject({ reason: 'mode_changed' })
+    await bench.guard.acknowledge(bench.state.row, 'strict')
     const unwatched = await bench.state.sending()
     expect(unwatched).toMatchObject({ number: 3, consentId: null })
     expect(unwatched.roster.map((member) => member.kid)).not.toContain(bench.analysis.kid)

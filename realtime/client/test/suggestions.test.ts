@@ -40,8 +40,10 @@ async function setup(): Promise<Bench> {
     params: { apikey: 'key' }, accessToken: () => Promise.resolve('token'), reconnectAfterMs: () => 1,
   })
   const database = new MemoryDatabase(tables, users[1])
+  const store = new MemoryStore()
   const session = new Session({
-    id: tables.session.id, userId: users[1], device: own, database, realtime, trustNewDevices: false, pins: new Pins(new MemoryStore(), 'test'),
+    id: tables.session.id, userId: users[1], device: own, database, realtime, trustNewDevices: false, store, account: users[1],
+    pins: new Pins(store, users[1]),
   })
   cleanUps.push(async () => {
     await session.close()

@@ -1,0 +1,64 @@
+import type { ModeChange } from './chat.ts'
+import type { SessionMode, SessionRow } from './rows.ts'
+import type { SessionPin, Store } from './store.ts'
+
+export interface GuardDeps {
+  readonly store: Store
+  readonly account: string
+  readonly sessionId: string
+}
+
+/**
+ * What this browser remembers of a session, so that whoever has the database in hand cannot take it back unseen: the mode that
+ * the person knows of, and the highest suite, epoch and min_epoch met. Read anew each time, for another tab may have moved it.
+ */
+export class Guard {
+  readonly #deps: GuardDeps
+
+  constructor(deps: GuardDeps) {
+    this.#deps = deps
+  }
+
+  /** The pin; at first use, what the session's row says. */
+  async pin(row: SessionRow): Promise<SessionPin> {
+    const { store, account, sessionId } = this.#deps
+    const kept = await store.sessionPin(account, sessionId)
+    if (kept !== undefined) return kept
+    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: row.min_epoch }
+    await store.keepSessionPin(account, sessionId, first)
+    return first
+  }
+
+  /** The mode in force and the one acknowledged, if they differ. */
+  async modeChange(row: SessionRow): Promise<ModeChange | undefined> {
+    const { mode } = await this.pin(row)
+    return mode === row.mode ? undefined : { now: row.mode, acknowledged: mode }
+  }
+
+  async acknowledge(row: SessionRow, mode: SessionMode): Promise<void> {
+    await this.#change(row, { mode })
+  }
+
+  /** Remembers an epoch that was verified. */
+  async opened(row: SessionRow, epoch: number, suite: number): Promise<void> {
+    const pin = await this.pin(row)
+    if (epoch <= pin.epoch && suite <= pin.suite) return
+    await this.#change(row, { epoch: Math.max(epoch, pin.epoch), suite: Math.max(suite, pin.suite) })
+  }
+
+  /**
+   * Meets the row's min_epoch; reports whether it was lowered. No row raises the pin by more than the next epoch, so that one
+   * false row cannot end a session for good.
+   */
+  async met(row: SessionRow, next: number): Promise<boolean> {
+    const pin = await this.pin(row)
+    const least = Math.min(row.min_epoch, next)
+    if (least > pin.minEpoch) await this.#change(row, { minEpoch: least })
+    return row.min_epoch < pin.minEpoch
+  }
+
+  async #change(row: SessionRow, change: Partial<SessionPin>): Promise<void> {
+    const pin = await this.pin(row)
+    await this.#deps.store.keepSessionPin(this.#deps.account, this.#deps.sessionId, { ...pin, ...change })
+  }
+}

@@ -1,0 +1,166 @@
+import type { Badge, ChatMessage } from './chat.ts'
+import { EnvelopeError, Refusal } from './failure.ts'
+import { openMessage, parseContent, type Content, type Seen } from './message.ts'
+import { readersOf } from './readers.ts'
+import { Role, findMember } from './roster.ts'
+import { ParticipantRole, type MessageRow } from './rows.ts'
+import { SeenRows } from './seen.ts'
+import type { Pins } from './pins.ts'
+import type { Refused } from './refusals.ts'
+import type { State } from './state.ts'
+
+export interface TranscriptDeps {
+  readonly userId: string
+  readonly state: State
+  readonly pins: Pins
+  readonly refused: (refusal: Refused) => void
+  readonly message: (message: ChatMessage) => void
+  readonly changed: (message: ChatMessage) => void
+}
+
+/** A row, judged: what is shown of it, and what its sender says it had seen. */
+interface Judged {
+  readonly message: ChatMessage
+  readonly seen: readonly Seen[]
+}
+
+/** The messages of a session as they are shown: each row verified and opened, in its place, with its readers and its badges. */
+export class Transcript {
+  readonly #deps: TranscriptDeps
+  readonly #shown: ChatMessage[] = []
+  readonly #seqs = new Map<string, number>()
+  readonly #seen = new SeenRows()
+  /** Rows of epochs that this device was not given the key of yet. */
+  readonly #locked = new Map<string, MessageRow>()
+  #readers = ''
+
+  constructor(deps: TranscriptDeps) {
+    this.#deps = deps
+  }
+
+  get shown(): readonly ChatMessage[] {
+    return this.#shown
+  }
+
+  /** The last rows that were verified here: what the next message says that it follows. */
+  get recent(): readonly Seen[] {
+    return this.#seen.recent
+  }
+
+  /** Shows the next row of the session. */
+  async deliver(row: MessageRow): Promise<void> {
+    const { message, seen } = await this.#judge(row)
+    const badges: Badge[] = [...message.badges]
+    const { split, withheld } = this.#seen.compare(row, seen)
+    if (split.length > 0) badges.push(this.#doubt(row, 'split_view', split))
+    if (withheld.length > 0) badges.push(this.#doubt(row, 'withheld', withheld))
+    await this.#seen.shown(row, message.text !== null)
+    const missing = this.#gap(row)
+    if (missing > 0) this.#deps.refused({ table: 'messages', id: row.id, reason: 'withheld' })
+    const whole = marked({ ...message, missing }, badges)
+    this.#shown.push(whole)
+    this.#deps.message(whole)
+  }
+
+  #doubt(row: MessageRow, kind: 'split_view' | 'withheld', positions: readonly number[]): Badge {
+    this.#deps.refused({ table: 'messages', id: row.id, reason: kind })
+    return { kind, positions }
+  }
+
+  /** Verifies and opens a row, wherever it comes from; what it follows is not compared. */
+  async open(row: MessageRow): Promise<ChatMessage> {
+    return (await this.#judge(row)).message
+  }
+
+  /** Looks again at what is shown, after the session was read anew: keys and readers may have come, or readers have gone. */
+  async update(): Promise<void> {
+    for (const [id, row] of [...this.#locked]) {
+      if (!this.#deps.state.holds(row.epoch)) continue
+      this.#locked.delete(id)
+      const { message } = await this.#judge(row)
+      this.#change((old) => (old.id === id ? { ...message, missing: old.missing } : old))
+    }
+    const readers = JSON.stringify(this.#deps.state.readers)
+    if (readers === this.#readers) return
+    this.#readers = readers
+    const { state } = this.#deps
+    const known = await Promise.all(this.#shown.map(async (one) => (one.readers.length === 0 ? [] : readersOf(await state.reading(one.epoch), state))))
+    const byId = new Map(this.#shown.map((one, i) => [one.id, known[i] ?? []]))
+    this.#change((old) => {
+      const now = byId.get(old.id) ?? old.readers
+      return JSON.stringify(now) === JSON.stringify(old.readers) ? old : { ...old, readers: now }
+    })
+  }
+
+  /** A device was acknowledged: its messages need no mark for that any more. */
+  acknowledged(deviceId: string): void {
+    this.#change((old) => {
+      const badges = old.badges.filter((one) => !('deviceId' in one) || one.deviceId !== deviceId)
+      return badges.length === old.badges.length ? old : marked(old, badges)
+    })
+  }
+
+  /** Forgets everything: the session is erased. */
+  forget(): void {
+    this.#shown.length = 0
+    this.#locked.clear()
+  }
+
+  #change(change: (message: ChatMessage) => ChatMessage): void {
+    for (const [i, old] of this.#shown.entries()) {
+      const now = change(old)
+      if (now === old) continue
+      this.#shown[i] = now
+      this.#deps.changed(now)
+    }
+  }
+
+  /** Opens a row, or says why not. Throws only what may be otherwise a moment later. */
+  async #judge(row: MessageRow): Promise<Judged> {
+    const { state } = this.#deps
+    const userId = state.devices.find((one) => one.id === row.sender_device_id)?.user_id ?? row.sender_id
+    const from = { userId, deviceId: row.sender_device_id, role: null, me: userId === this.#deps.userId }
+    const place = {
+      id: row.id, position: row.position, epoch: row.epoch, watched: row.assisted, missing: 0, readers: [], files: [], text: null, from,
+      badges: [], badge: null, at: new Date(row.created_at),
+    }
+    try {
+      const { content, ...opened } = await this.#open(row)
+      const message = { ...place, text: content.body, files: content.files, readers: opened.readers, from: { ...from, role: opened.role } }
+      return { message: marked(message, await this.#strangeness(row.sender_device_id)), seen: content.seen }
+    } catch (thrown) {
+      if (!(thrown instanceof EnvelopeError)) throw thrown
+      const locked = thrown.refusal === Refusal.wrap && !state.holds(row.epoch)
+      if (locked) this.#locked.set(row.id, row) // nobody's fault: it was sent before this device was there
+      else this.#deps.refused({ table: 'messages', id: row.id, reason: thrown.refusal })
+      return { message: marked(place, [{ kind: 'unreadable', refusal: thrown.refusal }]), seen: [] }
+    }
+  }
+
+  async #open(row: MessageRow): Promise<{ content: Content; role: ParticipantRole; readers: ChatMessage['readers'] }> {
+    const epoch = await this.#deps.state.reading(row.epoch)
+    const content = parseContent(await openMessage(epoch, row))
+    const client = findMember(epoch.roster, row.sender_device_id)?.role === Role.client
+    return { content, role: client ? ParticipantRole.client : ParticipantRole.therapist, readers: readersOf(epoch, this.#deps.state) }
+  }
+
+  async #strangeness(deviceId: string): Promise<readonly Badge[]> {
+    const { pins } = this.#deps
+    if (await pins.isTrusted(deviceId)) return []
+    const kind = pins.isUnsigned(deviceId) ? 'unsigned_device' : 'new_device'
+    if (kind === 'unsigned_device') this.#deps.refused({ table: 'devices', id: deviceId, reason: 'device' })
+    return [{ kind, deviceId }]
+  }
+
+  /** How many seqs of the sender are missing before this row. */
+  #gap(row: MessageRow): number {
+    const key = `${row.sender_device_id} ${row.epoch}`
+    const expected = (this.#seqs.get(key) ?? -1) + 1
+    this.#seqs.set(key, Math.max(row.seq, expected - 1))
+    return Math.max(0, row.seq - expected)
+  }
+}
+
+function marked(message: ChatMessage, badges: readonly Badge[]): ChatMessage {
+  return { ...message, badges, badge: badges[0] ?? null }
+}
