@@ -26,10 +26,10 @@ create policy "people correct how they can be reached"
   using (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()))
   with check (user_id = (select private.caller()));
 
-drop policy if exists "staff correct how people can be reached" on public.contact_points;
-create policy "staff correct how people can be reached"
+drop policy if exists "clinicians correct how to reach the clients of their sessions" on public.contact_points;
+create policy "clinicians correct how to reach the clients of their sessions"
   on public.contact_points for update to authenticated
-  using (organization_id in (select private.organizations_of_staff()))
+  using (organization_id in (select private.organizations_of_staff()) and user_id in (select private.clients_of_clinician()))
   with check (organization_id in (select private.organizations_of_staff()));
 
 drop policy if exists "people remove how they can be reached" on public.contact_points;
