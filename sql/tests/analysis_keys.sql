@@ -1,0 +1,109 @@
+-- The sidecar's keys: a new one takes the old one's place in new epochs, the old one opens what it holds, and is destroyed when nothing needs it.
+begin;
+\ir fixtures/people.sql
+select no_plan();
+
+create function tests.first_key() returns uuid language sql immutable as $$ select md5('analysis')::uuid $$;
+create function tests.next_key() returns uuid language sql immutable as $$ select md5('analysis 2')::uuid $$;
+
+-- Nobody but the sidecar, and the operator.
+select * from tests.matrix(array[
+  array['anon', 'select private.analysis_keys()', '42501'],
+  array['clio', 'select private.analysis_keys()', '42501'],
+  array['ada', format('select private.retire_analysis_device(%L)', tests.first_key()), '42501'],
+  array['theo', format('select private.destroy_analysis_device(%L)', tests.first_key()), '42501'],
+  array['service_role', format('select private.destroy_analysis_device(%L)', tests.first_key()), '42501'],
+  array['vigil', 'update public.devices set retired_at = now()', '42501'],
+  array['vigil', format('select private.retire_analysis_device(%L)', tests.first_key()), 'VG027'],
+  array['vigil', format('select private.retire_analysis_device(%L)', tests.device('clio')), 'PT404'],
+  array['vigil', format('select private.destroy_analysis_device(%L)', md5('nothing')::uuid), 'PT404']
+]);
+select is(tests.read('vigil', format('select private.destroy_analysis_device(%L)', tests.first_key())), 'false', 'a key in use is not destroyed');
+select throws_ok(
+  format('update public.devices set retired_at = now() where id = %L', tests.device('clio')), '23514', null, 'only the sidecar''s keys are retired'
+);
+
+-- A second key, registered later, is the one that new epochs have.
+select tests.act('vigil', format('select private.register_analysis_device(%L, %L, %L)', tests.next_key(), tests.key('enc analysis 2'), tests.key('sig analysis 2')));
+select is(id, tests.next_key(), 'the newest key is for new epochs') from private.analysis_device();
+select is(
+  tests.read('vigil', 'select string_agg(k.id || '' '' || k.needed, '','' order by k.created_at desc) from private.analysis_keys() k'),
+  tests.next_key() || ' true,' || tests.first_key() || ' true', 'both are listed, the newest first'
+);
+
+-- Retiring: sessions that use the key make their next epoch, without it.
+select is(min_epoch, 1, 'until then epoch 1 may be used') from public.sessions where id = tests.session('assisted');
+select tests.act('vigil', format('select private.retire_analysis_device(%L)', tests.first_key()));
+select isnt(retired_at, null, 'retired') from public.devices where id = tests.first_key();
+select is(revoked_at, null, 'and not revoked: it still opens what it holds') from public.devices where id = tests.first_key();
+select results_eq(
+  'select s.id, s.min_epoch from public.sessions s order by s.min_epoch, s.id',
+  $$select tests.session(n), e from (values ('strict', 1), ('assisted', 2), ('theirs', 2)) x (n, e) order by 2, 1$$,
+  'retires the epochs that have the key, and no strict one'
+);
+select is(tests.attempt('clio', tests.message_command('clio', tests.session('assisted'), 1)), 'VG010', 'no message is sent under them');
+select is(
+  (select count(*) from public.audit_log where subject_table = 'devices' and action = 'retire' and actor_kind = 'operator' and subject_id = tests.first_key()::text),
+  2::bigint, 'each organisation''s log says so'
+);
+select tests.act('vigil', format('select private.retire_analysis_device(%L)', tests.first_key()));
+select is(
+  (select count(*) from public.audit_log where subject_table = 'devices' and action = 'retire'), 2::bigint, 'retiring twice is no error, and no entry'
+);
+select is(tests.attempt('vigil', format('select private.retire_analysis_device(%L)', tests.next_key())), 'VG027', 'the last one is not retired');
+select is(tests.attempt('postgres', format('update public.devices set retired_at = null where id = %L', tests.first_key())), 'VG015', 'a retired key stays retired');
+select is(
+  tests.attempt('vigil', format('select private.register_analysis_device(%L, %L, %L)', tests.first_key(), tests.key('enc analysis'), tests.key('sig analysis'))),
+  '1', 'a sidecar that still has its file starts with it'
+);
+
+select tests.act('theo', tests.epoch_command('theo', tests.session('assisted'), md5('consent assisted')::uuid));
+select set_eq(
+  format('select device_id from public.epoch_wraps where session_id = %L and epoch = 2 and role = 9', tests.session('assisted')),
+  array[tests.next_key()], 'the next epoch has the new key, and not the old one'
+);
+select is(tests.attempt('clio', tests.message_command('clio', tests.session('assisted'), 1)), '1', 'and goes on');
+
+-- Needed while a session that has it goes on, while the sidecar is behind, and for `keep` after.
+select is(private.analysis_key_needed(tests.first_key(), interval '0'), true, 'needed while its sessions go on');
+update public.sessions set status = 'ended' where mode = 'assisted';
+select is(private.analysis_key_needed(tests.first_key(), interval '0'), true, 'needed while a message of theirs is not assessed');
+update public.session_progress p set assessed_position = c.last_assisted_position from public.session_counters c where c.session_id = p.session_id;
+select is(private.analysis_key_needed(tests.first_key(), interval '1 hour'), true, 'needed for a while after');
+select is(tests.read('vigil', format('select private.destroy_analysis_device(%L, interval ''1 hour'')', tests.first_key())), 'false', 'so it is not destroyed');
+select is(
+  tests.read('vigil', 'select string_agg(k.needed::text, '','' order by k.created_at desc) from private.analysis_keys(interval ''1 hour'') k'), 'true,true', 'and the list says so'
+);
+update public.sessions set ended_at = now() - interval '1 hour' where mode = 'assisted';
+select is(private.analysis_key_needed(tests.first_key(), interval '1 hour'), false, 'and then no more');
+select is(
+  tests.read('vigil', 'select string_agg(k.needed::text, '','' order by k.created_at desc) from private.analysis_keys(interval ''1 hour'') k'), 'true,false',
+  'the one for new epochs is needed whoever holds it'
+);
+
+select tests.act('vigil', format('select private.destroy_analysis_device(%L, interval ''1 hour'')', tests.first_key()));
+select isnt(revoked_at, null, 'a destroyed key is revoked') from public.devices where id = tests.first_key();
+select is(tests.read('vigil', format('select private.destroy_analysis_device(%L, interval ''1 hour'')', tests.first_key())), 'true', 'once destroyed is destroyed');
+select is((select count(*) from public.audit_log where subject_table = 'devices' and action = 'destroy'), 2::bigint, 'once in each log');
+select is(
+  tests.attempt('vigil', format('select private.register_analysis_device(%L, %L, %L)', tests.first_key(), tests.key('enc analysis'), tests.key('sig analysis'))),
+  'VG017', 'and is not registered again'
+);
+select is(tests.read('vigil', format('select private.destroy_analysis_device(%L, interval ''0'')', tests.next_key())), 'false', 'a key that is not retired is not destroyed');
+select is(count(*), 0::bigint, 'the chains hold') from public.organizations o where private.first_broken_audit(o.id) is not null;
+
+-- A plain update by an operator has the same consequences.
+select tests.act('vigil', format('select private.register_analysis_device(%L, %L, %L)', md5('analysis 3')::uuid, tests.key('enc analysis 3'), tests.key('sig analysis 3')));
+insert into public.sessions (id, organization_id, mode) values (tests.session('later'), tests.organization('alder'), 'assisted');
+insert into public.session_participants (session_id, user_id, organization_id, role) values
+  (tests.session('later'), tests.id('clio'), tests.organization('alder'), 'client'), (tests.session('later'), tests.id('theo'), tests.organization('alder'), 'therapist');
+select tests.act('clio', format(
+  'insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature) values (%L, %L, %L, %L, %L, %L)',
+  md5('consent later')::uuid, tests.session('later'), tests.device('clio'), '{analysis}', tests.bytes('text', 43), tests.bytes('consent', 86)
+));
+select tests.act('clio', tests.epoch_command('clio', tests.session('later'), md5('consent later')::uuid));
+select tests.act('postgres', format('update public.devices set retired_at = now() where id = %L', md5('analysis 3')::uuid));
+select is(min_epoch, 2, 'retired by plain SQL, its epochs are retired too') from public.sessions where id = tests.session('later');
+
+select * from finish();
+rollback;
