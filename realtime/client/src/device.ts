@@ -1,4 +1,3 @@
-import { KEM_DHKEM_P256_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM, CipherSuite } from 'hpke'
 import { PointBytes, decodeSized, encodeText, type Bytes } from './bytes.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
 import { fields, id, text } from './parse.ts'
@@ -24,8 +23,7 @@ const ecdh = { name: 'ECDH', namedCurve: 'P-256' } as const
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256' } as const
 const signing = { name: 'ECDSA', hash: 'SHA-256' } as const
 
-/** HPKE base mode as pe1 has it: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. */
-export const hpke = new CipherSuite(KEM_DHKEM_P256_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM)
+export { hpke } from './hpke.ts'
 
 /** Makes a device whose private keys no script can read. */
 export async function makeDevice(kid: string = crypto.randomUUID()): Promise<Device> {

@@ -1,6 +1,6 @@
 /** The bytes of an attachment: what is opened is what was sealed, and nothing else opens. */
 import { describe, expect, test } from 'vitest'
-import { encodeText, sha256, type Bytes } from '../src/bytes.ts'
+import { concat, encodeText, equal, sha256, type Bytes } from '../src/bytes.ts'
 import { EnvelopeError, Refusal } from '../src/failure.ts'
 import { MaxFileBytes, MaxNameCharacters, MaxSealedBytes, openSealedFile, openSize, safeName, safeType, sealFile } from '../src/file.ts'
 import { parseFile, type AttachedFile } from '../src/message.ts'
@@ -39,13 +39,13 @@ describe('a sealed file', () => {
     expect([file.bytes, openSize(file.bytes)]).toEqual([body.length, size])
     const blob = await openSealedFile(sessionId, parseFile(JSON.parse(JSON.stringify(file))), new Blob([body]))
     expect([blob.size, blob.type]).toEqual([size, 'application/pdf'])
-    expect(Buffer.compare(Buffer.from(await blob.arrayBuffer()), Buffer.from(bytesOf(size)))).toBe(0)
+    expect(equal(new Uint8Array(await blob.arrayBuffer()), bytesOf(size))).toBe(true)
   })
 
   test('does not show what is in it, nor twice the same', async () => {
     const [one, other] = [await sealed(1000), await sealed(1000)]
-    expect(Buffer.from(one.body).equals(Buffer.from(other.body))).toBe(false)
-    expect(Buffer.from(one.body).includes(Buffer.from(bytesOf(1000).subarray(0, 16)))).toBe(false)
+    expect(equal(one.body, other.body)).toBe(false)
+    expect(Array.from(one.body).join()).not.toContain(Array.from(bytesOf(1000).subarray(0, 16)).join())
     expect(one.file.key).not.toBe(other.file.key)
   })
 
@@ -61,21 +61,21 @@ describe('a sealed file', () => {
   })
 
   const whole = Chunk + Tag
-  const moves: Readonly<Record<string, (body: Bytes) => Uint8Array>> = {
+  const moves: Readonly<Record<string, (body: Bytes) => Bytes>> = {
     'its last chunk cut off': (body) => body.subarray(0, 2 * whole),
     'all but its first chunk cut off': (body) => body.subarray(0, whole),
     'a chunk cut short': (body) => body.subarray(0, body.length - 1),
     'only a tag left of the last': (body) => body.subarray(0, 2 * whole + Tag),
-    'two chunks in another order': (body) => Buffer.concat([body.subarray(whole, 2 * whole), body.subarray(0, whole), body.subarray(2 * whole)]),
-    'a chunk twice': (body) => Buffer.concat([body.subarray(0, whole), body.subarray(0, whole), body.subarray(whole)]),
-    'a chunk left out': (body) => Buffer.concat([body.subarray(0, whole), body.subarray(2 * whole)]),
-    'something added': (body) => Buffer.concat([body, new Uint8Array(40)]),
+    'two chunks in another order': (body) => concat(body.subarray(whole, 2 * whole), body.subarray(0, whole), body.subarray(2 * whole)),
+    'a chunk twice': (body) => concat(body.subarray(0, whole), body.subarray(0, whole), body.subarray(whole)),
+    'a chunk left out': (body) => concat(body.subarray(0, whole), body.subarray(2 * whole)),
+    'something added': (body) => concat(body, new Uint8Array(40)),
     'nothing of it': () => new Uint8Array(0),
     'less than a tag': () => new Uint8Array(15),
   }
   test.each(Object.entries(moves))('is refused with %s', async (_, move) => {
     const { body, file } = await sealed(2 * Chunk + 100)
-    const moved = new Uint8Array(move(body))
+    const moved = move(body).slice()
     expect(await refusalOf(openSealedFile(sessionId, file, new Blob([moved])))).toBe(Refusal.body)
     expect(await refusalOf(openSealedFile(sessionId, await claiming(file, moved), new Blob([moved])))).toBe(Refusal.body)
   })
