@@ -12,7 +12,7 @@ import (
 
 // tables must exist, each with RLS on. A test holds the list to sql/.
 var tables = []string{
-	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "attachments", "audit_log", "contact_points",
+	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "attachments", "audit_log", "consent_texts", "contact_points",
 	"crisis_policies",
 	"device_signatures", "devices", "ended_logins", "epoch_readers", "epoch_wraps", "erasures", "memberships", "message_arrivals", "message_scores", "messages",
 	"model_routes", "oncall_shifts", "organizations",
@@ -28,6 +28,7 @@ var triggers = map[string]string{
 	"assessments":          "an_assessment_settles_its_score an_assessment_stands",
 	"attachments":          "a_file_comes_from_somebody_who_takes_part an_attachment_stands",
 	"audit_log":            "the_audit_log_is_not_truncated the_audit_log_stands",
+	"consent_texts":        "a_consent_text_gets_its_hash_and_version a_consent_text_stands written_in_the_audit_log",
 	"contact_points":       "a_contact_point_says_who_wrote_it written_in_the_audit_log",
 	"crisis_policies":      "a_changed_crisis_policy_gets_a_new_version written_in_the_audit_log",
 	"device_signatures":    "a_device_is_vouched_for_by_another a_device_signature_stands written_in_the_audit_log written_in_the_audit_log_when_changed",
