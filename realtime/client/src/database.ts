@@ -17,9 +17,6 @@ export type Supabase = Pick<SupabaseClient, 'from' | 'rpc' | 'auth' | 'realtime'
 /** A page of history. */
 export const PageRows = 500
 
-/** PostgREST gives no more rows than this at once, unless its operator says otherwise. */
-const MaxRows = 1000
-
 const DeviceColumns =
   'id,user_id,kind,enc_pub,sig_pub,label,created_at,revoked_at,admitted_at,admission,admitted_by,retired_at'
 
@@ -44,6 +41,16 @@ async function answer(attempt: string, request: PromiseLike<Answer>): Promise<un
 
 async function rows<T>(attempt: string, request: PromiseLike<Answer>, parse: (row: unknown) => T): Promise<readonly T[]> {
   return list(await answer(attempt, request), attempt).map(parse)
+}
+
+/** All rows, page by page: PostgREST gives only so many at once. The request's order must be total. */
+async function allRows<T>(attempt: string, page: (from: number, to: number) => PromiseLike<Answer>, parse: (row: unknown) => T): Promise<readonly T[]> {
+  const all: T[] = []
+  for (;;) {
+    const some = await rows(attempt, page(all.length, all.length + PageRows - 1), parse)
+    all.push(...some)
+    if (some.length < PageRows) return all
+  }
 }
 
 /** What a session asks of the database: Database, or a test's own. */
@@ -77,6 +84,12 @@ export class Database {
       rows('read analysis devices', analysis, parseDevice),
     ])
     return found.flat()
+  }
+
+  /** A person's own devices, revoked ones and recovery keys too, oldest first. */
+  ownDevices(userId: string): Promise<readonly DeviceRow[]> {
+    const request = this.#supabase.from('devices').select(DeviceColumns).eq('user_id', userId).order('created_at').order('id')
+    return rows('read own devices', request, parseDevice)
   }
 
   async device(id: string): Promise<DeviceRow | undefined> {
@@ -123,22 +136,16 @@ export class Database {
   /** Who holds epochs' keys beside their rosters. */
   readers(sessionId: string): Promise<readonly ReaderRow[]> {
     const columns = 'session_id,epoch,device_id,user_id,role,reason,alert_id,by_device_id,signature,created_at,ended_at'
-    const request = this.#supabase.from('epoch_readers').select(columns).eq('session_id', sessionId).order('epoch')
-    return rows('read readers', request, parseReader)
+    return allRows('read readers', (from, to) => this.#supabase
+      .from('epoch_readers').select(columns).eq('session_id', sessionId).order('epoch').order('device_id').range(from, to), parseReader)
   }
 
   /** Which of the caller's devices, revoked ones too, hold which epochs; newest first. */
-  async heldEpochs(): Promise<readonly HeldEpoch[]> {
-    const held: HeldEpoch[] = []
-    for (;;) {
-      const request = this.#supabase
-        .from('epoch_wraps').select('session_id,epoch,device_id')
-        .order('created_at', { ascending: false }).order('session_id').order('epoch', { ascending: false }).order('device_id')
-        .range(held.length, held.length + MaxRows - 1)
-      const page = await rows('read held epochs', request, parseHeld)
-      held.push(...page)
-      if (page.length < MaxRows) return held
-    }
+  heldEpochs(): Promise<readonly HeldEpoch[]> {
+    return allRows('read held epochs', (from, to) => this.#supabase
+      .from('epoch_wraps').select('session_id,epoch,device_id')
+      .order('created_at', { ascending: false }).order('session_id').order('epoch', { ascending: false }).order('device_id')
+      .range(from, to), parseHeld)
   }
 
   /** Gives a device of the caller's the keys of epochs that another one of theirs holds; how many were new to it. */
@@ -217,15 +224,14 @@ export class Database {
   epochs(sessionId: string): Promise<readonly EpochRow[]> {
     const columns =
       'session_id,epoch,device_id,roster,roster_hash,key_commit,consent_id,signature,suite,created_at'
-    const request = this.#supabase.from('session_epochs').select(columns).eq('session_id', sessionId).order('epoch')
-    return rows('read epochs', request, parseEpoch)
+    return allRows('read epochs', (from, to) => this.#supabase
+      .from('session_epochs').select(columns).eq('session_id', sessionId).order('epoch').range(from, to), parseEpoch)
   }
 
   /** The device's own wraps, by epoch. */
   async wraps(sessionId: string, deviceId: string): Promise<ReadonlyMap<number, string>> {
-    const request = this.#supabase
-      .from('epoch_wraps').select('epoch,wrap').eq('session_id', sessionId).eq('device_id', deviceId)
-    const found = await rows('read wraps', request, (value) => {
+    const found = await allRows('read wraps', (from, to) => this.#supabase
+      .from('epoch_wraps').select('epoch,wrap').eq('session_id', sessionId).eq('device_id', deviceId).order('epoch').range(from, to), (value) => {
       const row = fields(value, 'wrap')
       return [whole(row, 'epoch'), text(row, 'wrap')] as const
     })

@@ -3,6 +3,10 @@
  * `open`, `on`, `consent`. Everything else (sign-in, tables, functions, channels) is plain supabase-js and realtime-js.
  */
 export { vigil, type Vigil, type VigilOptions } from './vigil.ts'
+export { DeviceState, ResetWords, type Devices, type OwnDevice, type VigilEvents, type WaitingDevice } from './devices.ts'
+export type { HistoryState } from './history.ts'
+export { deviceCode, safetyNumber } from './safety.ts'
+export { signDevice, signGrant, verifyDevice, verifyGrant, type DeviceTerms, type GrantTerms } from './cross.ts'
 export type { Session, SessionEntry } from './session.ts'
 export type { Badge, ChatMessage, ModeChange, QueuedText, SendOptions, SessionEvents } from './chat.ts'
 export type { Reader } from './readers.ts'

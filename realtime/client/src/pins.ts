@@ -20,6 +20,8 @@ export class Pins {
   /** Devices that wait, for which no known device of that person vouches. */
   readonly #unsigned = new Set<string>()
   #known: Promise<Map<string, Pin>> | undefined
+  /** One meeting after the other: half of one must not make the rest of a person's devices late-comers. */
+  #meeting: Promise<unknown> = Promise.resolve()
 
   constructor(store: Store, account: string) {
     this.#store = store
@@ -63,7 +65,13 @@ export class Pins {
    * than pinned, those new for someone already known, and those for which nobody known vouches. Devices that wait to be admitted
    * are passed over: they hold nothing.
    */
-  async meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[] = []): Promise<readonly string[]> {
+  meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[] = []): Promise<readonly string[]> {
+    const met = this.#meeting.then(() => this.#meet(rows, signatures))
+    this.#meeting = met.catch(() => undefined) // told to whoever asked for it
+    return met
+  }
+
+  async #meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[]): Promise<readonly string[]> {
     const known = await this.#load()
     const met = new Set([...known.values()].filter((pin) => pin.trusted).map((pin) => pin.owner))
     const confirmed = new Map<string, DeviceRow>()

@@ -1,7 +1,10 @@
 import { RealtimeClient, type RealtimeClientOptions } from '@supabase/realtime-js'
-import { Database, type Supabase } from './database.ts'
-import { makeDevice, type Device } from './device.ts'
+import { Clock } from './clock.ts'
+import { Database, type SessionDatabase, type Supabase } from './database.ts'
+import { DeviceState, Devices, type VigilEvents } from './devices.ts'
+import { Emitter, call, type Undo } from './events.ts'
 import { RequestError, SessionError } from './failure.ts'
+import type { HistoryState } from './history.ts'
 import { IndexedDbStore } from './indexeddb.ts'
 import { Pins } from './pins.ts'
 import { Session } from './session.ts'
@@ -24,72 +27,127 @@ export interface VigilOptions {
   readonly newDevices?: 'ask' | 'trust'
 }
 
+/** For this package's recovery entry. @internal */
+export interface VigilEntry {
+  readonly userId: string
+  readonly database: SessionDatabase
+  readonly pins: Pins
+  readonly clock: Clock
+}
+
+export interface VigilParts {
+  readonly realtime: RealtimeClient
+  readonly userId: string
+  readonly database: SessionDatabase
+  readonly store: Store
+  readonly account: string
+  readonly label?: string | null
+  readonly trust?: boolean
+}
+
 /** The sidecar, as the signed-in person's app sees it. Made by vigil(). */
 export class Vigil {
   /** A plain RealtimeClient on the sidecar: every feature of realtime-js is there. */
   readonly realtime: RealtimeClient
   readonly userId: string
-  readonly #database: Database
-  readonly #store: Store
-  readonly #account: string
-  readonly #pins: Pins
-  readonly #device: Device
-  readonly #trust: boolean
+  /** This person's devices: this one's code, the others, approval, revocation. */
+  readonly devices: Devices
+  /** @internal */
+  readonly entry: VigilEntry
+  readonly #parts: VigilParts
+  readonly #events: Emitter<VigilEvents>
   readonly #sessions = new Set<Session>()
   readonly #undo: (() => void)[] = []
 
-  constructor(parts: {
-    readonly realtime: RealtimeClient
-    readonly userId: string
-    readonly database: Database
-    readonly store: Store
-    readonly account: string
-    readonly pins: Pins
-    readonly device: Device
-    readonly trust: boolean
-  }) {
+  /** Makes this browser's device if there is none, registers it, and reads what there is of the person's devices. */
+  static async open(parts: VigilParts): Promise<Vigil> {
+    const { account, database, store, userId } = parts
+    const events = new Emitter<VigilEvents>()
+    const entry = { userId, database, pins: new Pins(store, account), clock: new Clock() }
+    let renewed = (): Promise<void> => Promise.resolve()
+    const devices = await Devices.open({
+      ...entry, store, account, trust: parts.trust ?? false, label: parts.label ?? null,
+      tell: (name, value) => {
+        events.emit(name, value)
+      },
+      renewed: () => renewed(),
+    })
+    const v = new Vigil(parts, entry, events, devices)
+    renewed = () => v.#closeSessions()
+    return v
+  }
+
+  private constructor(parts: VigilParts, entry: VigilEntry, events: Emitter<VigilEvents>, devices: Devices) {
     this.realtime = parts.realtime
     this.userId = parts.userId
-    this.#database = parts.database
-    this.#store = parts.store
-    this.#account = parts.account
-    this.#pins = parts.pins
-    this.#device = parts.device
-    this.#trust = parts.trust
+    this.devices = devices
+    this.entry = entry
+    this.#parts = parts
+    this.#events = events
   }
 
   /** The id of this device in `devices`. */
   get deviceId(): string {
-    return this.#device.kid
+    return this.devices.device.kid
   }
 
-  /** Opens a session of the signed-in person's. Its history is on the way when this resolves. */
+  /** What of the person's history this device can read, and what would be left without it: always to be shown. */
+  get history(): HistoryState {
+    return this.devices.history
+  }
+
+  /** Listens to what becomes of the person's devices; what was said already is told at once. Returns the undo. */
+  on<Name extends keyof VigilEvents>(name: Name, listener: (value: VigilEvents[Name]) => void): Undo {
+    const undo = this.#events.on(name, listener)
+    const replay = <Told extends keyof ReturnType<Devices['last']>>(told: Told, hear: (value: VigilEvents[Told]) => void): void => {
+      const value = this.devices.last()[told]
+      if (value !== undefined) call(hear, value)
+    }
+    const listeners: { readonly [Told in keyof VigilEvents]?: (value: VigilEvents[Told]) => void } = { [name]: listener }
+    if (listeners.device !== undefined) replay('device', listeners.device)
+    if (listeners.history !== undefined) replay('history', listeners.history)
+    if (listeners.waiting !== undefined) replay('waiting', listeners.waiting)
+    if (listeners.unacknowledged !== undefined) replay('unacknowledged', listeners.unacknowledged)
+    return undo
+  }
+
+  /**
+   * Opens a session of the signed-in person's. Its history is on the way when this resolves. Rejects with SessionError
+   * 'device_waiting' if this device was revoked: `devices.renew()` puts a new one in its place.
+   */
   async session(id: string): Promise<Session> {
+    if (this.devices.state === DeviceState.revoked) {
+      throw new SessionError('device_waiting', 'this device was revoked: renew it, and approve the new one')
+    }
+    const { account, database, realtime, store, trust } = this.#parts
     const session = new Session({
       id: id.toLowerCase(),
       userId: this.userId,
-      device: this.#device,
-      database: this.#database,
-      store: this.#store,
-      account: this.#account,
-      pins: this.#pins,
-      realtime: this.realtime,
-      trustNewDevices: this.#trust,
+      device: this.devices.device,
+      database, store, account, realtime,
+      pins: this.entry.pins,
+      trustNewDevices: trust ?? false,
     })
     await session.start()
     this.#sessions.add(session)
     return session
   }
 
+  async #closeSessions(): Promise<void> {
+    const open = [...this.#sessions]
+    this.#sessions.clear()
+    await Promise.all(open.map((session) => session.close()))
+  }
+
   /** Closes every session and the socket. The device stays. */
   async close(): Promise<void> {
+    this.entry.clock.close()
     for (const undo of this.#undo.splice(0)) undo()
-    await Promise.all([...this.#sessions].map((session) => session.close()))
-    this.#sessions.clear()
+    await this.#closeSessions()
     await this.realtime.disconnect()
   }
 
-  /** Ends with the login, and tries again what waits when the network is back. Called by vigil(). */
+  /** Ends with the login, and tries again what waits when the network is back or the page is seen. Called by vigil(). */
   follow(supabase: Supabase): void {
     const { data } = supabase.auth.onAuthStateChange((event) => {
       if (event === 'SIGNED_OUT') void this.close()
@@ -97,20 +155,28 @@ export class Vigil {
     this.#undo.push(() => {
       data.subscription.unsubscribe()
     })
+    void this.devices.run() // until close
     if (typeof window === 'undefined') return
     const wake = (): void => {
+      this.entry.clock.wake()
       for (const session of this.#sessions) session.wake()
     }
+    const seen = (): void => {
+      this.entry.clock.wake()
+    }
     window.addEventListener('online', wake)
+    document.addEventListener('visibilitychange', seen)
     this.#undo.push(() => {
       window.removeEventListener('online', wake)
+      document.removeEventListener('visibilitychange', seen)
     })
   }
 }
 
 /**
  * Puts Vigil beside a signed-in supabase client: makes this browser's device once, registers it, and connects to the sidecar
- * at url. Sign-in, tables and policies stay supabase-js' own.
+ * at url. A person's first device is usable at once; a later one waits for another (`devices.code`), or for recovery. Sign-in,
+ * tables and policies stay supabase-js' own.
  */
 export async function vigil(supabase: Supabase, url: string, options: VigilOptions = {}): Promise<Vigil> {
   const { data, error } = await supabase.auth.getSession()
@@ -120,40 +186,14 @@ export async function vigil(supabase: Supabase, url: string, options: VigilOptio
   const database = new Database(supabase)
   const store = options.store ?? (typeof indexedDB === 'undefined' ? new MemoryStore() : new IndexedDbStore())
   const account = `${new URL(url).origin} ${userId}`
-  const device = await registeredDevice(database, store, account, userId, options.label ?? null)
-  const v = new Vigil({
+  const v = await Vigil.open({
     realtime: connect(supabase, url, options),
-    userId, database, device, store, account,
-    pins: new Pins(store, account),
+    userId, database, store, account,
+    label: options.label ?? null,
     trust: options.newDevices === 'trust',
   })
   v.follow(supabase)
   return v
-}
-
-/** The device of the account: kept, or made now; its row is there, or is made now. A revoked one is replaced. */
-async function registeredDevice(
-  database: Database,
-  store: Store,
-  account: string,
-  userId: string,
-  label: string | null,
-): Promise<Device> {
-  const device = (await store.device(account)) ?? (await store.keepDevice(account, await makeDevice()))
-  const row = await database.device(device.kid)
-  if (row !== undefined && row.revoked_at !== null) {
-    await store.dropDevice(account)
-    return registeredDevice(database, store, account, userId, label)
-  }
-  if (row === undefined) {
-    try {
-      await database.insertDevice({ id: device.kid, user_id: userId, enc_pub: device.encPub, sig_pub: device.sigPub, label })
-    } catch (thrown) {
-      const another = thrown instanceof RequestError && thrown.code === '23505' // a second tab was quicker
-      if (!another) throw thrown
-    }
-  }
-  return device
 }
 
 function connect(supabase: Supabase, url: string, options: VigilOptions): RealtimeClient {

@@ -134,6 +134,10 @@ export class MemoryDatabase implements SessionDatabase {
     return this.#call('devices', () => [...this.#tables.devices])
   }
 
+  ownDevices(userId: string): Promise<readonly DeviceRow[]> {
+    return this.#call('ownDevices', () => this.#tables.devices.filter((row) => row.user_id === userId))
+  }
+
   device(id: string): Promise<DeviceRow | undefined> {
     return this.#call('device', () => this.#tables.devices.find((row) => row.id === id))
   }

@@ -1,0 +1,343 @@
+/** A person's devices: the first, the second by code, and what becomes of history when one is lost. */
+import { describe, expect, test } from 'vitest'
+import { Clock } from '../src/clock.ts'
+import { Devices, ResetWords, type VigilEvents } from '../src/devices.ts'
+import { makeDevice } from '../src/device.ts'
+import { makeEpoch, openEpoch } from '../src/epoch.ts'
+import { verifyGrant } from '../src/cross.ts'
+import { DeviceChangedError, EnvelopeError, RequestError, SessionError } from '../src/failure.ts'
+import { historyOf, shareHistory } from '../src/history.ts'
+import { Pins } from '../src/pins.ts'
+import { Role, parseRoster, type Roster } from '../src/roster.ts'
+import { MemoryStore } from '../src/store.ts'
+import { MemoryDatabase, join, newTables, runSidecar, type Tables } from './memory-database.ts'
+
+interface Browser {
+  readonly devices: Devices
+  readonly pins: Pins
+  readonly clock: Clock
+  readonly store: MemoryStore
+  readonly database: MemoryDatabase
+  readonly told: { readonly [Name in keyof VigilEvents]: VigilEvents[Name][] }
+  /** How often the device was replaced. */
+  readonly renewals: () => number
+}
+
+/** A browser of the person's, on which vigil() has run. */
+async function browser(tables: Tables, userId: string, store = new MemoryStore()): Promise<Browser> {
+  const told = { device: [], history: [], waiting: [], unacknowledged: [], error: [] } as Browser['told']
+  const database = new MemoryDatabase(tables, userId)
+  const pins = new Pins(store, 'test')
+  const clock = new Clock()
+  let renewals = 0
+  const devices = await Devices.open({
+    database, store, pins, clock, userId, account: 'test', trust: false, label: null,
+    tell: (name, value) => {
+      told[name].push(value as never)
+    },
+    renewed: () => {
+      renewals++
+      return Promise.resolve()
+    },
+  })
+  return { devices, pins, clock, store, database, told, renewals: () => renewals }
+}
+
+async function rosterOf(tables: Tables): Promise<Roster> {
+  const live = tables.devices.filter((row) => row.admitted_at !== null && row.revoked_at === null)
+  return parseRoster(live.map((row) => ({
+    kid: row.id, role: row.kind === 'recovery' ? Role.recovery : Role.client, enc_pub: row.enc_pub, sig_pub: row.sig_pub,
+  })))
+}
+
+/** Makes the next epoch of the session, as a message by this browser would. */
+async function write(tables: Tables, by: Browser): Promise<number> {
+  const number = tables.epochs.length + 1
+  const { row } = await makeEpoch(by.devices.device, { sessionId: tables.session.id, number, roster: await rosterOf(tables), consentId: null })
+  await by.database.createEpoch(row)
+  return number
+}
+
+async function reads(tables: Tables, by: Browser, epoch: number): Promise<boolean> {
+  const row = tables.epochs.find((one) => one.epoch === epoch)
+  if (row === undefined) throw new Error('the epoch is there')
+  const wrap = (await by.database.wraps(tables.session.id, by.devices.device.kid)).get(epoch)
+  return openEpoch(row, wrap, undefined, by.devices.device).then(() => true, () => false)
+}
+
+interface Bench {
+  readonly tables: Tables
+  readonly userId: string
+  readonly first: Browser
+}
+
+async function setup(epochs = 3): Promise<Bench> {
+  const tables = newTables('strict')
+  const userId = join(tables, 'client')
+  const first = await browser(tables, userId)
+  for (let i = 0; i < epochs; i++) await write(tables, first)
+  return { tables, userId, first }
+}
+
+describe('a first device', () => {
+  test('is usable at once, and says that all there is is on it alone', async () => {
+    const { first } = await setup()
+    expect(first.devices.state).toBe('usable')
+    expect(first.told.device).toEqual(['usable'])
+    expect(first.devices.history).toEqual({ here: 'whole', recovery: 'unset', otherDevices: 0, state: 'only_here' })
+  })
+
+  test('is the same after the page was closed', async () => {
+    const { tables, userId, first } = await setup()
+    const again = await browser(tables, userId, first.store)
+    expect(again.devices.device.kid).toBe(first.devices.device.kid)
+    expect(again.devices.state).toBe('usable')
+    expect(tables.devices).toHaveLength(1)
+  })
+})
+
+describe('a second device', () => {
+  test('waits, is admitted by its code, and reads what came before it', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    expect(second.devices.state).toBe('waiting')
+    expect(second.devices.history).toEqual({ here: 'none', recovery: 'unset', otherDevices: 1, state: 'locked' })
+    await first.devices.look()
+    expect(first.told.waiting.at(-1)?.map((one) => one.id)).toEqual([second.devices.device.kid])
+    expect(JSON.stringify(first.told.waiting)).not.toContain(second.devices.code)
+
+    expect(await first.devices.approve(second.devices.code.toLowerCase().replaceAll('-', ' '))).toBe(second.devices.device.kid)
+    await second.devices.look()
+    expect(second.told.device).toEqual(['waiting', 'usable'])
+    for (const epoch of [1, 2, 3]) expect(await reads(tables, second, epoch)).toBe(true)
+    expect(second.devices.history).toEqual({ here: 'whole', recovery: 'unset', otherDevices: 1, state: 'safe' })
+    expect(first.devices.history.state).toBe('safe')
+    expect(first.told.waiting.at(-1)).toEqual([])
+    // who was let in stands there, signed; nobody of the two has anything left to acknowledge
+    expect(tables.readers.map((row) => [row.epoch, row.role, row.reason]).sort()).toEqual([[1, 1, 'history'], [2, 1, 'history'], [3, 1, 'history']])
+    for (const row of tables.readers) {
+      const wrap = tables.wraps.find((one) => one.epoch === row.epoch && one.device === row.device_id)?.wrap ?? ''
+      expect(await verifyGrant({ ...row, wrap }, first.devices.device.sigPub, row.signature)).toBe(true)
+    }
+    for (const one of [first, second]) expect(one.told.unacknowledged.at(-1)).toEqual([])
+  })
+
+  test('is not admitted by a code that is another’s, mistyped, or shared by two', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    const { code } = second.devices
+    for (const wrong of ['', first.devices.code, `${code.slice(0, -1)}${code.endsWith('0') ? '1' : '0'}`, code.slice(0, 9)]) {
+      await expect(first.devices.approve(wrong)).rejects.toMatchObject({ name: 'EnvelopeError', refusal: 'pin' })
+    }
+    const twin = tables.devices.find((row) => row.id === second.devices.device.kid)
+    if (twin === undefined) throw new Error('it is there')
+    tables.devices.push(twin)
+    await expect(first.devices.approve(code)).rejects.toMatchObject({ refusal: 'pin' })
+    expect(tables.signatures).toEqual([])
+  })
+
+  test('under a thief’s keys has another code: what the person reads off admits only what they hold', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    const thief = await makeDevice()
+    tables.devices = tables.devices.map((row) =>
+      row.id === second.devices.device.kid ? { ...row, enc_pub: thief.encPub, sig_pub: thief.sigPub } : row)
+    await expect(first.devices.approve(second.devices.code)).rejects.toBeInstanceOf(EnvelopeError)
+  })
+
+  test('cannot approve, nor share, while it waits itself', async () => {
+    const { tables, userId, first } = await setup()
+    const [second, third] = [await browser(tables, userId), await browser(tables, userId)]
+    await expect(second.devices.approve(third.devices.code)).rejects.toMatchObject({ reason: 'device_waiting' })
+    await expect(second.devices.shareHistory(third.devices.device.kid)).rejects.toBeInstanceOf(SessionError)
+    await expect(first.devices.shareHistory(second.devices.device.kid)).rejects.toMatchObject({ reason: 'device_waiting' })
+  })
+
+  test('that no sidecar admits in time gets its history when one does', async () => {
+    const { tables, userId, first } = await setup()
+    tables.sidecar = false
+    const second = await browser(tables, userId)
+    const approval = first.devices.approve(second.devices.code).catch((thrown: unknown) => thrown)
+    const ended = { it: false }
+    void approval.then(() => {
+      ended.it = true
+    })
+    while (!ended.it) { // a minute passes
+      first.clock.wake()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await approval).toMatchObject({ reason: 'device_waiting' })
+    await runSidecar(tables)
+    await first.devices.look()
+    await second.devices.look()
+    expect(second.devices.state).toBe('usable')
+    expect(await reads(tables, second, 1)).toBe(true)
+    expect(second.devices.history.here).toBe('whole')
+  })
+
+  test('whose signature was false says so, and is admitted by a true one', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    await first.database.admitRequest({
+      device_id: second.devices.device.kid, user_id: userId, by_device_id: first.devices.device.kid, signature: 'A'.repeat(86),
+    })
+    await second.devices.look()
+    expect(second.devices.state).toBe('refused')
+    await first.devices.approve(second.devices.code)
+    await second.devices.look()
+    expect(second.told.device).toEqual(['waiting', 'refused', 'usable'])
+  })
+})
+
+describe('a device that only the database admitted', () => {
+  test('is given nothing, and is shown as one that nobody has confirmed', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    const kid = second.devices.device.kid
+    tables.devices = tables.devices.map((row) => (row.id === kid
+      ? { ...row, admitted_at: new Date().toISOString(), admission: 'signed', admitted_by: first.devices.device.kid } : row))
+    await first.devices.look()
+    expect(first.told.unacknowledged.at(-1)).toEqual([kid])
+    expect(first.pins.isUnsigned(kid)).toBe(true)
+    expect(tables.readers).toEqual([])
+    await expect(first.devices.shareHistory(kid)).rejects.toBeInstanceOf(DeviceChangedError)
+    await expect(first.devices.acknowledge(kid)).rejects.toMatchObject({ refusal: 'pin' })
+    await first.devices.acknowledge(kid, { unsigned: true })
+    expect(await reads(tables, second, 1)).toBe(true)
+  })
+})
+
+describe('history', () => {
+  test('an interrupted sharing goes on at the next look, and what is forged is left out', async () => {
+    const { tables, userId, first } = await setup(5)
+    tables.epochs = tables.epochs.map((row) => (row.epoch === 2 ? { ...row, key_commit: 'A'.repeat(43) } : row))
+    const second = await browser(tables, userId)
+    first.database.fail('shareEpochs', 'before')
+    await expect(first.devices.approve(second.devices.code)).rejects.toBeInstanceOf(RequestError)
+    expect(tables.readers).toEqual([])
+    await first.devices.look()
+    expect(tables.readers.map((row) => row.epoch).sort()).toEqual([1, 3, 4, 5])
+    await first.devices.look() // and it does not try for ever
+    expect(first.database.calls.filter((name) => name === 'shareEpochs')).toHaveLength(2)
+    await second.devices.look()
+    expect(second.devices.history).toMatchObject({ here: 'part', state: 'locked' })
+  })
+
+  test('many epochs go in batches that the database takes, newest first', async () => {
+    const { tables, userId, first } = await setup(5)
+    const second = await browser(tables, userId)
+    const row = tables.devices.find((one) => one.id === second.devices.device.kid)
+    if (row === undefined) throw new Error('it is there')
+    tables.devices = tables.devices.map((one) => ({ ...one, admitted_at: one.created_at }))
+    const deps = { ...first, userId, by: first.devices.device, batch: 2 }
+    expect(await shareHistory(deps, row)).toEqual({ shared: 5, missing: 0 })
+    expect(first.database.calls.filter((name) => name === 'shareEpochs')).toHaveLength(3)
+    expect(tables.readers.map((one) => one.epoch)).toEqual([5, 4, 3, 2, 1])
+    expect(await shareHistory(deps, row)).toEqual({ shared: 0, missing: 0 })
+  })
+
+  const held = (device: string, ...epochs: readonly number[]): { session_id: string; epoch: number; device_id: string }[] =>
+    epochs.map((epoch) => ({ session_id: 's', epoch, device_id: device }))
+
+  test.each([
+    ['nothing anywhere', [], 'usable', { here: 'whole', state: 'safe', otherDevices: 1 }],
+    ['nothing anywhere, and no other', [], 'revoked', { here: 'whole', state: 'only_here', otherDevices: 0 }],
+    ['all on both', [...held('here', 1, 2), ...held('other', 1, 2)], 'usable', { here: 'whole', state: 'safe' }],
+    ['more here', [...held('here', 1, 2), ...held('other', 2)], 'usable', { here: 'whole', state: 'only_here' }],
+    ['more there', [...held('here', 2), ...held('other', 1, 2)], 'usable', { here: 'part', state: 'locked' }],
+    ['all there', held('other', 1, 2), 'usable', { here: 'none', state: 'locked' }],
+    ['there, and revoked', held('other', 1, 2), 'revoked', { here: 'none', state: 'lost', otherDevices: 0 }],
+    ['some there, and revoked', [...held('here', 2), ...held('other', 1, 2)], 'revoked', { here: 'part', state: 'lost' }],
+    ['all here, the other revoked', [...held('here', 1), ...held('other', 1)], 'revoked', { here: 'whole', state: 'only_here' }],
+  ] as const)('%s', async (_, wraps, other, expected) => {
+    const tables = newTables('strict')
+    const database = new MemoryDatabase(tables, 'someone')
+    for (const id of ['here', 'other']) {
+      await database.insertDevice({ id, user_id: 'someone', enc_pub: '', sig_pub: '', label: null })
+    }
+    const devices = tables.devices.map((row) => ({ ...row, admitted_at: 'x', revoked_at: row.id === 'other' && other === 'revoked' ? 'x' : null }))
+    expect(historyOf(wraps, devices, 'here')).toMatchObject(expected)
+    const recovery = devices.map((row) => (row.id === 'other' ? { ...row, kind: 'recovery' as const } : row))
+    expect(historyOf(wraps, recovery, 'here').recovery).toBe(other === 'revoked' ? 'unset' : 'set')
+  })
+})
+
+describe('a lost device', () => {
+  test('is revoked from another; it says so, opens nothing new, and is replaced only when it is told to', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    await first.devices.approve(second.devices.code)
+    await second.devices.look()
+    const lost = first.devices.device.kid
+    await second.devices.revoke(lost)
+    const epoch = await write(tables, second)
+    expect(await reads(tables, first, epoch)).toBe(false)
+
+    const again = await browser(tables, userId, first.store)
+    expect(again.devices.state).toBe('revoked')
+    expect(again.devices.device.kid).toBe(lost)
+    await expect(again.devices.approve('')).rejects.toMatchObject({ reason: 'device_waiting' })
+    await again.devices.renew()
+    expect(again.renewals()).toBe(1)
+    expect(again.devices.device.kid).not.toBe(lost)
+    expect(again.devices.state).toBe('waiting')
+    await second.devices.approve(again.devices.code)
+    await again.devices.look()
+    expect(await reads(tables, again, epoch)).toBe(true)
+    await expect(again.devices.renew()).rejects.toMatchObject({ reason: 'not_active' })
+  })
+
+  test('the last one: without recovery the history is lost, which a reset asks for in words', async () => {
+    const { tables, userId, first } = await setup()
+    await first.devices.revoke(first.devices.device.kid)
+    const next = await browser(tables, userId)
+    expect(next.devices.state).toBe('waiting')
+    expect(next.devices.history).toMatchObject({ here: 'none', state: 'lost' })
+    await expect(next.devices.reset('yes' as typeof ResetWords)).rejects.toMatchObject({ reason: 'not_active' })
+    expect(next.devices.state).toBe('waiting')
+    await next.devices.reset(ResetWords)
+    expect(next.told.device).toEqual(['waiting', 'usable'])
+    expect(next.devices.history.state).toBe('lost')
+    expect(await reads(tables, next, 1)).toBe(false)
+
+    const friend = new Pins(new MemoryStore(), 'friend') // who knew the first one
+    const before = tables.devices.filter((row) => row.id === first.devices.device.kid)
+    await friend.meet(before, [])
+    expect(await friend.meet(tables.devices, tables.signatures)).toEqual([next.devices.device.kid])
+    expect(friend.isUnsigned(next.devices.device.kid)).toBe(true)
+  })
+})
+
+describe('the list', () => {
+  test('names each device, which one is here, and what to compare', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    await first.devices.rename(first.devices.device.kid, 'Laptop')
+    const list = await first.devices.list()
+    expect(list.map((one) => [one.label, one.state, one.here, one.kind])).toEqual([
+      ['Laptop', 'usable', true, 'participant'], [null, 'waiting', false, 'participant'],
+    ])
+    expect(list.every((one) => /^(\d{5} ){5}\d{5}$/.test(one.safety))).toBe(true)
+    expect(new Set(list.map((one) => one.safety)).size).toBe(2)
+    const theirs = await second.devices.list()
+    expect(theirs.map((one) => one.safety)).toEqual(list.map((one) => one.safety))
+  })
+})
+
+describe('looking', () => {
+  test('goes on until the clock is closed, and a fault is told and survived', async () => {
+    const { first } = await setup()
+    const looks = (): number => first.database.calls.filter((name) => name === 'ownDevices').length
+    const run = first.devices.run()
+    const before = looks()
+    first.database.fail('ownDevices', 'before', new RequestError('look', '42501', 403, 'no'))
+    first.clock.wake()
+    while (first.told.error.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(first.told.error[0]).toBeInstanceOf(RequestError)
+    first.clock.wake()
+    while (looks() < before + 2) await new Promise((resolve) => setImmediate(resolve))
+    first.clock.close()
+    await run
+    expect(looks()).toBe(before + 2)
+  })
+})
