@@ -66,6 +66,7 @@ func sqlDeletes(t *testing.T, c *pgtest.Cluster) {
 	const slot = "vigil_deletes"
 	for _, statement := range []string{
 		shift,
+		sqlScript(t, "sql/tests/fixtures/relayed.sql").SQL,
 		"select pg_create_logical_replication_slot('" + slot + "', 'pgoutput')",
 		"delete from public.messages where session_id = tests.session('assisted')",
 		"delete from public.sessions where id in (tests.session('assisted'), tests.session('strict'))",
@@ -88,8 +89,8 @@ func sqlDeletes(t *testing.T, c *pgtest.Cluster) {
 	}
 	got, want := sqlDeletedKeys(t, log), map[string]string{}
 	for table, operations := range sqlRelayed(t) {
-		if table == "messages" || len(operations["insert"]) == 0 {
-			continue
+		if table == "messages" || table == "erasures" || len(operations["insert"]) == 0 {
+			continue // an erasure outlives what it tells of: SQL refuses to delete one
 		}
 		if len(operations["delete"]) != len(operations["insert"]) {
 			t.Errorf("a deleted row of %s goes to %v, one that is there to %v", table, operations["delete"], operations["insert"])

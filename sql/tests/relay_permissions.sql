@@ -148,10 +148,15 @@ insert into tests.routes values
   ('memberships', 'org', 'organization_id', false),
   ('oncall_shifts', 'org', 'organization_id', false),
   ('suggestions', 'care', 'session_id', true),
-  ('suggestion_seals', 'care', 'session_id', true);
+  ('suggestion_seals', 'care', 'session_id', true),
+  ('epoch_readers', 'session', 'session_id', true),
+  ('message_scores', 'care', 'session_id', true),
+  ('erasures', 'session', 'session_id', false);
 insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at) values
   (tests.organization('alder'), tests.id('olive'), '2020-01-01', '2100-01-01'),
   (tests.organization('birch'), tests.id('bella'), '2020-01-01', '2100-01-01');
+
+\ir fixtures/relayed.sql
 
 -- Of each route's topics: whether this person receives there, and how many of its rows they read.
 create function tests.doors(who text) returns table (source text, topic text, only_there boolean, receives boolean, reads int, of_rows int)
