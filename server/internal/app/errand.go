@@ -155,7 +155,7 @@ func (f *flow) newErrand(name string, look func(context.Context) (bool, error), 
 }
 
 // newErrands makes what goes with the pipeline, under the same lease.
-func (f *flow) newErrands() errands { return errands{f.newAdmitter()} }
+func (f *flow) newErrands() errands { return errands{f.newScorer(), f.newAdmitter(), f.newSharer()} }
 
 // parts are the errands as parts of the flow.
 func (all errands) parts() []part {

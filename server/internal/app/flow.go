@@ -332,11 +332,13 @@ func (f *flow) recorded(o triage.Outcome) {
 		status = "not_assessed"
 	}
 	f.metrics.Assessments.WithLabelValues(status, string(o.Reason)).Inc()
-	if a, ok := o.Alert(); ok {
-		f.metrics.Alerts.WithLabelValues(fmt.Sprint(int(a.Level))).Inc()
+	if _, ok := o.Alert(); ok {
+		f.metrics.Alerts.WithLabelValues(levelLabel(&o)).Inc()
 		f.escalation.Wake()
 	}
 }
+
+func levelLabel(o *triage.Outcome) string { return fmt.Sprint(int(o.Assessment.Level)) }
 
 // newRelaying makes the way from TOPICS to the sockets. peers is nil where there are no other nodes.
 func (f *flow) newRelaying(peers *bus.Peers) *relaying {

@@ -71,8 +71,14 @@ func (o opener) read(ctx context.Context, session uuid.UUID, number int32) (enve
 	if c == nil {
 		return row, nil, nil
 	}
-	return row, &envelope.ConsentRow{
+	consent := consentRow(c)
+	return row, &consent, nil
+}
+
+// consentRow is a consent as the envelope reads it.
+func consentRow(c *store.Consent) envelope.ConsentRow {
+	return envelope.ConsentRow{
 		ID: c.ID, Session: c.SessionID, Device: c.DeviceID, Scope: c.Scope, TextHash: c.TextHash, Signature: c.Signature,
 		Withdrawn: c.Withdrawn, WithdrawalSignature: c.WithdrawalSignature,
-	}, nil
+	}
 }

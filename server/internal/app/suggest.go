@@ -94,6 +94,7 @@ func (f *flow) newDrafter() (*suggest.Drafter, error) {
 			})
 		},
 		Envelope: sealing{opener{f.ring, tables}}, Book: tables, Backlog: tables, Model: f.model, Log: f.log,
+		Forget: f.ring.Forget, ForgetAll: f.ring.ForgetAll,
 		At:      faultsAt("suggest"),
 		Counted: func(outcome, source string) { f.metrics.Suggestions.WithLabelValues(outcome, source).Inc() },
 		Took: func(source string, since time.Duration) {

@@ -129,7 +129,7 @@ func TestADeviceThatIsNotOnTheRosterGetsNoSeal(t *testing.T) {
 	o := sealing{opener{envelope.NewRing(envelope.RingConfig{}, p.Analysis), store.New(p.Vigil)}}
 	id := uuid.New()
 	good := p.Therapist.Device.KID()
-	added := newDevice(t) // after the epoch of the message
+	added := newDevice(t)   // after the epoch of the message
 	waiting := newDevice(t) // nobody has vouched for it
 	for _, d := range []*envelope.Device{added, waiting} {
 		if _, err := p.Superuser.Exec(t.Context(), `insert into public.devices (id, user_id, enc_pub, sig_pub) values ($1, $2, $3, $4)`, d.KID(), p.Therapist.ID,

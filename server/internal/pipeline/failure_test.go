@@ -169,6 +169,49 @@ func TestWithdrawnConsentIsNotOpenedByAnEpochInMemory(t *testing.T) {
 	}
 }
 
+// TestAnErasedSessionIsForgotten: its keys, and what the detector knew of it, also where only the receipt is on the log.
+func TestAnErasedSessionIsForgotten(t *testing.T) {
+	t.Parallel()
+	for name, receipt := range map[string]struct {
+		op      replication.Op
+		session bool // of one session, and not of the person who had it
+	}{
+		"a session's, at once":        {replication.Insert, true},
+		"a session's, that was asked": {replication.Update, true},
+		"a person's names no session": {replication.Insert, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			s, other := b.Session(t), b.Session(t)
+			c := b.patient()
+			ring := envelope.NewRing(envelope.RingConfig{}, b.Analysis)
+			c.Opener = ringOpener{ring, b.store}
+			b.log.append(b.shown(t, s.Send(t, "before"), other.Send(t, "of somebody else"))...)
+			p, stop := run(t, c)
+			b.awaitAssessed(t)
+			awaitCounted(t, p, 2)
+			if ring.Len() != 2 {
+				t.Fatalf("%d epochs in memory, want 2", ring.Len())
+			}
+			row := replication.Change{Op: receipt.op, Relation: relation("erasures", "id", "session_id"), New: values(uuid.NewString(), s.ID.String())}
+			want := 1
+			if !receipt.session {
+				row.New[1], want = replication.Value{Kind: replication.Null}, 2
+			}
+			b.log.append(b.entry(t, 100, row))
+			await(t, "the receipt is handled", func() bool { return p.Stats().Entries == 3 })
+			stop()
+			if ring.Len() != want {
+				t.Errorf("%d epochs in memory, want %d", ring.Len(), want)
+			}
+			if faults := p.Stats().Faults; faults != 0 {
+				t.Errorf("%d rows could not be read", faults)
+			}
+		})
+	}
+}
+
 func TestPolicyChangeHoldsForTheNextMessage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -94,20 +94,21 @@ func FuzzRowsOfTheLog(f *testing.F) {
 	f.Add("messages", byte(1), "not a uuid", "1", "-1", []byte("body"))
 	f.Add("crisis_policies", byte(2), uuid.NewString(), "99999999999", "4", []byte(nil))
 	f.Add("session_consents", byte(4), "", "", "", []byte(nil))
+	f.Add("erasures", byte(1), "no id", "", "", []byte(nil))
 	f.Add("sessions", byte(3), uuid.NewString(), "", "", []byte(nil))
 	f.Fuzz(func(t *testing.T, table string, op byte, id, number, position string, body []byte) {
 		known := []string{"id", "session_id", "organization_id", "sender_id", "sender_device_id"}
 		r := relation(table, append(known, "epoch", "seq", "position", "previous_assisted_position", "version", "page_at_level", "review_at_level", "body", "created_at")...)
 		row := values(id, id, id, id, id, number, number, position, position, number, number, number, string(body), number)
 		b := &bundle{commit: 1}
-		change := replication.Change{Op: replication.Op(op%4 + 1), Relation: r, New: row}
+		change := replication.Change{Ordinal: 1, Op: replication.Op(op%4 + 1), Relation: r, New: row}
 		if change.Op == replication.Delete {
 			change.New, change.Old = nil, row
 		}
 		if change.Op == replication.Truncate {
 			change.New = nil
 		}
-		batch := replication.Batch{{Commit: 1, XID: 7, Last: true, Changes: []replication.Change{change}}}
+		batch := replication.Batch{{Commit: 1, End: 2, XID: 7, CommittedAt: time.Unix(1_800_000_000, 0), Last: true, Changes: []replication.Change{change}}}
 		data, err := batch.AppendBinary(nil)
 		if err != nil {
 			t.Skip("no entry can hold it")

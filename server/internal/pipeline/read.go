@@ -18,7 +18,7 @@ type work struct {
 	lost     map[uuid.UUID]int64 // sessions with a message whose row the log does not carry whole → its position
 	policies []policyChange
 	forget   []uuid.UUID // sessions whose consents or epochs changed
-	gone     []uuid.UUID // sessions that were deleted
+	gone     []uuid.UUID // sessions that were deleted or erased
 	xids     []uint32    // of the transactions that forget and new terms come from
 	all      bool        // something was truncated, or an entry cannot be read: believe nothing remembered
 }
@@ -77,8 +77,21 @@ func (p *Pipeline) readChange(w *work, chunk *replication.Chunk, c *replication.
 		if c.Op == replication.Delete || c.Op == replication.Truncate {
 			return readForget(w, chunk, c, "id", &w.gone)
 		}
+	case "erasures":
+		if c.Op == replication.Insert || c.Op == replication.Update {
+			return readErasure(w, chunk, c)
+		}
 	}
 	return nil
+}
+
+// readErasure drops all that is remembered of an erased session: its keys, and what the detector knew of it. A person's erasure has
+// one of each session.
+func readErasure(w *work, chunk *replication.Chunk, c *replication.Change) error {
+	if value, ok := c.Get("session_id"); !ok || value.Kind != replication.Text {
+		return nil
+	}
+	return readForget(w, chunk, c, "session_id", &w.gone)
 }
 
 func (p *Pipeline) readMessage(w *work, chunk *replication.Chunk, c *replication.Change, received time.Time) error {

@@ -35,15 +35,15 @@ const moveProgress = `
 
 const insertAssessments = `
 	insert into public.assessments (
-	  id, organization_id, session_id, message_id, position, status, reason, level, harm_others, abuse, distress, sentiment,
+	  id, organization_id, session_id, message_id, position, source, status, reason, level, harm_others, abuse, distress, sentiment,
 	  topics, evidence, alert, escalate, model_version, ruleset_version, policy_version,
 	  items, risk_score, harm_others_score, abuse_score, distress_score, hard, emotions, language
 	)
-	select id, organization_id, session_id, message_id, position, status, reason, level, harm_others, abuse, distress, sentiment,
+	select id, organization_id, session_id, message_id, position, source, status, reason, level, harm_others, abuse, distress, sentiment,
 	  coalesce(topics, '{}'), coalesce(evidence, '[]'), alert, escalate, model_version, ruleset_version, policy_version,
 	  items, risk_score, harm_others_score, abuse_score, distress_score, coalesce(hard, '{}'), coalesce(emotions, '{}'), language
 	from jsonb_to_recordset($1::jsonb) as a (
-	  id uuid, organization_id uuid, session_id uuid, message_id uuid, position bigint, status text, reason text, level smallint,
+	  id uuid, organization_id uuid, session_id uuid, message_id uuid, position bigint, source text, status text, reason text, level smallint,
 	  harm_others boolean, abuse boolean, distress boolean, sentiment real, topics text[], evidence jsonb, alert boolean,
 	  escalate boolean, model_version text, ruleset_version text, policy_version int, items text[], risk_score real,
 	  harm_others_score real, abuse_score real, distress_score real, hard text[], emotions text[], language text

@@ -13,6 +13,7 @@ type assessmentRow struct {
 	SessionID      uuid.UUID         `json:"session_id"`
 	MessageID      uuid.UUID         `json:"message_id"`
 	Position       int64             `json:"position"`
+	Source         triage.Source     `json:"source"`
 	Status         string            `json:"status"`
 	Reason         *triage.Reason    `json:"reason"`
 	Level          *triage.Level     `json:"level"`
@@ -38,14 +39,11 @@ type assessmentRow struct {
 	Language        *string  `json:"language"`
 }
 
-// itemNames are what a message can say of an item, as the database writes it.
-var itemNames = [...]string{triage.ItemUnknown: "unknown", triage.ItemAbsent: "absent", triage.ItemPresent: "present"}
-
 func newAssessment(id uuid.UUID, o *triage.Outcome) assessmentRow {
 	a := &o.Assessment
 	row := assessmentRow{
 		ID: id, OrganizationID: o.Message.OrganizationID, SessionID: o.Message.SessionID, MessageID: o.Message.ID,
-		Position: o.Message.Position, PolicyVersion: o.Policy.Version,
+		Position: o.Message.Position, Source: o.Assessor(), PolicyVersion: o.Policy.Version,
 	}
 	if o.Reason != "" { // nothing is known: null, which is not zero
 		row.Status, row.Reason, row.Alert, row.Escalate = "not_assessed", &o.Reason, true, true
@@ -67,9 +65,7 @@ func newAssessment(id uuid.UUID, o *triage.Outcome) assessmentRow {
 func newItems(items triage.Items) []string {
 	names := make([]string, len(items))
 	for i, item := range items {
-		if item >= 0 && int(item) < len(itemNames) {
-			names[i] = itemNames[item]
-		}
+		names[i] = item.Name()
 	}
 	return names
 }

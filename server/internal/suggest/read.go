@@ -20,10 +20,27 @@ const (
 	tableAssessments = "assessments"
 )
 
+// forgetting are the tables whose rows end what was opened of a session, and the column that names it. The pipeline does the same in
+// its own process, which may be another.
+var forgetting = map[string]string{"session_consents": "session_id", "session_epochs": "session_id", "erasures": "session_id", "sessions": "id"}
+
+// concerns says whether an entry may have a row that matters here.
+func concerns(data []byte) bool {
+	if bytes.Contains(data, []byte(tableSuggestions)) || bytes.Contains(data, []byte(tableAssessments)) {
+		return true
+	}
+	for table := range forgetting {
+		if bytes.Contains(data, []byte(table)) {
+			return true
+		}
+	}
+	return false
+}
+
 // handle takes what entries ask for into the queue. It never waits, so that LOG is never kept for this.
 func (d *Drafter) handle(ctx context.Context, entries []Entry) error {
 	for _, entry := range entries {
-		if !bytes.Contains(entry.Data, []byte(tableSuggestions)) && !bytes.Contains(entry.Data, []byte(tableAssessments)) {
+		if !concerns(entry.Data) {
 			continue
 		}
 		batch, err := replication.Decode(entry.Data)
@@ -41,7 +58,11 @@ func (d *Drafter) handle(ctx context.Context, entries []Entry) error {
 }
 
 func (d *Drafter) handleChange(ctx context.Context, chunk *replication.Chunk, c *replication.Change) {
-	if c.Op != replication.Insert || c.Relation == nil || c.Relation.Schema != "public" {
+	if c.Relation == nil || c.Relation.Schema != "public" {
+		return
+	}
+	d.forget(c)
+	if c.Op != replication.Insert {
 		return
 	}
 	switch c.Relation.Name {
@@ -61,6 +82,37 @@ func (d *Drafter) handleChange(ctx context.Context, chunk *replication.Chunk, c 
 		if text(c, "escalate") == "t" && text(c, "status") == "assessed" && message != uuid.Nil {
 			d.add(ctx, triage.SuggestionTask{MessageID: message, At: chunk.CommittedAt})
 		}
+	}
+}
+
+// forget makes the next suggestion of a session read its epoch and consents again: one that was withdrawn, revoked or erased opens
+// nothing any more. A new epoch or session is nobody's memory yet.
+func (d *Drafter) forget(c *replication.Change) {
+	column, ok := forgetting[c.Relation.Name]
+	if !ok || c.Op == replication.Insert && (c.Relation.Name == "session_epochs" || c.Relation.Name == "sessions") {
+		return
+	}
+	session := id(c, column)
+	switch {
+	case c.Op == replication.Truncate:
+		d.config.ForgetAll()
+	case session != uuid.Nil:
+		d.config.Forget(session)
+		d.mu.Lock()
+		d.forgotten[session] = true
+		d.mu.Unlock()
+	}
+}
+
+// forgetAgain forgets what was forgotten since the last sweep: the log runs ahead of the tables, so what was read in between may not
+// have seen the change.
+func (d *Drafter) forgetAgain() {
+	d.mu.Lock()
+	forgotten := d.forgotten
+	d.forgotten = make(map[uuid.UUID]bool)
+	d.mu.Unlock()
+	for session := range forgotten {
+		d.config.Forget(session)
 	}
 }
 

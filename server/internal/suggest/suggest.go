@@ -101,6 +101,10 @@ type Config struct {
 	Model    *Model // nil: the bank only
 	Log      *slog.Logger
 
+	// Forget makes the Envelope read a session's keys and consents again, and ForgetAll every session's.
+	Forget    func(session uuid.UUID)
+	ForgetAll func()
+
 	Workers  int           // suggestions worked on at once
 	Queue    int           // that wait; more are shed
 	Sweep    time.Duration // how often the tables are asked for requests that nobody answered
@@ -128,6 +132,8 @@ type Drafter struct {
 	mu      sync.Mutex
 	pending map[uuid.UUID]bool                    // requests, and messages of unasked ones, that are under way; true: look once more
 	waiting map[uuid.UUID][]triage.SuggestionTask // requests by the message that is not assessed yet, at most Config.Queue
+
+	forgotten map[uuid.UUID]bool // sessions whose keys were forgotten since the last sweep
 }
 
 // New returns a Drafter. It starts nothing. Its error is a bank that cannot be used.
@@ -153,9 +159,16 @@ func New(c Config) (*Drafter, error) {
 	if c.At == nil {
 		c.At = func(string) {}
 	}
+	if c.Forget == nil {
+		c.Forget = func(uuid.UUID) {}
+	}
+	if c.ForgetAll == nil {
+		c.ForgetAll = func() {}
+	}
 	return &Drafter{
 		config: c, bank: bank, queue: make(chan triage.SuggestionTask, c.Queue), turned: make(chan triage.SuggestionTask, c.Queue),
 		pending: make(map[uuid.UUID]bool), waiting: make(map[uuid.UUID][]triage.SuggestionTask),
+		forgotten: make(map[uuid.UUID]bool),
 	}, nil
 }
 
@@ -273,6 +286,7 @@ func (d *Drafter) sweeps(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		d.lapse()
+		d.forgetAgain()
 		tasks, err := d.config.Backlog.SuggestionRequests(ctx, sweepLimit)
 		if err == nil && !d.swept.Swap(true) { // set before the table is read: what fails meanwhile is not missed
 			var unasked []triage.SuggestionTask

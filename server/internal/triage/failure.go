@@ -15,6 +15,8 @@ const (
 	ReasonDetector Reason = "detector"
 	// ReasonUnrecordable: it was assessed, and the database refuses the row.
 	ReasonUnrecordable Reason = "unrecordable"
+	// ReasonScore: a device's score of it is not signed by that device, or by none that may score it.
+	ReasonScore Reason = "score"
 	// ReasonGaveUp: a temporary cause lasted too long.
 	ReasonGaveUp Reason = "gave_up"
 )

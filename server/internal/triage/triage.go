@@ -64,6 +64,10 @@ type Source string
 const (
 	// SourceSidecar is the embedded detector.
 	SourceSidecar Source = "sidecar"
+	// SourceSender is the detector on the device that sent a message of a strict session.
+	SourceSender Source = "sender"
+	// SourceClinician is the detector on a device of the session's therapist.
+	SourceClinician Source = "clinician"
 	// SourceNotAssessed marks an alert that says "nobody looked at this message".
 	SourceNotAssessed Source = "not_assessed"
 )
@@ -78,13 +82,24 @@ type Outcome struct {
 
 	// Policy was in force.
 	Policy CrisisPolicy
+
+	// Source says whose finding it is; "" is SourceSidecar.
+	Source Source
+}
+
+// Assessor is o's source, never "".
+func (o Outcome) Assessor() Source {
+	if o.Source == "" {
+		return SourceSidecar
+	}
+	return o.Source
 }
 
 // Alert returns the alert that o raises. A message that nobody could assess always raises one: never silence.
 func (o Outcome) Alert() (Alert, bool) {
 	alert := Alert{
 		OrganizationID: o.Message.OrganizationID, SessionID: o.Message.SessionID, MessageID: o.Message.ID,
-		Source: SourceSidecar, Level: o.Assessment.Level, PolicyVersion: o.Policy.Version,
+		Source: o.Assessor(), Assessor: o.Assessor(), Level: o.Assessment.Level, PolicyVersion: o.Policy.Version,
 		RulesetVersion: o.Assessment.RulesetVersion, ModelVersion: o.Assessment.ModelVersion,
 	}
 	if o.Reason != "" {
@@ -98,6 +113,7 @@ func (o Outcome) Alert() (Alert, bool) {
 type Alert struct {
 	OrganizationID, SessionID, MessageID uuid.UUID
 	Source                               Source
+	Assessor                             Source // of the assessment that it rests on
 	Level                                Level
 	PolicyVersion                        int32
 	RulesetVersion, ModelVersion         string

@@ -8,11 +8,13 @@ package storetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"vigil/server/internal/envelope"
@@ -76,6 +78,16 @@ func (p *Practice) Join(tb testing.TB, role string) Person {
 	return who
 }
 
+// AddDevice gives somebody a further device, as if they had approved it.
+func (p *Practice) AddDevice(tb testing.TB, who Person) *envelope.Device {
+	tb.Helper()
+	d := device(tb)
+	p.exec(tb, `insert into public.devices (id, user_id, enc_pub, sig_pub) values ($1, $2, $3, $4)`, d.KID(), who.ID,
+		envelope.EncodeText(d.EncPub()), envelope.EncodeText(d.SigPub()))
+	p.exec(tb, `update public.devices set admitted_at = now(), admission = 'signed', admitted_by = $2 where id = $1`, d.KID(), who.Device.KID())
+	return d
+}
+
 // As runs one statement as somebody who is signed in, as PostgREST would, and reads its one row into dest.
 func (p *Practice) As(ctx context.Context, who Person, dest []any, sql string, args ...any) error {
 	claims, err := json.Marshal(map[string]any{"sub": who.ID, "role": "authenticated", "session_id": who.Login, "aal": "aal2"})
@@ -114,21 +126,36 @@ type Session struct {
 	seq     uint32
 }
 
-// Session makes one.
-func (p *Practice) Session(tb testing.TB) *Session {
+// Session makes one. The client agrees to analysis, and to what else scope names.
+func (p *Practice) Session(tb testing.TB, scope ...string) *Session {
 	tb.Helper()
-	s := &Session{practice: p, Client: p.Join(tb, "client")}
-	p.as(tb, p.Therapist, []any{&s.ID}, `select id from public.create_session($1, $2, 'assisted')`, p.Organization, s.Client.ID)
-	p.as(tb, p.Therapist, []any{new(uuid.UUID)}, `select id from public.start_session($1)`, s.ID)
-	s.Agree(tb)
+	s := p.begin(tb, "assisted")
+	s.Agree(tb, scope...)
 	s.NextEpoch(tb)
 	return s
 }
 
-// Agree gives the client's consent to analysis.
-func (s *Session) Agree(tb testing.TB) {
+// StrictSession makes one that the sidecar is kept out of.
+func (p *Practice) StrictSession(tb testing.TB) *Session {
 	tb.Helper()
-	c, err := envelope.SignConsent(s.Client.Device, uuid.New(), s.ID, "I agree to this invented text.", envelope.ScopeAnalysis)
+	s := p.begin(tb, "strict")
+	s.NextEpoch(tb)
+	return s
+}
+
+func (p *Practice) begin(tb testing.TB, mode string) *Session {
+	tb.Helper()
+	s := &Session{practice: p, Client: p.Join(tb, "client")}
+	p.as(tb, p.Therapist, []any{&s.ID}, `select id from public.create_session($1, $2, $3)`, p.Organization, s.Client.ID, mode)
+	p.as(tb, p.Therapist, []any{new(uuid.UUID)}, `select id from public.start_session($1)`, s.ID)
+	return s
+}
+
+// Agree gives the client's consent to analysis, and to what else scope names.
+func (s *Session) Agree(tb testing.TB, scope ...string) {
+	tb.Helper()
+	scope = append([]string{envelope.ScopeAnalysis}, scope...)
+	c, err := envelope.SignConsent(s.Client.Device, uuid.New(), s.ID, "I agree to this invented text.", scope...)
 	if err != nil {
 		tb.Fatalf("sign consent: %v", err)
 	}
@@ -164,9 +191,9 @@ func (s *Session) NextEpoch(tb testing.TB) {
 	if err != nil {
 		tb.Fatalf("make an epoch: %v", err)
 	}
-	s.practice.as(tb, s.Client, []any{new(int32)}, `select epoch from public.create_epoch($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		s.ID, next, row.By, row.Roster, row.RosterHash, row.Commit, row.Signature, row.Consent, row.Wraps)
-	s.Epoch, s.Row = epoch, row
+	s.practice.as(tb, s.Client, []any{new(int32)}, `select epoch from public.create_epoch($1, $2, $3, $4, $5, $6, $7, nullif($8, $10::uuid), $9)`,
+		s.ID, next, row.By, row.Roster, row.RosterHash, row.Commit, row.Signature, row.Consent, row.Wraps, uuid.Nil)
+	s.Epoch, s.Row, s.seq = epoch, row, 0
 }
 
 // Seal seals text as the client's next message, without sending it.
@@ -187,10 +214,22 @@ func (s *Session) Seal(tb testing.TB, text string) envelope.Message {
 // Insert stores a sealed message and returns its row, as the log would show it.
 func (s *Session) Insert(tb testing.TB, m envelope.Message) triage.Message {
 	tb.Helper()
-	s.practice.as(tb, s.Client, nil, `insert into public.messages (id, session_id, sender_device_id, epoch, seq, body)
+	if err := s.insert(tb.Context(), m); err != nil {
+		tb.Fatalf("insert a message: %v", err)
+	}
+	return s.read(tb, m)
+}
+
+func (s *Session) insert(ctx context.Context, m envelope.Message) error {
+	return s.practice.As(ctx, s.Client, nil, `insert into public.messages (id, session_id, sender_device_id, epoch, seq, body)
 		values ($1, $2, $3, $4, $5, $6)`, m.ID, m.Session, m.Sender, int32(m.Epoch), int64(m.Seq), m.Body)
+}
+
+func (s *Session) read(tb testing.TB, m envelope.Message) triage.Message {
+	tb.Helper()
 	row := triage.Message{ID: m.ID}
-	const read = `select session_id, organization_id, sender_id, sender_device_id, epoch, seq, position, previous_assisted_position, body, created_at
+	const read = `select session_id, organization_id, sender_id, sender_device_id, epoch, seq, position,
+		  coalesce(previous_assisted_position, 0), body, created_at
 		from public.messages where id = $1`
 	err := s.practice.Superuser.QueryRow(tb.Context(), read, m.ID).Scan(&row.SessionID, &row.OrganizationID, &row.SenderID, &row.SenderDeviceID,
 		&row.Epoch, &row.Seq, &row.Position, &row.PreviousAssistedPosition, &row.Body, &row.CreatedAt)
@@ -200,10 +239,52 @@ func (s *Session) Insert(tb testing.TB, m envelope.Message) triage.Message {
 	return row
 }
 
-// Send seals text and stores it.
+// stateEpoch is the SQLSTATE of an epoch that may not be used any more: it is too old, or has messages enough.
+const stateEpoch = "VG010"
+
+// Send seals text and stores it, under the next epoch where this one has ended.
 func (s *Session) Send(tb testing.TB, text string) triage.Message {
 	tb.Helper()
-	return s.Insert(tb, s.Seal(tb, text))
+	m := s.Seal(tb, text)
+	var refused *pgconn.PgError
+	if err := s.insert(tb.Context(), m); errors.As(err, &refused) && refused.Code == stateEpoch {
+		s.NextEpoch(tb)
+		return s.Insert(tb, s.Seal(tb, text))
+	} else if err != nil {
+		tb.Fatalf("insert a message: %v", err)
+	}
+	return s.read(tb, m)
+}
+
+// Score signs what somebody's device found in a message, and stores it. side is sender or clinician; found's Session, Message, Epoch
+// and Side are set, and forge, unless nil, has the signed score before it is stored.
+func (s *Session) Score(tb testing.TB, by Person, m triage.Message, side triage.Source, found envelope.Score, forge func(*envelope.Score)) {
+	tb.Helper()
+	found.Session, found.Message, found.Epoch, found.Side = m.SessionID, m.ID, uint32(m.Epoch), envelope.SideSender //nolint:gosec // from 1
+	if side == triage.SourceClinician {
+		found.Side = envelope.SideClinician
+	}
+	found, err := envelope.SignScore(by.Device, found)
+	if err != nil {
+		tb.Fatalf("sign a score: %v", err)
+	}
+	if forge != nil {
+		forge(&found)
+	}
+	flag := func(bit byte) bool { return found.Flags&bit != 0 }
+	items, scores := make([]string, len(found.Items)), make([]int32, len(found.Scores))
+	for i, item := range found.Items {
+		items[i] = triage.Item(item).Name() //nolint:gosec // 0 to 2
+	}
+	for i, score := range found.Scores {
+		scores[i] = int32(score) //nolint:gosec // millionths
+	}
+	s.practice.as(tb, by, nil, `insert into public.message_scores (message_id, side, device_id, after_position, level, harm_others, abuse, distress,
+		  alert, escalate, hard, items, scores, rules, model_version, ruleset_version, signature)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		m.ID, string(side), found.Device, found.After, int16(found.Level), flag(envelope.FlagHarmOthers), flag(envelope.FlagAbuse), flag(envelope.FlagDistress),
+		flag(envelope.FlagAlert), flag(envelope.FlagEscalate), triage.Categories(found.Hard).Names(), items, scores, append([]string{}, found.Rules...),
+		found.Model, found.Ruleset, found.Signature)
 }
 
 // Erase deletes messages, as an operator would.

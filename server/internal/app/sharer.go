@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"vigil/server/internal/envelope"
+	"vigil/server/internal/logkey"
+	"vigil/server/internal/triage"
+)
+
+// shareMost is how many keys one look takes. Those that are refused stay due and are looked at again each time, so it is far more
+// than ever wait.
+const shareMost = 1000
+
+// newSharer makes what gives the key of an alert's message to the devices of those whom the alert paged, where the clients agreed to
+// that: somebody must be able to read what paged them. What decides is asked of the tables at each look, and again by the
+// database in the transaction that gives; the clients' signatures are verified here. What a crash left is given at the next start.
+func (f *flow) newSharer() *errand {
+	s := &sharer{flow: f, refused: make(map[uuid.UUID]string)}
+	return f.newErrand("sharer", s.look,
+		"alerts", "alert_events", "alert_recipients", "devices", "session_epochs", "session_consents", "session_participants", "memberships")
+}
+
+type sharer struct {
+	*flow
+	refused map[uuid.UUID]string // alerts whose key could not be given at the last look, and why, so that it is said once
+}
+
+// sealed is what is given on account of one alert.
+type sealed struct {
+	grants  []triage.Grant
+	session uuid.UUID
+}
+
+func (s *sharer) look(ctx context.Context) (more bool, err error) {
+	due, err := s.store.CrisisGrantsDue(ctx, shareMost)
+	if err != nil {
+		return false, err
+	}
+	var faults []error
+	refused := make(map[uuid.UUID]string)
+	var order []uuid.UUID
+	byAlert := make(map[uuid.UUID]*sealed)
+	for i := range due {
+		d := &due[i]
+		grant, err := s.grant(ctx, d)
+		switch {
+		case err == nil:
+			if byAlert[d.AlertID] == nil {
+				byAlert[d.AlertID] = &sealed{session: d.SessionID}
+				order = append(order, d.AlertID)
+			}
+			byAlert[d.AlertID].grants = append(byAlert[d.AlertID].grants, grant)
+		case envelope.Reason(err) != "":
+			s.refuse(ctx, d, envelope.Reason(err), refused)
+		default:
+			faults = append(faults, err)
+		}
+	}
+	s.refused = refused
+	for _, alert := range order {
+		if err := s.give(ctx, alert, byAlert[alert]); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return false, errors.Join(faults...)
+}
+
+// grant seals the epoch's key to the device. What the envelope refuses has a reason (envelope.Reason).
+func (s *sharer) grant(ctx context.Context, d *triage.DueGrant) (triage.Grant, error) {
+	e, err := opener{s.ring, s.store}.epoch(ctx, triage.Message{SessionID: d.SessionID, Epoch: d.Epoch})
+	if err != nil {
+		return triage.Grant{}, err
+	}
+	stored, err := s.store.Consents(ctx, d.SessionID)
+	if err != nil {
+		return triage.Grant{}, err
+	}
+	consents := make([]envelope.ConsentRow, len(stored))
+	for i := range stored {
+		consents[i] = consentRow(&stored[i])
+	}
+	to := envelope.Member{KID: d.DeviceID, Role: envelope.RoleOnCall}
+	if to.EncPub, err = envelope.DecodeText(d.EncPub); err != nil {
+		return triage.Grant{}, fmt.Errorf("key of device %s: %w", d.DeviceID, err)
+	}
+	if to.SigPub, err = envelope.DecodeText(d.SigPub); err != nil {
+		return triage.Grant{}, fmt.Errorf("key of device %s: %w", d.DeviceID, err)
+	}
+	g, err := s.ring.Grant(e, to, d.AlertID, consents...)
+	if err != nil {
+		return triage.Grant{}, err
+	}
+	return triage.Grant{
+		SessionID: d.SessionID, Epoch: d.Epoch, DeviceID: d.DeviceID, ByDeviceID: g.By, Wrap: g.Wrap, Signature: g.Signature,
+	}, nil
+}
+
+// refuse says once why whom an alert paged cannot read its message.
+func (s *sharer) refuse(ctx context.Context, d *triage.DueGrant, reason string, refused map[uuid.UUID]string) {
+	refused[d.AlertID] = reason
+	if s.refused[d.AlertID] == reason {
+		return
+	}
+	s.metrics.Grants.WithLabelValues(reason).Inc()
+	s.log.ErrorContext(ctx, "whom an alert paged cannot be given the key of its message",
+		logkey.Alert, d.AlertID, logkey.Session, d.SessionID, logkey.Epoch, d.Epoch, logkey.Device, d.DeviceID, logkey.Reason, reason)
+}
+
+func (s *sharer) give(ctx context.Context, alert uuid.UUID, what *sealed) error {
+	given, err := s.store.GrantCrisisAccess(ctx, alert, what.grants)
+	if err != nil {
+		return err
+	}
+	s.metrics.Grants.WithLabelValues("given").Add(float64(given))
+	s.log.InfoContext(ctx, "whom an alert paged was given the keys of its session", logkey.Alert, alert, logkey.Session, what.session, logkey.Count, given)
+	return nil
+}

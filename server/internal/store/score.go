@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"vigil/server/internal/triage"
+)
+
+// ScoresDue returns at most `most` scores that have no assessment yet, the oldest first.
+func (s *Store) ScoresDue(ctx context.Context, most int) ([]triage.Score, error) {
+	const query = `
+		select message_id, session_id, organization_id, device_id, side, position, epoch, after_position, level, harm_others, abuse,
+		  distress, alert, escalate, hard, items, rules, scores, model_version, ruleset_version, signature
+		from private.scores_due($1)`
+	found, err := collect(ctx, s, func(row pgx.CollectableRow) (c triage.Score, err error) {
+		err = row.Scan(&c.MessageID, &c.SessionID, &c.OrganizationID, &c.DeviceID, &c.Side, &c.Position, &c.Epoch, &c.After, &c.Level,
+			&c.HarmOthers, &c.Abuse, &c.Distress, &c.Alert, &c.Escalate, &c.Hard, &c.Items, &c.Rules, &c.Scores, &c.ModelVersion,
+			&c.RulesetVersion, &c.Signature)
+		return c, err
+	}, query, most)
+	if err != nil {
+		return nil, fmt.Errorf("read scores that nobody has judged: %w", err)
+	}
+	return found, nil
+}
+
+// insertScoreAlert raises one alert of a message, and a second only where that would page for more than the first did: what a
+// sender's device says must not keep quiet what a clinician's finds.
+const insertScoreAlert = `
+	insert into public.alerts (
+	  id, organization_id, session_id, message_id, assessment_id, level, source, policy_version, ruleset_version, model_version
+	)
+	select $1, a.organization_id, a.session_id, a.message_id, a.id, $4, $5, $6, $7, $8
+	from public.assessments a
+	where a.message_id = $2
+	  and a.source = $3
+	  and a.superseded_at is null
+	  and not exists (
+	    select from public.alerts e
+	    join public.assessments f on f.id = e.assessment_id
+	    where e.message_id = a.message_id
+	      and ($4::smallint is null or e.level >= $4 and f.harm_others >= a.harm_others)
+	  )
+	on conflict do nothing
+	returning id`
+
+// RecordScore writes what became of a score, in one transaction: the assessment under its source, and the alert, whom it reaches
+// and that it was raised, unless the message has one already that pages for as much. What is recorded already is no error, and
+// writes nothing. Moved says whether it was written now. A message that is erased is a foreign-key failure.
+func (s *Store) RecordScore(ctx context.Context, o triage.Outcome) (r triage.Recorded, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		w := writing{}
+		if err := w.assess([]assessmentRow{newAssessment(newID(), &o)}); err != nil {
+			return err
+		}
+		w.batch.QueuedQueries[0].Exec(func(tag pgconn.CommandTag) error {
+			r.Moved = tag.RowsAffected() > 0
+			return nil
+		})
+		if err := tx.SendBatch(ctx, &w.batch).Close(); err != nil {
+			return err
+		}
+		alert, raised := o.Alert()
+		if !r.Moved || !raised {
+			return nil
+		}
+		return raiseForScore(ctx, tx, newAlert(newID(), &alert), alert.Assessor, &r)
+	})
+	if err != nil {
+		return triage.Recorded{}, fmt.Errorf("record the score of message %s by the %s: %w", o.Message.ID, o.Assessor(), classify(err))
+	}
+	return r, nil
+}
+
+func raiseForScore(ctx context.Context, tx pgx.Tx, a alertRow, assessor triage.Source, r *triage.Recorded) error {
+	var id uuid.UUID
+	err := tx.QueryRow(ctx, insertScoreAlert, a.ID, a.MessageID, assessor, a.Level, a.Source, a.PolicyVersion, a.RulesetVersion, a.ModelVersion).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.Alerts = 1
+	tag, err := tx.Exec(ctx, insertRecipients, []uuid.UUID{id})
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		r.Unreached = 1
+	}
+	_, err = tx.Exec(ctx, insertRaised, []uuid.UUID{id})
+	return err
+}
