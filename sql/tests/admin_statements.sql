@@ -1,4 +1,4 @@
--- The twenty-nine statements of sql/README.md, word for word (server/e2e/sql_test.go compares), as an operator runs them: role postgres.
+-- The thirty-three statements of sql/README.md, word for word (server/e2e/sql_test.go compares), as an operator runs them: role postgres.
 -- Each is executed, and its effect looked at.
 begin;
 \ir fixtures/people.sql
@@ -7,7 +7,7 @@ insert into public.oncall_shifts (organization_id, user_id, starts_at, ends_at)
 values (tests.organization('alder'), tests.id('theo'), '2020-01-01', '2100-01-01');
 select tests.act('theo', format('select public.acknowledge_alert(%L, 1)', tests.alert('assisted')));
 grant execute on all functions in schema extensions to postgres;
-select plan(58);
+select plan(66);
 set local role postgres;
 
 select lives_ok($admin$
@@ -242,6 +242,47 @@ where o.name = 'Alder practice'
 order by a.risk_score desc nulls first, a.created_at;
 $admin$, '29. The review list');
 select is((select count(*) from public.assessments a where a.escalate and not a.alert and a.superseded_at is null)::text, '1', '29. what it did');
+
+insert into public.erasures (organization_id, kind, session_id, requested_by)
+values (tests.organization('alder'), 'session', tests.session('strict'), tests.id('clio'));
+select lives_ok($admin$
+select o.name, e.id, e.kind, e.session_id, e.person_id, e.status, e.objects_left, e.created_at
+from public.erasures e
+join public.organizations o on o.id = e.organization_id
+where e.status <> 'done'
+order by e.created_at;
+$admin$, '30. See which erasures are asked for');
+select is((select count(*) from public.erasures where status <> 'done')::text, '1', '30. what it did');
+
+select lives_ok($admin$
+select private.erase_session(e.session_id)
+from public.erasures e
+where e.kind = 'session' and e.status = 'requested'
+order by e.created_at;
+$admin$, '31. Erase the sessions that their clients asked to have erased');
+select is((select e.status || ' ' || (select count(*) from public.messages m where m.session_id = e.session_id) from public.erasures e)::text, 'shredded 0', '31. what it did');
+
+select lives_ok($admin$
+with former as (
+  update public.consent_texts set retired_at = now()
+  where organization_id = (select id from public.organizations where name = 'Alder practice')
+    and retired_at is null and 'analysis' = any (scope) and language = 'en'
+)
+insert into public.consent_texts (organization_id, scope, language, body)
+select id, '{analysis,crisis_access}', 'en', 'What is written in this session is read by a computer program …'
+from public.organizations where name = 'Alder practice';
+$admin$, '32. Publish the text that clients consent to');
+select is((select version || ' ' || array_to_string(scope, ',') from public.consent_texts where retired_at is null)::text, '1 analysis,crisis_access', '32. what it did');
+
+select private.append_audit(tests.organization('alder'), 'refuse', 'messages', md5('m')::uuid::text, '{"reason": "signature"}');
+select lives_ok($admin$
+select o.name, l.at, l.actor_id, l.subject_table, l.subject_id, l.details ->> 'reason' as reason
+from public.audit_log l
+join public.organizations o on o.id = l.organization_id
+where l.action = 'refuse' and l.at > now() - interval '7 days'
+order by l.at desc;
+$admin$, '33. See what people''s devices refused');
+select is((select count(*) from public.audit_log where action = 'refuse')::text, '1', '33. what it did');
 
 reset role;
 select * from finish();
