@@ -9,12 +9,15 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { startDetector, type Assess } from '../src/detect-module.ts'
 import { serveDetector } from '../src/detect-serve.ts'
 import { Detector, type DetectorAnswer, type DetectorCall, type DetectorWorker } from '../src/detect.ts'
+import { scoreOf, scoreSigned } from '../src/score.ts'
 import { corpus } from './corpus.ts'
 import { written } from './written.ts'
 
 const built = new URL('../dist/detect/', import.meta.url)
 const exec = new URL('wasm_exec.js', built).href
 const BuildMs = 300_000
+const nowhere = '00000000-0000-0000-0000-000000000000'
+const place = { session_id: nowhere, message_id: nowhere, epoch: 1, device_id: nowhere, side: 'sender', after_position: 0 } as const
 const every = process.env['VIGIL_DETECT_EVERY'] ?? '10'
 
 let wasm: Uint8Array<ArrayBuffer>
@@ -37,6 +40,7 @@ describe('the detector as WebAssembly', () => {
       messages++
       if (got.level >= 4) risky++
       if (written(got) !== one.finding) different.push(one.text)
+      scoreSigned({ ...scoreOf(got), ...place }) // whatever is found can be signed
     }
     expect(different.slice(0, 5)).toEqual([])
     expect(messages).toBeGreaterThan(12_000 / Number(every))
