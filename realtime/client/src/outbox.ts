@@ -127,34 +127,44 @@ export class Outbox {
       }
     }
     this.#running = false
-    if (this.#deps.clock.closed) this.close()
+    if (this.#deps.clock.closed) await this.close()
   }
 
-  /** Lets go of what waits, but for what is being sent just now. It is kept, for the next visit. */
-  close(): void {
+  /** Lets go of what waits, but for what is being sent just now. It is kept, for the next visit: resolves when it is. */
+  async close(): Promise<void> {
     for (const id of [...this.#awaited.keys()]) if (id !== this.#current) this.#settle(id)?.reject(closedError())
+    await this.#keeping
   }
 
+  /** Sends what waits, to the end or to what holds it. */
   async #drain(): Promise<void> {
-    for (;;) {
-      const entries = await this.#entries()
+    for (let entries = await this.#entries(); entries.length > 0; entries = await this.#entries()) {
       this.#list(entries)
-      const next = entries[0]
-      if (next === undefined || this.#deps.clock.closed) return
-      this.#current = next.id
-      try {
-        await this.#deliver(next)
-      } catch (thrown) {
-        this.#current = undefined
-        if (this.#deps.clock.closed) return // it is kept, for the next visit
-        if (await this.#refused(next, entries, toError(thrown, 'send message'))) return
-        continue
+      for (const entry of entries) {
+        if (!this.#waiting.some((one) => one.id === entry.id)) continue // taken back meanwhile
+        if (this.#deps.clock.closed || !(await this.#passed(entry, entries))) return
       }
-      this.#held = null
-      this.#current = undefined
-      this.#settle(next.id)?.resolve(next.id)
-      await this.#drop(next.id)
     }
+    this.#list([])
+  }
+
+  /** Sends one message; reports whether the next one may go. */
+  async #passed(entry: Entry, entries: readonly Entry[]): Promise<boolean> {
+    this.#current = entry.id
+    try {
+      await this.#deliver(entry)
+    } catch (thrown) {
+      this.#current = undefined
+      if (this.#deps.clock.closed) return false // it is kept, for the next visit
+      return !(await this.#refused(entry, entries, toError(thrown, 'send message')))
+    }
+    this.#held = null
+    this.#current = undefined
+    const awaited = this.#settle(entry.id)
+    this.#tell(this.#waiting.filter((one) => one.id !== entry.id))
+    awaited?.resolve(entry.id)
+    await this.#drop(entry.id)
+    return true
   }
 
   /** What waits, in order: of all tabs and visits, then what is in memory only. */
@@ -201,6 +211,7 @@ export class Outbox {
     this.#held = error
     const left: Entry[] = []
     for (const one of entries) {
+      if (!this.#waiting.some(({ id }) => id === one.id)) continue
       if (this.#awaited.get(one.id)?.hold !== false) {
         left.push(one)
         continue
@@ -215,6 +226,7 @@ export class Outbox {
   async #drop(id: string): Promise<void> {
     this.#opened.delete(id)
     await this.#deps.queue.drop(id)
+    this.#tell(this.#waiting.filter((one) => one.id !== id))
   }
 
   /** Forgets who awaits a message; what is done with it is not told twice. */
@@ -224,8 +236,11 @@ export class Outbox {
     return awaited
   }
 
+  /** What waits is what was read, and what was given here since. */
   #list(entries: readonly Entry[]): void {
-    this.#tell(entries.map(({ id, content }) => ({ id, text: content.body, files: content.files, held: this.#held })))
+    const read = new Set(entries.map((one) => one.id))
+    const since = [...this.#awaited].filter(([id]) => !read.has(id)).map(([id, { content }]) => ({ id, content }))
+    this.#tell([...entries, ...since].map(({ id, content }) => ({ id, text: content.body, files: content.files, held: this.#held })))
   }
 
   #tell(waiting: readonly QueuedText[]): void {
@@ -295,7 +310,6 @@ export class Outbox {
       if (row !== null && (await this.#deps.stored(id)) !== undefined) return false
       await this.#drop(id)
       this.#settle(id)?.reject(new SessionError('taken_back', 'the message was taken back'))
-      this.#tell(this.#waiting.filter((one) => one.id !== id))
       return true
     }
     if (this.#current === id || !this.#waiting.some((one) => one.id === id)) return false

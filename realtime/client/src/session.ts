@@ -369,9 +369,8 @@ export class Session {
   async close(): Promise<void> {
     if (this.#clock.closed) return
     this.#clock.close()
-    this.#outbox.close()
     this.#events.emit('closed', this.#state.row)
-    await Promise.all([this.#topic?.leave(), this.#care.leave()])
+    await Promise.all([this.#outbox.close(), this.#topic?.leave(), this.#care.leave()])
   }
 
   async #seal(id: string, content: Content): ReturnType<typeof sealMessage> {

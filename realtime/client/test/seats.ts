@@ -107,14 +107,16 @@ export class World {
   }
 
   /** Opens the session as a person; with the store of an earlier seat it is a reload, or another tab. */
-  async seat(userId: string, device: Device, store: Store = new MemoryStore(), prepare?: (database: SeatDatabase) => void): Promise<Seat> {
+  async seat(
+    userId: string, device: Device, store: Store = new MemoryStore(), prepare?: (database: SeatDatabase) => void, account = userId,
+  ): Promise<Seat> {
     const database = new SeatDatabase(this.tables, userId)
     prepare?.(database)
     const realtime = new RealtimeClient(`${this.server.url.replace('http', 'ws')}/realtime/v1`, {
       params: { apikey: 'key' }, accessToken: () => Promise.resolve(`token of ${userId}`), reconnectAfterMs: () => 1,
     })
     const session = new Session({
-      id: this.tables.session.id, userId, device, database, store, account: userId, pins: new Pins(store, userId), realtime,
+      id: this.tables.session.id, userId, device, database, store, account, pins: new Pins(store, account), realtime,
       trustNewDevices: false,
     })
     this.#cleanUps.push(async () => {
