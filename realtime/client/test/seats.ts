@@ -119,14 +119,12 @@ export class World {
       id: this.tables.session.id, userId, device, database, store, account, pins: new Pins(store, account), realtime,
       trustNewDevices: false,
     })
-    this.#cleanUps.push(async () => {
-      await session.close()
-      await realtime.disconnect()
-    })
+    this.#cleanUps.push(() => realtime.disconnect())
     const seat: Seat = { userId, device, store, database, session, heard: [], changed: [], errors: [] }
     session.on('error', (error) => seat.errors.push(error))
     session.on('changed', (message) => seat.changed.push(message))
     await session.start()
+    this.#cleanUps.push(() => session.close())
     session.on('message', (message) => seat.heard.push(message))
     return seat
   }

@@ -1,10 +1,10 @@
 import { IDBFactory } from 'fake-indexeddb'
 import { describe, expect, test } from 'vitest'
 import { utf8 } from '../src/bytes.ts'
-import { makeDevice, sign, verify } from '../src/device.ts'
+import { makeDevice, sign, verify, type Device } from '../src/device.ts'
 import { IndexedDbStore } from '../src/indexeddb.ts'
 import { Pins } from '../src/pins.ts'
-import { MemoryStore, type Store } from '../src/store.ts'
+import { MemoryStore, type QueuedMessage, type Store } from '../src/store.ts'
 import type { DeviceRow } from '../src/rows.ts'
 
 const stores: readonly [string, () => Store][] = [
@@ -55,5 +55,82 @@ describe.each(stores)('store in %s', (_, open) => {
     expect(await new Pins(store, 'a').isTrusted(second.id)).toBe(true)
     expect(await new Pins(store, 'a').isTrusted(sidecar.id)).toBe(false)
     expect(await new Pins(store, 'b').isTrusted(second.id)).toBe(false)
+  })
+
+  test('keeps the queue in the order in which each message was first kept, by session and account', async () => {
+    const store = open()
+    const [session, other] = [crypto.randomUUID(), crypto.randomUUID()]
+    const message = (session_id: string): QueuedMessage => ({ id: crypto.randomUUID(), session_id, draft: 'x', row: null })
+    const [a, b, c, elsewhere] = [message(session), message(session), message(session), message(other)]
+    for (const one of [a, b, elsewhere, c]) await store.keepQueued('me', one)
+    await store.keepQueued('another', { ...a, draft: 'theirs' })
+    const row = { id: a.id, session_id: session, sender_device_id: crypto.randomUUID(), epoch: 3, seq: 9, body: 'y' }
+    await store.keepQueued('me', { ...a, row }) // sealed anew: it keeps its place
+    expect(await store.queue('me', session)).toEqual([{ ...a, row }, b, c])
+    expect(await store.queue('me', other)).toEqual([elsewhere])
+    expect(await Promise.all([store.dropQueued('me', b.id), store.dropQueued('me', crypto.randomUUID())])).toEqual([true, false])
+    expect(await store.dropQueued('me', b.id)).toBe(false)
+    expect(await store.queue('me', session)).toEqual([{ ...a, row }, c])
+    expect(await store.queue('another', session)).toEqual([{ ...a, draft: 'theirs' }])
+    await store.dropDevice('me')
+    expect([await store.queue('me', session), await store.queue('me', other)]).toEqual([[], []])
+    expect(await store.queue('another', session)).toHaveLength(1)
+  })
+
+  test('keeps what is pinned of each session', async () => {
+    const store = open()
+    const id = crypto.randomUUID()
+    expect(await store.sessionPin('a', id)).toBeUndefined()
+    const pin = { mode: 'strict', suite: 2, epoch: 4, minEpoch: 3 } as const
+    await store.keepSessionPin('a', id, pin)
+    await store.keepSessionPin('a', id, { ...pin, mode: 'assisted' })
+    expect(await store.sessionPin('a', id)).toEqual({ ...pin, mode: 'assisted' })
+    expect(await store.sessionPin('b', id)).toBeUndefined()
+  })
+})
+
+/** The stores as version 1 made them, with a device in them. */
+async function oldStores(factory: IDBFactory, device: Device): Promise<IDBDatabase> {
+  const request = factory.open('test', 1)
+  request.onupgradeneeded = () => {
+    request.result.createObjectStore('devices').put(device, 'a')
+    request.result.createObjectStore('pins').createIndex('account', 'account')
+  }
+  await new Promise((resolve) => {
+    request.onsuccess = resolve
+  })
+  return request.result
+}
+
+describe('the stores of version 2', () => {
+  test('keep what version 1 kept', async () => {
+    const factory = new IDBFactory()
+    const device = await makeDevice()
+    const old = await oldStores(factory, device)
+    old.close()
+    const store = new IndexedDbStore('test', factory)
+    expect((await store.device('a'))?.kid).toBe(device.kid)
+    expect(await store.queue('a', crypto.randomUUID())).toEqual([])
+  })
+
+  test('an old tab that does not let go is named, and not waited for; the next try finds it gone', async () => {
+    const factory = new IDBFactory()
+    const old = await oldStores(factory, await makeDevice())
+    const store = new IndexedDbStore('test', factory)
+    await expect(store.device('a')).rejects.toThrow('close the other tabs of this site')
+    old.close()
+    expect(await store.device('a')).toBeDefined()
+  })
+
+  test('let go when a newer version asks, and say so rather than hang when it has been here', async () => {
+    const factory = new IDBFactory()
+    const store = new IndexedDbStore('test', factory)
+    await store.device('a')
+    const newer = factory.open('test', 3)
+    await new Promise((resolve) => {
+      newer.onsuccess = resolve
+    })
+    newer.result.close()
+    await expect(store.device('a')).rejects.toThrow()
   })
 })
