@@ -255,6 +255,9 @@ func (t target) write(ctx context.Context, n, rate int) ([]sent, error) {
 			for i := range per {
 				y := mine[i%len(mine)]
 				crisis := (i*latencyWriters+writer)%latencyCrisis == 0
+				if err := t.p.rotate(ctx, y, 1); err != nil {
+					return err
+				}
 				m, err := y.sealMarked(i, crisis)
 				if err != nil {
 					return err
@@ -280,7 +283,7 @@ func (t target) write(ctx context.Context, n, rate int) ([]sent, error) {
 	return all, g.Wait()
 }
 
-// sealMarked makes a message whose id says whether it is of a crisis.
+// sealMarked makes a message whose id says whether it is of a crisis. rotate was called for it.
 func (y *therapy) sealMarked(i int, crisis bool) (envelope.Message, error) {
 	id := uuid.New()
 	text := ordinaryTexts[i%len(ordinaryTexts)]

@@ -19,7 +19,9 @@ type therapy struct {
 	client, therapist login
 	device            *envelope.Device
 	epoch             *envelope.Epoch
+	consent           uuid.UUID
 	seq               uint32
+	sent              int // messages under the epoch
 }
 
 // therapies makes n sessions, each of its own client, shared out among therapists. sealed: with devices, consents and epochs, so
@@ -84,10 +86,11 @@ func (p *practice) begin(ctx context.Context, y *therapy, sealed bool) (err erro
 	if err := p.as(ctx, y.therapist, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "select public.start_session($1)", y.id); return err }); err != nil {
 		return err
 	}
-	return p.newEpoch(ctx, y, c.ID)
+	y.consent = c.ID
+	return p.newEpoch(ctx, y)
 }
 
-func (p *practice) newEpoch(ctx context.Context, y *therapy, consent uuid.UUID) error {
+func (p *practice) newEpoch(ctx context.Context, y *therapy) error {
 	var number uint32
 	var rows []byte
 	if err := p.admin.QueryRow(ctx, "select private.next_epoch($1), private.expected_roster($1)", y.id).Scan(&number, &rows); err != nil {
@@ -97,7 +100,7 @@ func (p *practice) newEpoch(ctx context.Context, y *therapy, consent uuid.UUID) 
 	if err != nil {
 		return err
 	}
-	e, row, err := envelope.MakeEpoch(y.device, y.id, number, roster, consent)
+	e, row, err := envelope.MakeEpoch(y.device, y.id, number, roster, y.consent)
 	if err != nil {
 		return err
 	}
@@ -105,10 +108,10 @@ func (p *practice) newEpoch(ctx context.Context, y *therapy, consent uuid.UUID) 
 	if err != nil {
 		return err
 	}
-	y.epoch = e
+	y.epoch, y.seq, y.sent = e, 0, 0
 	return p.as(ctx, y.client, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "select public.create_epoch($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			y.id, number, y.device.KID(), string(row.Roster), row.RosterHash, row.Commit, row.Signature, consent, string(wraps))
+			y.id, number, y.device.KID(), string(row.Roster), row.RosterHash, row.Commit, row.Signature, y.consent, string(wraps))
 		return err
 	})
 }
@@ -134,7 +137,24 @@ func textOf(i, crisisEvery int) string {
 	return ordinaryTexts[i%len(ordinaryTexts)]
 }
 
-// seal makes the client's next message.
+// epochMessages is how many messages Postgres takes under one epoch: private.max_epoch_messages.
+const epochMessages = 500
+
+// rotate makes the next epoch if this one has no room for n more messages, so that a statement of n is never refused half way. Its
+// time is part of what is measured: every sender pays it.
+func (p *practice) rotate(ctx context.Context, y *therapy, n int) error {
+	if y.sent+n <= epochMessages {
+		y.sent += n
+		return nil
+	}
+	if err := p.newEpoch(ctx, y); err != nil {
+		return err
+	}
+	y.sent = n
+	return nil
+}
+
+// seal makes the client's next message. rotate was called for it where it is stored.
 func (y *therapy) seal(text string) (envelope.Message, error) {
 	plain, err := envelope.Text(text, time.Now())
 	if err != nil {
@@ -179,6 +199,9 @@ func (p *practice) write(ctx context.Context, sessions []*therapy, n, crisisEver
 		g.Go(func() error {
 			for done := 0; done < mine; done += bulkRows {
 				batch := make([]envelope.Message, 0, bulkRows)
+				if err := p.rotate(ctx, y, min(bulkRows, mine-done)); err != nil {
+					return err
+				}
 				for i := done; i < min(done+bulkRows, mine); i++ {
 					m, err := y.seal(textOf(i, crisisEvery))
 					if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"vigil/server/internal/envelope"
 )
 
 // move is one transaction. It may be refused by a rule of the database, which is no fault.
@@ -193,10 +195,7 @@ func (w *world) rows() []move {
 		}},
 		{"a message is sent and assessed", func(ctx context.Context) error {
 			y := w.steady[w.random.IntN(len(w.steady))]
-			m, err := y.seal([]string{ordinaryText, crisisText}[w.random.IntN(2)])
-			if err == nil {
-				err = y.insert(ctx, m)
-			}
+			m, err := y.deliver(ctx, envelope.Message{}, []string{ordinaryText, crisisText}[w.random.IntN(2)])
 			if err != nil {
 				return err
 			}

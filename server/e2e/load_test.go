@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"vigil/server/internal/envelope"
 )
 
 const (
@@ -91,12 +93,10 @@ func (l *load) write(ctx context.Context, y *therapy, pause time.Duration) error
 		if i%10 == 0 {
 			text = crisisText
 		}
-		m, err := y.seal(text)
-		if err != nil {
-			return err
-		}
+		var m envelope.Message
+		var err error
 		for {
-			err = y.insert(context.WithoutCancel(ctx), m)
+			m, err = y.deliver(context.WithoutCancel(ctx), m, text)
 			if err == nil || !isTransient(err) {
 				break
 			}

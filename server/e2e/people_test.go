@@ -143,6 +143,7 @@ type therapy struct {
 	client, therapist *person
 	consented         envelope.ConsentRow
 	epoch             *envelope.Epoch
+	row               envelope.EpochRow
 	seq               uint32
 }
 
@@ -193,27 +194,39 @@ func (y *therapy) consent(t testing.TB) uuid.UUID {
 // newEpoch makes the next epoch by the person's device for everyone whom the database wants on it.
 func (y *therapy) newEpoch(t testing.TB, by *person, consent uuid.UUID) {
 	t.Helper()
-	ctx := t.Context()
+	if err := y.makeEpoch(t.Context(), by, consent); err != nil {
+		t.Fatalf("make an epoch: %v", err)
+	}
+}
+
+// makeEpoch is newEpoch where a test may not end. consent is uuid.Nil in a strict session.
+func (y *therapy) makeEpoch(ctx context.Context, by *person, consent uuid.UUID) error {
 	var number uint32
 	var rows []byte
 	if err := y.s.admin.QueryRow(ctx, "select private.next_epoch($1), private.expected_roster($1)", y.id).Scan(&number, &rows); err != nil {
-		t.Fatalf("read expected roster: %v", err)
+		return fmt.Errorf("read expected roster: %w", err)
 	}
 	roster, err := envelope.ParseRoster(rows)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	e, row, err := envelope.MakeEpoch(by.device, y.id, number, roster, consent)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	wraps, err := json.Marshal(row.Wraps)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	y.s.as(t, by, "select public.create_epoch($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		y.id, number, by.device.KID(), string(row.Roster), row.RosterHash, row.Commit, row.Signature, consent, string(wraps))
-	y.epoch, y.seq = e, 0
+	if err := y.s.asPerson(ctx, by, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "select public.create_epoch($1, $2, $3, $4, $5, $6, $7, nullif($8, $10::uuid), $9)",
+			y.id, number, by.device.KID(), string(row.Roster), row.RosterHash, row.Commit, row.Signature, consent, string(wraps), uuid.Nil)
+		return err
+	}); err != nil {
+		return err
+	}
+	y.epoch, y.row, y.seq = e, row, 0
+	return nil
 }
 
 // seal makes the client's next message.
@@ -240,14 +253,37 @@ func (y *therapy) insert(ctx context.Context, m envelope.Message) error {
 	return err
 }
 
+// stateEpoch is the SQLSTATE of an epoch that may not be used any more: it has messages enough, or somebody must read along who
+// does not hold it.
+const stateEpoch = "VG010"
+
+// deliver seals and stores one message; under the next epoch where this one has ended. Of an outage it gives the error, and may be
+// called again with what it returned: nothing is stored twice.
+func (y *therapy) deliver(ctx context.Context, m envelope.Message, text string) (envelope.Message, error) {
+	const epochs = 10 // one may be over before its first message
+	var err error
+	for range epochs {
+		if m.ID == uuid.Nil {
+			if m, err = y.seal(text); err != nil {
+				return m, err
+			}
+		}
+		if err = y.insert(ctx, m); !isState(err, stateEpoch) {
+			return m, err
+		}
+		m = envelope.Message{} // it was refused, so it may have another id
+		if err = y.makeEpoch(ctx, y.client, y.consented.ID); err != nil {
+			return m, err
+		}
+	}
+	return m, err
+}
+
 // send seals and stores one message and returns its id.
 func (y *therapy) send(t testing.TB, text string) uuid.UUID {
 	t.Helper()
-	m, err := y.seal(text)
+	m, err := y.deliver(t.Context(), envelope.Message{}, text)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := y.insert(t.Context(), m); err != nil {
 		t.Fatalf("insert message: %v", err)
 	}
 	return m.ID

@@ -149,18 +149,32 @@ func (n *lane) speak(ctx, work context.Context, y *therapy, c Conversation) erro
 		if n.r.config.Speed > 0 && !sleep(ctx, time.Duration(float64(turn.Pause)/n.r.config.Speed)) || ctx.Err() != nil {
 			return nil //nolint:nilerr // an interruption is no fault
 		}
-		m, err := y.seal(turn.Role, turn.Text)
-		if err != nil {
-			return fmt.Errorf("turn %d: %w", i+1, err)
+		err := n.say(work, y, turn)
+		for tries := 1; nextEpoch(err) != 0 && tries < rekeys; tries++ {
+			if err = y.rekey(work, nextEpoch(err)); err == nil {
+				err = n.say(work, y, turn)
+			}
 		}
-		n.r.ledger.sending(y.id, m.ID, m.Body)
-		err = y.send(work, turn.Role, m)
-		n.r.ledger.sent(y.id, m.ID, err)
 		if err != nil {
 			return fmt.Errorf("turn %d: %w", i+1, err)
 		}
 	}
 	return nil
+}
+
+// rekeys is how often a turn is sealed anew, each time under the next key, before it is given up.
+const rekeys = 3
+
+// say seals and stores one turn.
+func (n *lane) say(ctx context.Context, y *therapy, turn Turn) error {
+	m, err := y.seal(turn.Role, turn.Text)
+	if err != nil {
+		return err
+	}
+	n.r.ledger.sending(y.id, m.ID, m.Body)
+	err = y.send(ctx, turn.Role, m)
+	n.r.ledger.sent(y.id, m.ID, err)
+	return err
 }
 
 // drain waits until what was stored has arrived, or patience is at its end.

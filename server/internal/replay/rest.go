@@ -84,6 +84,7 @@ const (
 	codeBadStatus   = "VG002"
 	codeRoster      = "VG004"
 	codeNoAnalysis  = "VG007"
+	codeEpochOver   = "VG010"
 	codeNotAllowed  = "42501"
 	codeBadAPIKey   = "PGRST301"
 	statusActive    = `"active"`

@@ -68,10 +68,35 @@ func (y *therapy) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := y.newEpoch(ctx); err != nil {
+	return y.rekey(ctx, firstEpoch)
+}
+
+// firstEpoch is the number of a session's first key.
+const firstEpoch = 1
+
+// rekey brings the session under a key of that number or a later one: both send and read under it from then on.
+func (y *therapy) rekey(ctx context.Context, number uint32) error {
+	if err := y.newEpoch(ctx, number); err != nil {
 		return err
 	}
+	clear(y.seqs) // each key has its own
 	return y.openEpoch(ctx, y.therapist)
+}
+
+// nextEpoch is the number that the database names when it refuses the key of a message: it has messages enough, or is a day old, or
+// somebody who must read along came meanwhile. 0: err is no such refusal.
+func nextEpoch(err error) uint32 {
+	var refused *RequestError
+	if !errors.As(err, &refused) || refused.Code != codeEpochOver {
+		return 0
+	}
+	var d struct {
+		Next uint32 `json:"next_epoch"`
+	}
+	if json.Unmarshal([]byte(refused.details), &d) != nil {
+		return 0
+	}
+	return d.Next
 }
 
 // move calls one of start_session and end_session, as the therapist.
@@ -92,17 +117,21 @@ type deviceRow struct {
 
 // roster reads who must hold the key: everybody's devices, and the sidecar's newest.
 func (y *therapy) roster(ctx context.Context) (envelope.Roster, error) {
-	const columns = "id,user_id,kind,enc_pub,sig_pub"
+	const columns, isNull = "id,user_id,kind,enc_pub,sig_pub", "is.null"
 	var people, analysis []deviceRow
 	if err := y.r.as(ctx, y.client, call{
 		attempt: "read devices", method: http.MethodGet, path: "devices", into: &people, again: true,
-		query: url.Values{"select": {columns}, "revoked_at": {"is.null"}, "user_id": {fmt.Sprintf("in.(%s,%s)", y.client.id, y.therapist.id)}},
+		query: url.Values{
+			"select": {columns}, "revoked_at": {isNull}, "admitted_at": {"not.is.null"}, "user_id": {fmt.Sprintf("in.(%s,%s)", y.client.id, y.therapist.id)},
+		},
 	}); err != nil {
 		return nil, err
 	}
 	if err := y.r.as(ctx, y.client, call{
 		attempt: "read the sidecar's device", method: http.MethodGet, path: "devices", into: &analysis, again: true,
-		query: url.Values{"select": {columns}, "revoked_at": {"is.null"}, "kind": {"eq.analysis"}, "order": {"created_at.desc"}, "limit": {"1"}},
+		query: url.Values{
+			"select": {columns}, "revoked_at": {isNull}, "retired_at": {isNull}, "kind": {"eq.analysis"}, "order": {"created_at.desc"}, "limit": {"1"},
+		},
 	}); err != nil {
 		return nil, err
 	}
@@ -121,6 +150,8 @@ func (y *therapy) roster(ctx context.Context) (envelope.Roster, error) {
 		switch {
 		case d.Kind == "analysis":
 			role = envelope.RoleAnalysis
+		case d.Kind == "recovery":
+			role = envelope.RoleRecovery
 		case d.UserID == y.client.id:
 			role = envelope.RoleClient
 		}
@@ -138,14 +169,13 @@ func noAnalysisDevice() error {
 		"Start `vigil serve` once against this project: it registers its key. `vigil doctor` says what keeps it from it.")
 }
 
-// newEpoch makes the session's first key, by the client's device.
-func (y *therapy) newEpoch(ctx context.Context) error {
-	const first = 1
+// newEpoch makes the session's key of that number, by the client's device.
+func (y *therapy) newEpoch(ctx context.Context, number uint32) error {
 	roster, err := y.roster(ctx)
 	if err != nil {
 		return err
 	}
-	epoch, row, err := envelope.MakeEpoch(y.client.device, y.id, first, roster, y.consent.ID)
+	epoch, row, err := envelope.MakeEpoch(y.client.device, y.id, number, roster, y.consent.ID)
 	if err != nil {
 		return err
 	}
@@ -161,7 +191,7 @@ func (y *therapy) newEpoch(ctx context.Context) error {
 		return noAnalysisDevice()
 	case codeRoster:
 		return advise(err, "The devices of the session changed meanwhile, or the sidecar's key was replaced: run it again.")
-	case codeConflict: // an earlier try had been heard
+	case codeConflict: // an earlier try had been heard, or somebody else was first
 		return y.openEpoch(ctx, y.client)
 	}
 	y.epochs[RoleClient] = epoch
