@@ -33,6 +33,9 @@ func TestSQL(t *testing.T) {
 				"positions are dense under concurrent senders":       sqlDensePositions,
 				"no message passes a revocation":                     sqlRevocations,
 				"no epoch passes a device's revocation":              sqlDeviceRevocations,
+				"no crisis access passes what ends it":               sqlCrisisRaces,
+				"no shared history passes a device's revocation":     sqlShareRaces,
+				"of two devices at once one is the first":            sqlFirstDevices,
 				"no suggestion passes what no longer allows it":      sqlSuggestions,
 				"a deleted row says on which topics it was":          sqlDeletes,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
@@ -278,6 +281,15 @@ func sqlDeviceRevocations(t *testing.T, c *pgtest.Cluster) {
 // sqlRevoke makes a change while a statement that holds the session's lock is in flight, and expects that nothing is sent after it.
 func sqlRevoke(t *testing.T, admin *pgxpool.Pool, inFlight, change string) {
 	t.Helper()
+	sqlWait(t, admin, inFlight, change)
+	if err := sqlSend(t.Context(), admin, "theo", 8); err == nil {
+		t.Fatal("a message passed the change")
+	}
+}
+
+// sqlWait makes a change while a statement is in flight, and expects that it waits for that one's transaction.
+func sqlWait(t *testing.T, admin *pgxpool.Pool, inFlight, change string) {
+	t.Helper()
 	ctx := t.Context()
 	tx, err := admin.Begin(ctx)
 	if err != nil {
@@ -310,9 +322,6 @@ func sqlRevoke(t *testing.T, admin *pgxpool.Pool, inFlight, change string) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("the change still waits")
-	}
-	if err := sqlSend(ctx, admin, "theo", 8); err == nil {
-		t.Fatal("a message passed the change")
 	}
 }
 
@@ -405,6 +414,7 @@ func sqlNoDeadlock(t *testing.T, c *pgtest.Cluster) {
 			"select tests.act('vigil', tests.record_command(gen_random_uuid(), (select id from public.messages where session_id = " + session + " order by position desc limit 1), jsonb_build_array(tests.seal(tests.device('theo')))))"},
 		{"insert into public.topic_terms (organization_id, topic, term) select tests.organization('alder'), 'nights', 'night ' || n from generate_series(1, 20) n",
 			"delete from public.topic_terms"},
+		sqlCrisisWork,
 		{"update public.organizations set suggestions = 'off' where id = tests.organization('alder')",
 			"update public.organizations set suggestions = 'elevated' where id = tests.organization('alder')"},
 	}

@@ -82,7 +82,8 @@ as $$
 $$;
 
 -- grants: [{session_id, epoch, device_id, wrap, signature, by_device_id}], made by the analysis device that the epoch names. What is not (any
--- more) due for this alert is passed over; gives how many stand. Locks as share_epochs does: devices, then the session.
+-- more) due for this alert is passed over; gives how many stand. Memberships and devices are held before the session, as whatever ends them
+-- holds them: it sees what is given here, or is seen.
 create or replace function private.grant_crisis_access(alert uuid, grants jsonb)
 returns int
 language plpgsql security definer
@@ -90,9 +91,17 @@ set search_path = ''
 as $$
 declare
   session uuid;
+  organization uuid;
   stored int;
 begin
-  select a.session_id into session from public.alerts a where a.id = grant_crisis_access.alert;
+  select a.session_id, a.organization_id into session, organization from public.alerts a where a.id = grant_crisis_access.alert;
+  perform from public.memberships m
+  where m.organization_id = organization
+    and m.user_id in (
+      select d.user_id from public.devices d where d.id in (select g.device_id from jsonb_to_recordset(grants) g (device_id uuid))
+    )
+  order by m.user_id
+  for share;
   perform from public.devices d
   where d.id in (select g.device_id from jsonb_to_recordset(grants) g (device_id uuid))
   order by d.id
@@ -253,7 +262,7 @@ as $$
 declare
   was public.memberships := old;
   taken_part uuid[];
-  given_keys uuid[];
+  touched uuid[];
   session uuid;
 begin
   if tg_op = 'UPDATE' and not (old.ended_at is null and (new.ended_at is not null or new.role <> old.role)) then
@@ -265,14 +274,15 @@ begin
     from public.session_participants p
     where p.organization_id = was.organization_id and p.user_id = was.user_id and p.ended_at is null
   );
-  given_keys := array(
-    select distinct r.session_id
+  touched := array(
+    select t.id from unnest(taken_part) t (id)
+    union
+    select r.session_id
     from public.epoch_readers r
     where r.organization_id = was.organization_id and r.user_id = was.user_id and r.reason = 'crisis_access' and r.ended_at is null
-      or r.session_id = any (taken_part) and r.reason = 'crisis_access' and r.ended_at is null
     order by 1
   );
-  perform private.lock_sessions(taken_part || given_keys);
+  perform private.lock_sessions(touched);
   perform private.retire_epochs(taken_part);
   perform from public.alerts a
   where a.organization_id = was.organization_id and a.status = 'acknowledged'
@@ -296,7 +306,7 @@ begin
     and o.user_id = was.user_id
     and o.ends_at > now()
     and o.flagged_at is null;
-  foreach session in array given_keys loop
+  foreach session in array touched loop
     perform private.review_crisis_access(session);
   end loop;
   return null;
