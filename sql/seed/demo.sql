@@ -70,3 +70,10 @@ values (
   'd0000000-0000-4000-8000-0000000000aa', 'd0000000-0000-4000-8000-000000000003', '2026-01-01 00:00:00+00', '2036-01-01 00:00:00+00'
 )
 on conflict do nothing;
+
+-- How to reach the client when an alert's text is not shared. Nobody's number.
+insert into public.contact_points (organization_id, user_id, kind, value, note)
+values (
+  'd0000000-0000-4000-8000-0000000000aa', 'd0000000-0000-4000-8000-000000000001', 'phone', '+00 000 0000000', 'invented, like the person'
+)
+on conflict do nothing;
