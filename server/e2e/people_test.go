@@ -99,17 +99,6 @@ func (s *stack) auth(t testing.TB, path, key string, body, into any) {
 	}
 }
 
-func (s *stack) addDevice(t testing.TB, p *person) {
-	t.Helper()
-	d, err := envelope.NewDevice(uuid.New())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.device = d
-	s.as(t, p, "insert into public.devices (id, enc_pub, sig_pub, label) values ($1, $2, $3, 'test')",
-		d.KID(), envelope.EncodeText(d.EncPub()), envelope.EncodeText(d.SigPub()))
-}
-
 // asPerson runs work in one transaction as PostgREST would: role and claims set locally.
 func (s *stack) asPerson(ctx context.Context, p *person, work func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.people, func(tx pgx.Tx) error {
@@ -120,10 +109,15 @@ func (s *stack) asPerson(ctx context.Context, p *person, work func(pgx.Tx) error
 	})
 }
 
+// tryAs runs one statement as the person.
+func (s *stack) tryAs(ctx context.Context, p *person, statement string, args ...any) error {
+	return s.asPerson(ctx, p, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, statement, args...); return err })
+}
+
 // as runs one statement as the person.
 func (s *stack) as(t testing.TB, p *person, statement string, args ...any) {
 	t.Helper()
-	if err := s.asPerson(t.Context(), p, func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), statement, args...); return err }); err != nil {
+	if err := s.tryAs(t.Context(), p, statement, args...); err != nil {
 		t.Fatalf("as %s: %v", p.role, err)
 	}
 }

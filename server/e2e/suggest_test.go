@@ -152,10 +152,10 @@ func TestASuggestionReachesItsCliniciansDevicesAndNobodyElse(t *testing.T) {
 	s.suggesting(t, org, "elevated")
 	client, therapist := s.signUp(t, org, "client"), s.signUp(t, org, "therapist")
 	revoked := therapist.device
-	s.sql(t, "update public.devices set revoked_at = now() where id = $1", revoked.KID())
 	s.addDevice(t, therapist)
 	second := therapist.device
 	s.addDevice(t, therapist)
+	s.sql(t, "update public.devices set revoked_at = now() where id = $1", revoked.KID())
 	y := s.therapyOf(t, org, client, therapist)
 	care, theirs := s.watch(therapist, "care:"+y.id.String()), s.watch(client, "session:"+y.id.String())
 	care.begin(t)
