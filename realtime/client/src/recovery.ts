@@ -1,0 +1,166 @@
+/**
+ * Recovery by a passphrase, which is not the login's password: a reset of that one changes nothing here, and neither opens what the
+ * other does.
+ *
+ *     await setRecovery(v, passphrase)            // on a device in use
+ *     const { epochs } = await recover(v, passphrase)   // on a new one, when all others are lost
+ *
+ * The recovery key is a device of its own on every roster: what is sent is recoverable from its first second. It can neither send,
+ * nor make an epoch, nor consent. Its private keys are sealed under Argon2id (64 MiB, 3 passes) over the passphrase, and are read
+ * in a Worker, and wiped. Nobody can recover anything without the passphrase.
+ */
+import { ageIdentity } from './age.ts'
+import { argon2 as ownArgon2, argon2In, type Argon2, type Argon2Parameters, type Argon2Worker } from './argon2.ts'
+import { KeyBytes } from './bytes.ts'
+import { signDevice } from './cross.ts'
+import type { Device } from './device.ts'
+import { DeviceState, untilAdmitted } from './devices.ts'
+import { EnvelopeError, Refusal, SessionError } from './failure.ts'
+import { shareHistory } from './history.ts'
+import { makeRecoveryKey, openSecrets, recoveryDevice, sealSecrets, type Secrets } from './recovery-key.ts'
+import { Admission, DeviceKind, type DeviceRow, type RecoveryKeyRow } from './rows.ts'
+import type { Vigil } from './vigil.ts'
+
+export { argon2In, type Argon2, type Argon2Parameters, type Argon2Worker }
+
+/** How long a passphrase is at least. Length is what counts: four words that nobody else would put together. */
+export const MinPassphraseCharacters = 12
+
+/** What a recovery needs of Vigil. */
+export type RecoveryVigil = Pick<Vigil, 'devices' | 'entry'>
+
+export interface RecoveryDeps {
+  /** How the passphrase is stretched. Default: Argon2id in a Worker. */
+  readonly argon2?: Argon2
+}
+
+/**
+ * Makes a recovery key, seals it under the passphrase, and gives it all of the history that this device can read; a former recovery
+ * key is revoked when the new one is admitted. Rejects with EnvelopeError 'format' for a short passphrase, and with SessionError
+ * 'device_waiting' if this device is not usable, or if no sidecar admits the key within a minute: it is set then, and the history
+ * follows by itself once one has.
+ */
+export async function setRecovery(v: RecoveryVigil, passphrase: string, deps: RecoveryDeps = {}): Promise<void> {
+  const { clock, database, pins, userId } = v.entry
+  checkPassphrase(passphrase)
+  mustBeUsable(v)
+  const by = v.devices.device
+  const { device, secrets } = await makeRecoveryKey()
+  try {
+    const version = nextVersion(await database.recoveryKeys())
+    const key = await sealSecrets(secrets, passphrase, { userId, kid: device.kid, version }, deps.argon2 ?? ownArgon2)
+    const row = { id: device.kid, user_id: userId, kind: DeviceKind.recovery, enc_pub: device.encPub, sig_pub: device.sigPub }
+    const signature = { by_device_id: by.kid, signature: await signDevice(by, row) }
+    await database.setRecovery({ id: row.id, enc_pub: row.enc_pub, sig_pub: row.sig_pub }, signature, key)
+  } finally {
+    secrets.fill(0)
+  }
+  await pins.acknowledge(ownRow(device, userId, DeviceKind.recovery), { unsigned: true }) // it was made here
+  await untilAdmitted({ clock, database }, device.kid, 0)
+  await v.devices.look() // gives it the history
+}
+
+/**
+ * Admits this waiting device by the recovery key, and lets it read all that the key can; how many epochs that were. On a usable
+ * device it only brings back what is missing. Rejects with EnvelopeError 'wrap' for a wrong passphrase, and with SessionError
+ * 'not_active' if there is no recovery key.
+ */
+export async function recover(v: RecoveryVigil, passphrase: string, deps: RecoveryDeps = {}): Promise<{ readonly epochs: number }> {
+  const { clock, database, pins, userId } = v.entry
+  if (v.devices.state === DeviceState.revoked) throw new SessionError('device_waiting', 'this device was revoked: renew it first')
+  const found = await open(v, passphrase, deps)
+  const recovery = await recoveryDevice(found.secrets, found.device).finally(() => found.secrets.fill(0))
+  await pins.acknowledge(found.device, { unsigned: true }) // whoever has the passphrase knows the key
+  const own = ownRow(v.devices.device, userId)
+  if (v.devices.state !== DeviceState.usable) {
+    const refused = await database.refusedSignatures(own.id)
+    await database.admitRequest({
+      device_id: own.id, user_id: userId, by_device_id: recovery.kid, signature: await signDevice(recovery, own),
+    })
+    await untilAdmitted({ clock, database }, own.id, refused)
+  }
+  const { shared } = await shareHistory({ database, pins, userId, by: recovery }, own)
+  await v.devices.look()
+  return { epochs: shared }
+}
+
+/**
+ * Seals the same recovery key under another passphrase. Rejects with EnvelopeError 'wrap' if the old one is wrong. Whoever knew the
+ * old one and had the sealed key from before still can open that: set a new recovery key if it may be known.
+ */
+export async function changePassphrase(v: RecoveryVigil, old: string, next: string, deps: RecoveryDeps = {}): Promise<void> {
+  const { database, userId } = v.entry
+  checkPassphrase(next)
+  const { device, keys, secrets } = await open(v, old, deps)
+  try {
+    const terms = { userId, kid: device.id, version: nextVersion(keys) }
+    await database.rewrapRecovery(await sealSecrets(secrets, next, terms, deps.argon2 ?? ownArgon2))
+  } finally {
+    secrets.fill(0)
+  }
+}
+
+/** Revokes the recovery key and deletes it. Rejects with RequestError VG024 if the sign-in is older than ten minutes. */
+export async function removeRecovery(v: RecoveryVigil): Promise<void> {
+  await v.entry.database.removeRecovery()
+  await v.devices.look()
+}
+
+/** The age identity that opens an export which was sealed to the person's recovery key. To be shown, and kept nowhere. */
+export async function exportIdentity(v: RecoveryVigil, passphrase: string, deps: RecoveryDeps = {}): Promise<string> {
+  const { secrets } = await open(v, passphrase, deps)
+  return ageIdentity(secrets.slice(2 * KeyBytes)).finally(() => secrets.fill(0))
+}
+
+interface Opened {
+  readonly secrets: Secrets
+  /** The recovery key's row of `devices`. */
+  readonly device: DeviceRow
+  /** All versions there are. */
+  readonly keys: readonly RecoveryKeyRow[]
+}
+
+/**
+ * Opens the newest version that the passphrase opens. More than the newest is tried: with a stolen token somebody could add false
+ * ones, and must not be able to shut the person out.
+ */
+async function open(v: RecoveryVigil, passphrase: string, deps: RecoveryDeps): Promise<Opened> {
+  const { database, userId } = v.entry
+  const [keys, devices] = await Promise.all([database.recoveryKeys(), database.ownDevices(userId)])
+  const live = devices.filter((row) => row.kind === DeviceKind.recovery && row.admitted_at !== null && row.revoked_at === null)
+  let refused: EnvelopeError | undefined
+  for (const key of keys) {
+    const device = live.find((row) => row.id === key.device_id)
+    if (device === undefined) continue
+    try {
+      return { device, keys, secrets: await openSecrets(key, userId, passphrase, deps.argon2 ?? ownArgon2) }
+    } catch (thrown) {
+      if (!(thrown instanceof EnvelopeError)) throw thrown
+      if (refused?.refusal !== Refusal.wrap) refused = thrown
+    }
+  }
+  throw refused ?? new SessionError('not_active', 'no recovery key is set')
+}
+
+function nextVersion(keys: readonly RecoveryKeyRow[]): number {
+  return Math.max(0, ...keys.map((key) => key.version)) + 1
+}
+
+/** A device's row as it is known here, whatever the database says of it. */
+function ownRow(device: Device, userId: string, kind: DeviceKind = DeviceKind.participant): DeviceRow {
+  return {
+    id: device.kid, user_id: userId, kind, enc_pub: device.encPub, sig_pub: device.sigPub, label: null,
+    created_at: '', revoked_at: null, admitted_at: null, admission: Admission.signed, admitted_by: null, retired_at: null,
+  }
+}
+
+function checkPassphrase(passphrase: string): void {
+  if (Array.from(passphrase.normalize('NFKC').trim()).length < MinPassphraseCharacters) {
+    throw new EnvelopeError(Refusal.format, `a passphrase has at least ${MinPassphraseCharacters} characters`)
+  }
+}
+
+function mustBeUsable(v: RecoveryVigil): void {
+  if (v.devices.state === DeviceState.usable) return
+  throw new SessionError('device_waiting', `this device is ${v.devices.state}: only a usable one sets a recovery key`)
+}
