@@ -63,13 +63,16 @@ func Serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	}
 	log.InfoContext(ctx, "listening", logkey.Address, api.listener.Addr().String())
 	// Twice: the flow's own parts have the deadline each, one after the other.
-	const flowParts = 7
+	const flowParts = 10
 	parts := []part{
 		{"flow", f.run},
 		{"verifier", verifier.Run},
 		{"bus", f.keepBus},
 		{"http", api.run},
 		{"operator", operator.run},
+	}
+	if c.Has(config.RoleDetect) || c.Has(config.RoleSuggest) {
+		parts = append(parts, part{"keykeeper", newKeyKeeper(r).Run})
 	}
 	if f.escalation != nil {
 		parts = slices.Insert(parts, 1, part{"escalation", f.escalation.Run}) // after the flow: what it drained is paged, too

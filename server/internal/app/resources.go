@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -68,11 +67,9 @@ func openPool(ctx context.Context, c config.Config, conns int32) (*pgxpool.Pool,
 // that is missing although the project knows an analysis device is refused: a new key could open nothing old.
 func (r *resources) loadKeys(ctx context.Context) ([]*envelope.Device, error) {
 	c := r.config
-	if !c.AnalysisKey.IsZero() {
-		return envelope.TextSource{Text: c.AnalysisKey.Reveal()}.Keys(ctx)
-	}
-	keys, err := envelope.FileSource{Path: c.AnalysisKeyFile}.Keys(ctx)
-	if !errors.Is(err, fs.ErrNotExist) {
+	source, path := keySource(c)
+	keys, err := source.Keys(ctx)
+	if path == "" || !errors.Is(err, fs.ErrNotExist) {
 		return keys, err
 	}
 	if !c.NATSURL.IsZero() {
@@ -120,15 +117,7 @@ func (r *resources) registerKeys(ctx context.Context) error {
 	if len(members) > 0 && len(revoked) == len(members) {
 		return triage.Permanent(errAllRevoked)
 	}
-	for _, m := range members {
-		if slices.Contains(revoked, m.KID) {
-			continue
-		}
-		if err := r.store.RegisterAnalysisDevice(ctx, m.KID, envelope.EncodeText(m.EncPub), envelope.EncodeText(m.SigPub)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return registerMembers(ctx, r.store, members)
 }
 
 // openBus opens the bus as configured.

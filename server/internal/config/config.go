@@ -82,6 +82,7 @@ type Config struct {
 
 	AnalysisKeyFile string
 	AnalysisKey     Secret
+	KeyKeep         time.Duration // how long after a session's end its analysis key may still be needed
 
 	Console bool
 	DemoURL *url.URL // development only; nil elsewhere
@@ -138,6 +139,7 @@ var generalVariables = []Variable{
 	{Name: "VIGIL_ROLES", Default: "all", Help: "What this process does: all, or with NATS_URL some of ingest, detect, suggest, relay and page, separated by commas. Of the processes that ingest, detect or suggest, one at a time does, and another follows when it dies; any number relays."},
 	{Name: "VIGIL_ANALYSIS_KEY_FILE", Default: ".vigil/analysis-key.json", Help: "The sidecar's device key (file mode 0600); made at the first start."},
 	{Name: "VIGIL_ANALYSIS_KEY", Secret: true, Help: "The same as the file's content, from the environment; wins over the file."},
+	{Name: "VIGIL_KEY_KEEP", Default: "72h", Help: "How long after a session's end its messages may still have to be opened. A key that vigil keys retire has ended is destroyed once every session that used it has been over for so long."},
 	{Name: "VIGIL_CONSOLE", Default: "true", Help: "true: serve the console (a page for clients and clinicians) at /console/ of VIGIL_ADDR."},
 	{Name: "VIGIL_DEMO_URL", Help: "Development only: where the demo's page is; the console then offers the invented people at sign-in."},
 	{Name: "VIGIL_MODEL_URL", Help: "An OpenAI-compatible API, such as https://api.openai.com/v1, for suggestions; https unless it is on this machine. It is asked only under a model route of the organisation and a consent that names external models."},
@@ -190,6 +192,7 @@ func Parse(getenv func(string) string) (Config, error) {
 		NATSReplicas:      p.replicas("VIGIL_NATS_REPLICAS"),
 		AnalysisKeyFile:   p.text("VIGIL_ANALYSIS_KEY_FILE"),
 		AnalysisKey:       p.secret("VIGIL_ANALYSIS_KEY"),
+		KeyKeep:           p.duration("VIGIL_KEY_KEEP"),
 		Console:           p.boolean("VIGIL_CONSOLE"),
 		DemoURL:           p.http("VIGIL_DEMO_URL"),
 		ModelURL:          p.private("VIGIL_MODEL_URL"),

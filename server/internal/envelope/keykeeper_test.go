@@ -170,6 +170,25 @@ func TestKeysOfTheEnvironmentAreReadOnly(t *testing.T) {
 	}
 }
 
+func TestAddedKeysComeFirstAndTheOthersStay(t *testing.T) {
+	t.Parallel()
+	keys := newKeys(t, 3)
+	ring := NewRing(RingConfig{}, keys[0], keys[1])
+	ring.AddKeys(keys[2], keys[1]) // as a file that lacks the first
+	var got []uuid.UUID
+	for _, m := range ring.Members() {
+		got = append(got, m.KID)
+	}
+	if want := kids([]*Device{keys[2], keys[1], keys[0]}); !slices.Equal(got, want) {
+		t.Errorf("the ring holds %v instead of %v", got, want)
+	}
+	for _, d := range keys {
+		if ring.keys[d.kid] != d {
+			t.Errorf("key %s cannot be used", d.kid)
+		}
+	}
+}
+
 func TestADroppedKeyTakesItsEpochsWithIt(t *testing.T) {
 	t.Parallel()
 	f := newForge(t)

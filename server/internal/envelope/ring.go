@@ -80,6 +80,19 @@ func (r *Ring) SetKeys(keys ...*Device) {
 	}
 }
 
+// AddKeys puts keys first, in the order given, and keeps those that the ring holds beside them.
+func (r *Ring) AddKeys(keys ...*Device) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := slices.DeleteFunc(slices.Clone(r.order), func(held *Device) bool {
+		return slices.ContainsFunc(keys, func(d *Device) bool { return d.kid == held.kid })
+	})
+	r.order = append(slices.Clone(keys), kept...)
+	for _, d := range keys {
+		r.keys[d.kid] = d
+	}
+}
+
 // Drop forgets a key and ends every epoch that was opened with it: the epochs' keys are wiped, and of the private key no
 // reference is kept (Go gives no means to overwrite it). Whoever still holds such an epoch gets ErrKey from it.
 func (r *Ring) Drop(kid uuid.UUID) {

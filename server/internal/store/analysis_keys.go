@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"vigil/server/internal/triage"
+)
+
+// AnalysisKeys returns all keys of the sidecar that the project knows, the newest first. keep is how long after a session's end
+// it may still have to be read.
+func (s *Store) AnalysisKeys(ctx context.Context, keep time.Duration) ([]triage.AnalysisKey, error) {
+	const query = `
+		select k.id, k.enc_pub, k.sig_pub, k.created_at, k.retired_at, k.revoked_at, k.needed
+		from private.analysis_keys($1 * interval '1 microsecond') k`
+	keys, err := collect(ctx, s, func(row pgx.CollectableRow) (k triage.AnalysisKey, err error) {
+		var retired, revoked *time.Time
+		err = row.Scan(&k.ID, &k.EncPub, &k.SigPub, &k.CreatedAt, &retired, &revoked, &k.Needed)
+		if retired != nil {
+			k.RetiredAt = *retired
+		}
+		if revoked != nil {
+			k.RevokedAt = *revoked
+		}
+		return k, err
+	}, query, keep.Microseconds())
+	if err != nil {
+		return nil, fmt.Errorf("read analysis keys: %w", err)
+	}
+	return keys, nil
+}
+
+// RetireAnalysisKey keeps the key out of new epochs; sessions that use it make their next epoch before their next message. Again
+// is no error. One that the project does not know, or the only one that new epochs can have, is refused (triage.IsPermanent).
+func (s *Store) RetireAnalysisKey(ctx context.Context, id uuid.UUID) error {
+	if _, err := s.pool.Exec(ctx, `select private.retire_analysis_device($1)`, id); err != nil {
+		return fmt.Errorf("retire analysis key %s: %w", id, classify(err))
+	}
+	return nil
+}
+
+// DestroyAnalysisKey notes that a retired key which nothing needs is gone for good, and says whether it is, now or before:
+// then its file may go, too. False: it is not retired, or something may still have to be read with it.
+func (s *Store) DestroyAnalysisKey(ctx context.Context, id uuid.UUID, keep time.Duration) (gone bool, err error) {
+	const query = `select private.destroy_analysis_device($1, $2 * interval '1 microsecond')`
+	if err := s.pool.QueryRow(ctx, query, id, keep.Microseconds()).Scan(&gone); err != nil {
+		return false, fmt.Errorf("destroy analysis key %s: %w", id, classify(err))
+	}
+	return gone, nil
+}
