@@ -157,5 +157,22 @@ select is(
   (select count(*) from public.audit_log where subject_table = 'devices' and subject_id = md5('c2')::uuid::text and action = 'update'), 1::bigint, 'a name is not'
 );
 
+-- The migration run again admits nobody; run on what was there before it, everybody who had a device goes on.
+savepoint before_migration;
+select tests.register('clio', 'c4');
+\ir ../migrations/20261124000100_device_admission.sql
+select is(tests.state(md5('c4')::uuid), 'waiting', 'the migration run again admits nobody');
+delete from public.devices where kind = 'recovery'; -- there was none
+alter table public.devices drop column admitted_at cascade, drop column admitted_by cascade, drop column admission cascade, drop column retired_at cascade;
+alter table public.devices disable trigger a_device_keeps_its_keys; -- it was another then, that knew of no admission
+\ir ../migrations/20261124000100_device_admission.sql
+alter table public.devices enable trigger a_device_keeps_its_keys;
+select is(tests.state(md5('c4')::uuid), 'first', 'on devices of before it, it admits them');
+select is(count(*), 0::bigint, 'all of them, from when they were made') from public.devices where admitted_at is distinct from created_at;
+select is(tests.state(md5('analysis')::uuid), 'sidecar', 'the sidecar''s as its own');
+select tests.register('clio', 'c5');
+select is(tests.state(md5('c5')::uuid), 'waiting', 'the next waits');
+rollback to before_migration;
+
 select * from finish();
 rollback;
