@@ -17,6 +17,14 @@ export default tseslint.config(
   },
   // The parser is where an assertion may stand; the example prints.
   { files: ['src/parse.ts'], rules: { '@typescript-eslint/consistent-type-assertions': 'off' } },
+  // supabase-js takes a Database of type literals only: an interface has no index signature.
+  {
+    files: ['src/tables.ts'],
+    rules: {
+      '@typescript-eslint/consistent-type-definitions': 'off', '@typescript-eslint/consistent-indexed-object-style': 'off',
+      '@typescript-eslint/no-generated-empty-object-type': 'off',
+    },
+  },
   { files: ['examples/**'], rules: { 'no-console': 'off' } },
   { files: ['*.js', '*.config.ts', 'scripts/**'], extends: [tseslint.configs.disableTypeChecked], rules: { 'no-restricted-exports': 'off' } },
   { files: ['scripts/**'], languageOptions: { globals: { process: 'readonly', URL: 'readonly' } } },
