@@ -40,6 +40,7 @@ func TestSQL(t *testing.T) {
 				"a deleted row says on which topics it was":          sqlDeletes,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
 				"schema changes are announced where they may be":     sqlSchemaChanges,
+				"the client's typed tables are the database's":       sqlTypedTables,
 			}
 			for name, test := range tests {
 				t.Run(name, func(t *testing.T) { test(t, c) })
