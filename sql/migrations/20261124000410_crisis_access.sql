@@ -6,7 +6,7 @@
 -- Every client who takes part has agreed to the scope, on a device that still counts. Nobody agrees for a session without a client.
 create or replace function private.covers(session uuid, scope text)
 returns boolean
-language plpgsql stable security definer
+language plpgsql stable security definer cost 10000 -- asked last, of what is left
 set search_path = ''
 as $$
 begin
@@ -42,6 +42,10 @@ as $$
     where a.status <> 'resolved'
       and (session is null or a.session_id = session)
       and exists (select from public.alert_pages p where p.alert_id = a.id)
+      and exists (
+        select from public.session_consents c
+        where c.session_id = a.session_id and c.withdrawn_at is null and 'crisis_access' = any (c.scope)
+      )
       and private.covers(a.session_id, 'crisis_access')
   )
   select a.id, a.session_id, a.organization_id, e.epoch, d.id, d.user_id, d.enc_pub, d.sig_pub, a.raised_at
