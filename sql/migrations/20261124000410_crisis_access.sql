@@ -55,16 +55,13 @@ as $$
     on m.organization_id = a.organization_id and m.user_id = r.user_id and m.ended_at is null and m.role in ('therapist', 'supervisor')
   join public.devices d on d.user_id = r.user_id and d.kind = 'participant' and d.admitted_at is not null and d.revoked_at is null
   join public.session_epochs e on e.session_id = a.session_id and e.epoch >= a.first_epoch
-  where exists (
-    select from public.epoch_wraps w where w.session_id = e.session_id and w.epoch = e.epoch and w.role = 9
+  where not exists (
+    select from public.session_participants p where p.session_id = a.session_id and p.user_id = r.user_id and p.ended_at is null
   )
-    and not exists (
-      select from public.session_participants p where p.session_id = a.session_id and p.user_id = r.user_id and p.ended_at is null
-    )
 $$;
 revoke all on function private.crisis_readers(uuid) from public;
 
--- What the sidecar has to give, the oldest alert first.
+-- What the sidecar has to give, the newest alert first: what it cannot open stays due, and must not stand before what it can.
 create or replace function private.crisis_grants_due(most int)
 returns table (
   alert_id uuid, session_id uuid, organization_id uuid, epoch int, device_id uuid, user_id uuid, enc_pub text, sig_pub text
@@ -79,9 +76,14 @@ as $$
     where not exists (
       select from public.epoch_wraps w where w.session_id = c.session_id and w.epoch = c.epoch and w.device_id = c.device_id
     )
-    order by c.session_id, c.epoch, c.device_id, c.raised_at, c.alert_id
+      and exists (
+        select from public.epoch_wraps w
+        join public.devices k on k.id = w.device_id and k.revoked_at is null
+        where w.session_id = c.session_id and w.epoch = c.epoch and w.role = 9
+      )
+    order by c.session_id, c.epoch, c.device_id, c.raised_at desc, c.alert_id
   ) g
-  order by g.raised_at, g.session_id, g.epoch, g.device_id
+  order by g.raised_at desc, g.session_id, g.epoch, g.device_id
   limit greatest(most, 0)
 $$;
 
@@ -118,6 +120,7 @@ begin
     join private.crisis_readers(session) c
       on c.alert_id = grant_crisis_access.alert and c.session_id = g.session_id and c.epoch = g.epoch and c.device_id = g.device_id
     join public.epoch_wraps a on a.session_id = c.session_id and a.epoch = c.epoch and a.device_id = g.by_device_id and a.role = 9
+    join public.devices k on k.id = a.device_id and k.revoked_at is null
     where not exists (
       select from public.epoch_wraps w where w.session_id = c.session_id and w.epoch = c.epoch and w.device_id = c.device_id
     )

@@ -86,6 +86,17 @@ rollback to world;
 delete from public.epoch_wraps where device_id = md5('analysis')::uuid;
 select is(tests.due(), '', 'not what the sidecar cannot open');
 rollback to world;
+update public.devices set revoked_at = now() where id = md5('analysis')::uuid;
+select is(tests.due(), '', 'nor what a key opens that is destroyed');
+select is(tests.grants(tests.alert('assisted'), tests.grant_to(tests.device('olive'))), '0', 'nor is it given by that');
+rollback to world;
+insert into public.assessments (id, organization_id, session_id, message_id, position, status, level, alert, source)
+values (md5('late')::uuid, tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), 1, 'assessed', 5, true, 'late');
+insert into public.alerts (id, organization_id, session_id, message_id, assessment_id, level, source, raised_at)
+values (tests.alert('late'), tests.organization('alder'), tests.session('assisted'), tests.message('clio', tests.session('assisted'), 0), md5('late')::uuid, 5, 'late', now() + interval '1 second');
+insert into public.alert_recipients (alert_id, user_id, organization_id, session_id, reason) values (tests.alert('late'), tests.id('sunny'), tests.organization('alder'), tests.session('assisted'), 'supervisor');
+select is((select device_id from private.crisis_grants_due(1)), tests.device('sunny'), 'the newest alert first');
+rollback to world;
 select is(private.covers(tests.session('strict'), 'crisis_access'), false, 'no consent covers a session in which none was given');
 update public.session_participants set ended_at = now() where session_id = tests.session('assisted') and role = 'client';
 select is(private.covers(tests.session('assisted'), 'crisis_access'), false, 'nor one without a client');
@@ -165,6 +176,10 @@ select is(tests.grants(tests.alert('late'), tests.grant_to(tests.device('olive')
 select results_eq(
   'select alert_id, signature, ended_at from public.epoch_readers where epoch = 1', format('values (%L::uuid, %L, null::timestamptz)', tests.alert('late'), tests.bytes('late', 86)), 'for that alert'
 );
+rollback to given;
+update public.devices set revoked_at = now() where id = md5('analysis')::uuid;
+select private.review_crisis_access(tests.session('assisted'));
+select is(tests.access(), 'olive/1, olive/2', 'what was given outlasts the key that gave it');
 rollback to given;
 -- Two alerts: one that is unresolved is enough.
 insert into public.assessments (id, organization_id, session_id, message_id, position, status, level, alert, source)
