@@ -183,6 +183,31 @@ create or replace function public.share_epochs(device_id uuid, by_device_id uuid
 returns int language sql set search_path = ''
 as $$ select private.share_epochs(device_id, by_device_id, shares) $$;
 
+-- As in 20260101001200_access.sql, with whoever holds a key of a session that the caller sees: a client is to see by whom they are read.
+create or replace function private.people_of_caller()
+returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select private.caller() where private.caller() is not null
+  union
+  select p.user_id
+  from public.session_participants p
+  where p.session_id in (select private.sessions_of_caller())
+  union
+  select r.user_id
+  from public.epoch_readers r
+  where r.reason = 'crisis_access' and r.session_id in (select private.sessions_of_caller())
+  union
+  select m.user_id
+  from public.memberships m
+  where m.organization_id in (select private.organizations_of_staff());
+end
+$$;
+
 alter table public.epoch_readers enable row level security;
 
 revoke all on public.epoch_readers from public, anon, authenticated, service_role, vigil;

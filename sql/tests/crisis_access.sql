@@ -117,6 +117,7 @@ from (values
   (tests.alert('assisted'), tests.grant_to(tests.device('olive'), 1, jsonb_build_object('by_device_id', gen_random_uuid())), 'by an analysis device that has no key of it')
 ) as c (alert, g, what);
 select is(tests.access(), '', 'nobody was given anything');
+select is(tests.read('clio', 'select count(*)::text from public.profiles where user_id = tests.id(''olive'')'), '0', 'and whoever reads nothing is not shown');
 
 -- Given: seen by everyone in the session, read by whom it is for.
 select is(tests.grants(tests.alert('assisted'), tests.grant_to(tests.device('olive')), tests.grant_to(tests.device('olive')), tests.grant_to(tests.device('sunny'))), '1', 'what is due is given, once');
@@ -124,6 +125,9 @@ select is(tests.due(), '', 'and due no more');
 select is(tests.grants(tests.alert('assisted'), tests.grant_to(tests.device('olive'))), '0', 'nor given again');
 select is(tests.read(who, 'select string_agg(role || '' '' || reason, '','') from public.epoch_readers'), '3 crisis_access', who || ' sees it') from unnest(array['clio', 'theo', 'sunny', 'olive', 'vigil']) as who;
 select is(tests.read(who, 'select count(*)::text from public.epoch_readers'), '0', who || ' does not') from unnest(array['nobody', 'ada', 'bram', 'theo at aal1']) as who;
+select is(tests.read('clio', 'select display_name from public.profiles where user_id = tests.id(''olive'')'), 'Olive Example', 'a client sees by whom they are read');
+select is(tests.read('clio', 'select count(*)::text from public.devices where user_id = tests.id(''olive'')'), '1', 'and on which devices');
+select is(tests.read('brook', 'select count(*)::text from public.profiles where user_id = tests.id(''olive'')'), '0', 'others do not');
 select is(tests.read('olive', 'select wrap from public.epoch_wraps'), tests.bytes('granted1', 151), 'the on-call clinician has the key');
 select is(tests.read('clio', 'select count(*)::text from public.epoch_wraps where role = 3'), '0', 'and nobody else that wrap');
 select is(tests.min_epoch(), 1, 'the epoch goes on: nobody has lost anything');
