@@ -2,7 +2,12 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  resolve: { alias: { 'vigil-client': fileURLToPath(new URL('../../realtime/client/src/index.ts', import.meta.url)) } },
+  resolve: {
+    alias: [
+      { find: /^vigil-client\/([\w-]+)$/, replacement: fileURLToPath(new URL('../../realtime/client/src/$1.ts', import.meta.url)) },
+      { find: 'vigil-client', replacement: fileURLToPath(new URL('../../realtime/client/src/index.ts', import.meta.url)) },
+    ],
+  },
   test: {
     include: ['**/*.test.ts'],
     exclude: ['node_modules/**', 'browser/**'], // the browser's have a config of their own, and a sidecar that they kill

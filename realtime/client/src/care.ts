@@ -1,5 +1,6 @@
 import type { RealtimeClient } from '@supabase/realtime-js'
 import type { SessionEvents } from './chat.ts'
+import type { Clock } from './clock.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import type { Emitter } from './events.ts'
@@ -15,12 +16,13 @@ export interface CareDeps {
   readonly database: SessionDatabase
   readonly realtime: RealtimeClient
   readonly events: Emitter<SessionEvents>
+  readonly clock: Clock
   /** The sidecar's signing keys that are trusted here; read anew if asked. */
   readonly signers: (fresh: boolean) => Promise<readonly CryptoKey[]>
   readonly report: (thrown: unknown) => void
 }
 
-/** What a session's clinicians are told beside its messages: the topic care:<id>, joined when first asked for. */
+/** What a session's clinicians are told beside its messages: the topic care:<id>. Loaded, and joined, when first asked for. */
 export class Care {
   readonly suggestions: Suggestions
   readonly #deps: CareDeps
@@ -43,24 +45,25 @@ export class Care {
     })
   }
 
-  /** Tells of the suggestions there are. */
-  suggest(): void {
-    this.#suggesting = true
-    this.suggestions.list().catch(this.#deps.report)
-  }
-
-  join(): void {
-    if (this.#topic !== undefined) return
+  /** Joins for the listeners of an event, and tells those of suggestions which there are. */
+  listen(name: keyof SessionEvents): void {
+    if (name === 'suggestion') this.#suggest()
+    if (this.#topic !== undefined || this.#deps.clock.closed) return
     this.#topic = Topic.care(this.#deps.realtime, this.#deps.id, {
       event: ({ event, row }) => {
         this.#hear(event, row)
       },
       status: (status) => { // the session's own topic says whether we are connected
-        if (status === TopicStatus.joined && this.#suggesting) this.suggest()
+        if (status === TopicStatus.joined && this.#suggesting) this.#suggest()
       },
       failed: this.#deps.report,
     })
     this.#topic.join().catch(this.#deps.report)
+  }
+
+  #suggest(): void {
+    this.#suggesting = true
+    this.suggestions.list().catch(this.#deps.report)
   }
 
   async leave(): Promise<void> {

@@ -5,8 +5,8 @@
 export { vigil, type Vigil, type VigilOptions } from './vigil.ts'
 export { DeviceState, ResetWords, type Devices, type OwnDevice, type VigilEvents, type WaitingDevice } from './devices.ts'
 export type { HistoryState } from './history.ts'
-export { deviceCode, safetyNumber } from './safety.ts'
-export { signDevice, signGrant, verifyDevice, verifyGrant, type DeviceTerms, type GrantTerms } from './cross.ts'
+export { safetyNumber } from './safety.ts'
+export { signDevice, verifyDevice, type DeviceTerms } from './cross.ts'
 export type { Session, SessionEntry } from './session.ts'
 export type { Badge, ChatMessage, ModeChange, QueuedText, SendOptions, SessionEvents } from './chat.ts'
 export type { Reader } from './readers.ts'
@@ -29,8 +29,6 @@ export {
   type ConsentRow, type DeviceRow, type EpochRow, type MessageRow, type ParticipantRow, type SealedMessage, type SessionRow,
   type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'
-export {
-  AlertColumns, AlertEventColumns, AlertEventKind, AlertStatus, AssessmentColumns, AssessmentStatus, Category, Item, Levels, SessionTopicsColumns,
-  parseAlert, parseAlertEvent, parseAssessment, parseSessionTopics,
-  type AlertEventRow, type AlertRow, type AssessmentRow, type EvidenceRow, type Level, type SessionTopicsRow, type TopicWeight,
+export type { // their columns and parsers: vigil-client/findings
+  AlertEventRow, AlertRow, AssessmentRow, EvidenceRow, Level, SessionTopicsRow, TopicWeight,
 } from './findings.ts'

@@ -1,5 +1,5 @@
 import type { RealtimeClient } from '@supabase/realtime-js'
-import { Care } from './care.ts'
+import type { Care } from './care.ts'
 import type { ChatMessage, QueuedText, SendOptions, SessionEvents } from './chat.ts'
 import { Clock } from './clock.ts'
 import { ConsentScope, signConsent, signWithdrawal } from './consent.ts'
@@ -72,7 +72,8 @@ export class Session {
   readonly #transcript: Transcript
   readonly #outbox: Outbox
   readonly #timeline: Timeline
-  readonly #care: Care
+  #loading: Promise<Care> | undefined
+  #care: Care | undefined
   #topic: Topic<TopicNoun<'session'>> | undefined
   #unacknowledged: readonly string[] = []
   #present: readonly string[] = []
@@ -99,13 +100,6 @@ export class Session {
       failed: this.#report,
       clock: this.#clock,
     })
-    this.#care = new Care({
-      id, device, database, realtime: deps.realtime, events: this.#events, report: this.#report,
-      signers: async (fresh) => {
-        if (fresh) await this.#refresh()
-        return this.#state.analysisKeys()
-      },
-    })
     this.entry = this.#makeEntry()
   }
 
@@ -128,6 +122,28 @@ export class Session {
       failed: this.#report,
       clock: this.#clock,
     })
+  }
+
+  /** What clinicians are told beside the messages; loaded when it is first asked for. */
+  #clinical(): Promise<Care> {
+    this.#loading ??= this.#loadCare().catch((thrown: unknown) => {
+      this.#loading = undefined // the network is away: whoever asks again loads it
+      throw thrown
+    })
+    return this.#loading
+  }
+
+  async #loadCare(): Promise<Care> {
+    const { Care } = await import('./care.ts')
+    const { id, device, database, realtime } = this.#deps
+    this.#care = new Care({
+      id, device, database, realtime, events: this.#events, clock: this.#clock, report: this.#report,
+      signers: async (fresh) => {
+        if (fresh) await this.#refresh()
+        return this.#state.analysisKeys()
+      },
+    })
+    return this.#care
   }
 
   #makeEntry(): SessionEntry {
@@ -218,9 +234,12 @@ export class Session {
    */
   on<Name extends keyof SessionEvents>(name: Name, listener: (value: SessionEvents[Name]) => void): Undo {
     const undo = this.#events.on(name, listener)
-    if (name === 'suggestion') this.#care.suggest()
-    if (TopicNouns.care.some((noun) => noun === name)) this.#care.join()
     this.#replay({ [name]: listener })
+    if (TopicNouns.care.some((noun) => noun === name)) {
+      this.#clinical().then((care) => {
+        care.listen(name)
+      }).catch(this.#report)
+    }
     return undo
   }
 
@@ -230,9 +249,9 @@ export class Session {
     if (listener.session !== undefined) call(listener.session, this.#state.row)
     if (listener.status !== undefined) call(listener.status, this.#status)
     if (listener.presence !== undefined) call(listener.presence, this.#present)
-    if (listener.suggestion !== undefined) for (const suggestion of this.#care.suggestions.shown) call(listener.suggestion, suggestion)
     if (listener.queue !== undefined) call(listener.queue, this.queue)
     if (listener.mode !== undefined && this.#told.mode !== '') void this.#state.modeChange().then((change) => change && listener.mode?.(change), this.#report)
+    if (listener.suggestion !== undefined) for (const suggestion of this.#care?.suggestions.shown ?? []) call(listener.suggestion, suggestion)
     if (listener.devices !== undefined && this.#unacknowledged.length > 0) call(listener.devices, this.#unacknowledged)
   }
 
@@ -312,15 +331,15 @@ export class Session {
   /** Drafted replies, for the session's clinicians. */
   readonly suggestions = {
     /** Reads all there are, oldest first. */
-    list: (): Promise<readonly Suggestion[]> => this.#care.suggestions.list(),
+    list: async (): Promise<readonly Suggestion[]> => (await this.#clinical()).suggestions.list(),
     /** Asks for one on the client's last message; it comes by 'suggestion'. Rejects with RequestError: VG019 they are off, VG020 nothing is read, VG021 no message yet. */
-    request: (): Promise<Suggestion> => this.#care.suggestions.request(),
+    request: async (): Promise<Suggestion> => (await this.#clinical()).suggestions.request(),
     /**
      * Says what became of an offered one, at the version that was seen. Accepted and edited name the message that was sent with
      * `send` before: nothing is ever sent from here. Rejects with RequestError PT409 if someone was first.
      */
-    decide: (id: string, decision: SuggestionDecision, version: number, sentMessageId: string | null = null): Promise<Suggestion> =>
-      this.#care.suggestions.decide(id, decision, version, sentMessageId),
+    decide: async (id: string, decision: SuggestionDecision, version: number, sentMessageId: string | null = null): Promise<Suggestion> =>
+      (await this.#clinical()).suggestions.decide(id, decision, version, sentMessageId),
   }
 
   /**
@@ -370,7 +389,7 @@ export class Session {
     if (this.#clock.closed) return
     this.#clock.close()
     this.#events.emit('closed', this.#state.row)
-    await Promise.all([this.#outbox.close(), this.#topic?.leave(), this.#care.leave()])
+    await Promise.all([this.#outbox.close(), this.#topic?.leave(), this.#care?.leave()])
   }
 
   async #seal(id: string, content: Content): ReturnType<typeof sealMessage> {
@@ -441,7 +460,7 @@ export class Session {
   async #tellNews(): Promise<void> {
     const [row, consents, change] = [this.#state.row, this.#state.consents, await this.#state.modeChange()]
     const before = this.#told
-    this.#told = { row: JSON.stringify(row), consents: JSON.stringify(consents), mode: JSON.stringify(change) ?? '' }
+    this.#told = { row: JSON.stringify(row), consents: JSON.stringify(consents), mode: change === undefined ? '' : JSON.stringify(change) }
     if (before.row !== this.#told.row && before.row !== '') this.#events.emit('session', row)
     if (before.consents !== this.#told.consents && before.row !== '') this.#events.emit('consent', consents)
     if (before.mode === this.#told.mode) return

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   AlertColumns, AlertEventColumns, AssessmentColumns, parseAlert, parseAlertEvent, parseAssessment, parseSessionTopics, SessionTopicsColumns,
   type AlertEventRow, type AlertRow, type AssessmentRow,
-} from 'vigil-client'
+} from 'vigil-client/findings'
 import type { Client } from '../standin/project.ts'
 import { checked, closeAll, sql, therapy, type Side } from './people.ts'
 import { disconnectAll } from './socket.ts'
