@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"testing"
 
 	"github.com/google/uuid"
@@ -62,33 +61,6 @@ func (s *stack) addDevice(t testing.TB, p *person) {
 // stateWaits is the SQLSTATE of what a device may not do that waits for another.
 const stateWaits = "VG025"
 
-// readBy opens a message as one of the session's devices, with the wrap that the database keeps for it.
-func (y *therapy) readBy(t testing.TB, d *envelope.Device, message uuid.UUID) (text string) {
-	t.Helper()
-	m := envelope.Message{ID: message, Session: y.id}
-	row := y.row
-	var wrap string
-	if err := y.s.admin.QueryRow(t.Context(), `select m.sender_device_id, m.epoch, m.seq, m.body, w.wrap from public.messages m
-		join public.epoch_wraps w on w.session_id = m.session_id and w.epoch = m.epoch and w.device_id = $2 where m.id = $1`, message, d.KID()).
-		Scan(&m.Sender, &m.Epoch, &m.Seq, &m.Body, &wrap); err != nil {
-		t.Fatalf("read a message and the wrap of device %s: %v", d.KID(), err)
-	}
-	row.Wraps = map[uuid.UUID]string{d.KID(): wrap}
-	e, err := envelope.OpenEpoch(row, &y.consented, d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := e.Open(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var content struct{ Body string }
-	if err := json.Unmarshal(plain, &content); err != nil {
-		t.Fatal(err)
-	}
-	return content.Body
-}
-
 // TestASecondDeviceIsAdmittedByTheFirst: it waits, and is on no roster; once the first has vouched for it, the sidecar admits it at
 // once, the session needs a new epoch, and the device holds that one's key.
 func TestASecondDeviceIsAdmittedByTheFirst(t *testing.T) {
@@ -124,8 +96,8 @@ func TestASecondDeviceIsAdmittedByTheFirst(t *testing.T) {
 	if _, ok := y.epoch.Roster.Member(second.KID()); !ok {
 		t.Error("the admitted device is not on the next roster")
 	}
-	if text := y.readBy(t, second, id); text != "for both devices" {
-		t.Errorf("the admitted device reads %q", text)
+	if text, err := y.readAs(t.Context(), y.client, second, id); err != nil || text != "for both devices" {
+		t.Errorf("the admitted device reads %q, %v", text, err)
 	}
 	if o := s.outcomeOf(t, id); o.status != "assessed" {
 		t.Errorf("under the new epoch the message is %s %s", o.status, o.reason)

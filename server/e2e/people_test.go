@@ -159,23 +159,39 @@ func (s *stack) therapy(t testing.TB, organization uuid.UUID) *therapy {
 	return s.therapyOf(t, organization, s.signUp(t, organization, "client"), s.signUp(t, organization, "therapist"))
 }
 
-func (s *stack) therapyOf(t testing.TB, organization uuid.UUID, client, therapist *person) *therapy {
+func (s *stack) therapyOf(t testing.TB, organization uuid.UUID, client, therapist *person, scope ...string) *therapy {
 	t.Helper()
-	y := &therapy{s: s, org: organization, client: client, therapist: therapist}
-	if err := s.asPerson(t.Context(), therapist, func(tx pgx.Tx) error {
-		return tx.QueryRow(t.Context(), "select id from public.create_session($1, $2, 'assisted')", organization, client.id).Scan(&y.id)
-	}); err != nil {
-		t.Fatalf("create session: %v", err)
-	}
-	consent := y.consent(t)
+	y := s.openSession(t, organization, client, therapist, "assisted")
+	consent := y.consent(t, scope...)
 	s.as(t, therapist, "select public.start_session($1)", y.id)
 	y.newEpoch(t, client, consent)
 	return y
 }
 
-func (y *therapy) consent(t testing.TB) uuid.UUID {
+// strictTherapy is a session that the sidecar is kept out of.
+func (s *stack) strictTherapy(t testing.TB, organization uuid.UUID, client, therapist *person) *therapy {
 	t.Helper()
-	c, err := envelope.SignConsent(y.client.device, uuid.New(), y.id, "I agree that Vigil reads along.", "analysis")
+	y := s.openSession(t, organization, client, therapist, "strict")
+	s.as(t, therapist, "select public.start_session($1)", y.id)
+	y.newEpoch(t, client, uuid.Nil)
+	return y
+}
+
+func (s *stack) openSession(t testing.TB, organization uuid.UUID, client, therapist *person, mode string) *therapy {
+	t.Helper()
+	y := &therapy{s: s, org: organization, client: client, therapist: therapist}
+	if err := s.asPerson(t.Context(), therapist, func(tx pgx.Tx) error {
+		return tx.QueryRow(t.Context(), "select id from public.create_session($1, $2, $3)", organization, client.id, mode).Scan(&y.id)
+	}); err != nil {
+		t.Fatalf("create session: %v", err)
+	}
+	return y
+}
+
+// consent gives the client's to analysis, and to what else scope names.
+func (y *therapy) consent(t testing.TB, scope ...string) uuid.UUID {
+	t.Helper()
+	c, err := envelope.SignConsent(y.client.device, uuid.New(), y.id, "I agree that Vigil reads along.", append([]string{envelope.ScopeAnalysis}, scope...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,4 +297,49 @@ func (y *therapy) send(t testing.TB, text string) uuid.UUID {
 		t.Fatalf("insert message: %v", err)
 	}
 	return m.ID
+}
+
+// readAs opens a message as somebody on one of their devices, with nothing but what the database shows them. pgx.ErrNoRows: it does not
+// show them all that this takes.
+func (y *therapy) readAs(ctx context.Context, p *person, d *envelope.Device, message uuid.UUID) (text string, err error) {
+	m := envelope.Message{ID: message, Session: y.id}
+	row := envelope.EpochRow{Session: y.id}
+	consent := envelope.ConsentRow{Session: y.id}
+	var wrap string
+	if err := y.s.asPerson(ctx, p, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `select sender_device_id, epoch, seq, body from public.messages where id = $1`, message).Scan(&m.Sender, &m.Epoch, &m.Seq, &m.Body); err != nil {
+			return fmt.Errorf("read the message: %w", err)
+		}
+		if err := tx.QueryRow(ctx, `select epoch, device_id, roster, roster_hash, key_commit, coalesce(consent_id, $3), signature, suite
+			from public.session_epochs where session_id = $1 and epoch = $2`, y.id, m.Epoch, uuid.Nil).
+			Scan(&row.Epoch, &row.By, &row.Roster, &row.RosterHash, &row.Commit, &row.Consent, &row.Signature, &row.Suite); err != nil {
+			return fmt.Errorf("read the epoch: %w", err)
+		}
+		if err := tx.QueryRow(ctx, `select wrap from public.epoch_wraps where session_id = $1 and epoch = $2 and device_id = $3`, y.id, m.Epoch, d.KID()).Scan(&wrap); err != nil {
+			return fmt.Errorf("read the wrap: %w", err)
+		}
+		if row.Consent == uuid.Nil {
+			return nil
+		}
+		err := tx.QueryRow(ctx, `select id, device_id, scope, text_hash, signature from public.session_consents where id = $1`, row.Consent).
+			Scan(&consent.ID, &consent.Device, &consent.Scope, &consent.TextHash, &consent.Signature)
+		if err != nil {
+			return fmt.Errorf("read the consent: %w", err)
+		}
+		return nil
+	}); err != nil {
+		return "", err
+	}
+	row.Wraps = map[uuid.UUID]string{d.KID(): wrap}
+	e, err := envelope.OpenEpoch(row, &consent, d)
+	if err != nil {
+		return "", err
+	}
+	plain, err := e.Open(m)
+	if err != nil {
+		return "", err
+	}
+	var content struct{ Body string }
+	err = json.Unmarshal(plain, &content)
+	return content.Body, err
 }

@@ -20,13 +20,14 @@ const shareMost = 1000
 // that: somebody must be able to read what paged them. What decides is asked of the tables at each look, and again by the
 // database in the transaction that gives; the clients' signatures are verified here. What a crash left is given at the next start.
 func (f *flow) newSharer() *errand {
-	s := &sharer{flow: f, refused: make(map[uuid.UUID]string)}
+	s := &sharer{flow: f, refused: make(map[uuid.UUID]string), at: faultsAt("sharer")}
 	return f.newErrand("sharer", s.look,
 		"alerts", "alert_events", "alert_recipients", "devices", "session_epochs", "session_consents", "session_participants", "memberships")
 }
 
 type sharer struct {
 	*flow
+	at      func(point string)
 	refused map[uuid.UUID]string // alerts whose key could not be given at the last look, and why, so that it is said once
 }
 
@@ -112,6 +113,9 @@ func (s *sharer) refuse(ctx context.Context, d *triage.DueGrant, reason string, 
 }
 
 func (s *sharer) give(ctx context.Context, alert uuid.UUID, what *sealed) error {
+	if s.at != nil {
+		s.at("before_give")
+	}
 	given, err := s.store.GrantCrisisAccess(ctx, alert, what.grants)
 	if err != nil {
 		return err
