@@ -1,11 +1,8 @@
-/** How one device of a person vouches for another, and how a device lets another read an epoch. */
-import {
-  PointBytes, SignatureBytes, WrapBytes, concat, decodeSized, encodeText, label, sha256, uint32, uuidBytes, type Bytes,
-} from './bytes.ts'
+/** How one device of a person vouches for another. */
+import { PointBytes, SignatureBytes, concat, decodeSized, encodeText, label, sha256, uuidBytes, type Bytes } from './bytes.ts'
 import { importSigPub, sign, verify, type Device } from './device.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
-import { Role } from './roster.ts'
-import { DeviceKind, type DeviceRow, type ReaderRow } from './rows.ts'
+import { DeviceKind, type DeviceRow } from './rows.ts'
 
 /** What a cross-signature says of a device; a row of `devices` has it. */
 export type DeviceTerms = Pick<DeviceRow, 'id' | 'user_id' | 'kind' | 'enc_pub' | 'sig_pub'>
@@ -46,40 +43,8 @@ export async function verifyDevice(row: DeviceTerms, by: Pick<DeviceRow, 'id' | 
   })
 }
 
-/** What is signed when an epoch's key is given to a device beside its roster. */
-export interface GrantTerms extends Pick<ReaderRow, 'session_id' | 'epoch' | 'by_device_id' | 'device_id' | 'role' | 'alert_id'> {
-  readonly wrap: string
-}
-
-const NoAlert = '00000000-0000-0000-0000-000000000000'
-const grantRoles: readonly number[] = [Role.client, Role.therapist, Role.onCall, Role.recovery]
-
-/** What a grant's signature covers; 'format' for a role that nobody may grant, or an alert where none belongs. */
-export async function grantSigned(terms: GrantTerms): Promise<Bytes> {
-  if (!grantRoles.includes(terms.role) || (terms.role === Role.onCall) !== (terms.alert_id !== null)) {
-    throw new EnvelopeError(Refusal.format, `grant under role ${terms.role} ${terms.alert_id === null ? 'without' : 'with'} an alert`)
-  }
-  return concat(
-    label('pe1/share'), uuidBytes(terms.session_id), uint32(terms.epoch), uuidBytes(terms.by_device_id), uuidBytes(terms.device_id),
-    Uint8Array.of(terms.role), uuidBytes(terms.alert_id ?? NoAlert), await sha256(decodeSized('wrap', terms.wrap, WrapBytes)),
-  )
-}
-
-/** Signs a grant with the device that its terms name as `by_device_id`. */
-export async function signGrant(by: Device, terms: GrantTerms): Promise<string> {
-  if (by.kid !== terms.by_device_id) throw new EnvelopeError(Refusal.format, `the grant names device ${terms.by_device_id} as its signer`)
-  return encodeText(await sign(by, await grantSigned(terms)))
-}
-
-/** Whether the device with that sig_pub, which the caller knows to be `by_device_id`'s, made the grant. */
-export async function verifyGrant(terms: GrantTerms, bySigPub: string, signature: string): Promise<boolean> {
-  return refusedIsFalse(async () => {
-    const key = await importSigPub(decodeSized('sig_pub', bySigPub, PointBytes))
-    return verify(key, await grantSigned(terms), decodeSized('signature', signature, SignatureBytes))
-  })
-}
-
-async function refusedIsFalse(check: () => Promise<boolean>): Promise<boolean> {
+/** Runs a check; what it refuses is false. */
+export async function refusedIsFalse(check: () => Promise<boolean>): Promise<boolean> {
   try {
     return await check()
   } catch (thrown) {

@@ -1,12 +1,11 @@
 import type { Clock } from './clock.ts'
-import { signDevice } from './cross.ts'
 import type { SessionDatabase } from './database.ts'
 import { makeDevice, type Device } from './device.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError, toError } from './failure.ts'
-import { historyOf, lacking, shareHistory, type HistoryState } from './history.ts'
+import { historyOf, lacking, type HistoryState } from './history.ts'
 import type { Pins } from './pins.ts'
 import { DeviceKind, type DeviceRow, type HeldEpoch } from './rows.ts'
-import { deviceCode, readCode, safetyNumber } from './safety.ts'
+import { deviceCode, safetyNumber } from './safety.ts'
 import type { Store } from './store.ts'
 
 /**
@@ -72,9 +71,6 @@ export interface DevicesDeps {
 /** How long until the next look while something is awaited, and while nothing is. */
 const SoonMs = 15_000
 const LaterMs = 60_000
-/** How long an approval waits for the sidecar. */
-const AdmissionMs = 60_000
-const AdmissionLookMs = 1000
 
 /** The signed-in person's devices: this one, and the others. Made by Vigil. */
 export class Devices {
@@ -146,22 +142,10 @@ export class Devices {
    */
   async approve(code: string): Promise<string> {
     this.#mustBeUsable()
-    const { database, pins, userId } = this.#deps
-    this.#rows = await database.ownDevices(userId)
-    const typed = readCode(code)
-    const codes = await Promise.all(waitingOf(this.#rows).map(async (row) => ({ row, code: await deviceCode(row) })))
-    const [match, another] = codes.filter((one) => one.code === typed)
-    if (match === undefined || another !== undefined) {
-      throw new EnvelopeError(Refusal.pin, 'not exactly one waiting device has this code: look at its screen again')
-    }
-    const { row } = match
-    const refused = await database.refusedSignatures(row.id)
-    const signature = await signDevice(this.#device, row)
-    await database.admitRequest({ device_id: row.id, user_id: userId, by_device_id: this.#device.kid, signature })
-    await pins.acknowledge(row, { unsigned: true }) // its code was compared: that is its keys
-    await untilAdmitted(this.#deps, row.id, refused)
+    const { approveByCode } = await import('./approval.ts')
+    const id = await approveByCode(this.#deps, this.#device, code)
     await this.look() // shares the history on the way
-    return row.id
+    return id
   }
 
   /** Takes a device off every roster from the next message on. What it could read, it may have kept. */
@@ -221,6 +205,7 @@ export class Devices {
       throw new SessionError('device_waiting', `device ${id} is not admitted`)
     }
     if (!(await pins.holds(row))) throw new DeviceChangedError([id])
+    const { shareHistory } = await import('./share.ts')
     const done = await shareHistory({ database, pins, userId, by: this.#device }, row)
     await this.look()
     return done
@@ -272,6 +257,7 @@ export class Devices {
     for (const row of live) {
       const lacks = [...lacking(held, this.#device.kid, row.id).values()].reduce((sum, numbers) => sum + numbers.length, 0)
       if (lacks === 0 || this.#healed.get(row.id) === lacks || !(await pins.holds(row))) continue
+      const { shareHistory } = await import('./share.ts')
       const done = await shareHistory({ database, pins, userId, by: this.#device }, row)
       this.#healed.set(row.id, lacks - done.shared)
       shared += done.shared
@@ -325,25 +311,8 @@ export class Devices {
   }
 }
 
-/**
- * Waits until the sidecar has admitted a device. Rejects with EnvelopeError 'signature' once it has refused more signatures than
- * before, with SessionError 'device_waiting' if it takes too long.
- */
-export async function untilAdmitted(
-  deps: Pick<DevicesDeps, 'clock' | 'database'>, id: string, refused: number,
-): Promise<DeviceRow> {
-  const { clock, database } = deps
-  for (let waited = 0; waited <= AdmissionMs && !clock.closed; waited += AdmissionLookMs) {
-    const row = await database.device(id)
-    if (row === undefined || row.revoked_at !== null) throw new EnvelopeError(Refusal.roster, `device ${id} is not there any more`)
-    if (row.admitted_at !== null) return row
-    if ((await database.refusedSignatures(id)) > refused) throw new EnvelopeError(Refusal.signature, `the signature for device ${id} was refused`)
-    await clock.wait(AdmissionLookMs)
-  }
-  throw new SessionError('device_waiting', `no sidecar has admitted device ${id} yet: its history follows once one has`)
-}
-
-function waitingOf(rows: readonly DeviceRow[]): readonly DeviceRow[] {
+/** Those that wait for another device of the same person. */
+export function waitingOf(rows: readonly DeviceRow[]): readonly DeviceRow[] {
   return rows.filter((row) => row.kind === DeviceKind.participant && row.admitted_at === null && row.revoked_at === null)
 }
 

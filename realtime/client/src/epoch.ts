@@ -35,7 +35,8 @@ export interface OpenOptions {
   readonly history?: boolean
 }
 
-function wrapInfo(sessionId: string, epoch: number, kid: string, hash: Bytes): Bytes {
+/** @internal */
+export function wrapInfo(sessionId: string, epoch: number, kid: string, hash: Bytes): Bytes {
   return concat(label('pe1/epoch-wrap'), uuidBytes(sessionId), uint32(epoch), uuidBytes(kid), hash)
 }
 
@@ -103,8 +104,8 @@ function madeBefore(row: EpochRow, withdrawnAt: string | null): boolean {
   return row.created_at !== null && withdrawnAt !== null && Date.parse(row.created_at) <= Date.parse(withdrawnAt)
 }
 
-/** The key of a checked epoch, as bytes that the caller must wipe, and imported. */
-async function unwrapKey(
+/** The key of a checked epoch, as bytes that the caller must wipe, and imported. @internal */
+export async function unwrapKey(
   checked: VerifiedRow, wrap: string | undefined, device: Device,
 ): Promise<{ readonly bytes: Bytes; readonly key: CryptoKey }> {
   const { row, hash, commit } = checked
@@ -147,7 +148,8 @@ export async function openEpoch(
   return unwrap(await check(row, consent, options), wrap, device)
 }
 
-async function check(row: EpochRow, consent: ConsentRow | undefined, options: OpenOptions): Promise<VerifiedRow> {
+/** All that is checked of an epoch before anything is opened. @internal */
+export async function check(row: EpochRow, consent: ConsentRow | undefined, options: OpenOptions): Promise<VerifiedRow> {
   if (row.suite !== Suite) throw new EnvelopeError(Refusal.suite, `suite ${row.suite}`)
   const checked = await verifyRow(row)
   await options.checkPins?.(checked.roster)
@@ -155,28 +157,8 @@ async function check(row: EpochRow, consent: ConsentRow | undefined, options: Op
   return checked
 }
 
-/**
- * Verifies an epoch as openEpoch does, and wraps its key for a device beside its roster. For one's own devices only; not exported
- * by the package.
- */
-export async function rewrapEpoch(
-  row: EpochRow,
-  wrap: string | undefined,
-  consent: ConsentRow | undefined,
-  device: Device,
-  to: { readonly kid: string; readonly encKey: CryptoKey },
-  options: OpenOptions = {},
-): Promise<string> {
-  const checked = await check(row, consent, options)
-  const { bytes } = await unwrapKey(checked, wrap, device)
-  try {
-    return await sealKey(bytes, wrapInfo(row.session_id, row.epoch, to.kid, checked.hash), to.encKey)
-  } finally {
-    bytes.fill(0)
-  }
-}
-
-async function sealKey(bytes: Bytes, info: Bytes, to: CryptoKey): Promise<string> {
+/** @internal */
+export async function sealKey(bytes: Bytes, info: Bytes, to: CryptoKey): Promise<string> {
   const { encapsulatedSecret, ciphertext } = await hpke.Seal(to, bytes, { info })
   return encodeText(concat(encapsulatedSecret, ciphertext))
 }

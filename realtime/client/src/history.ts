@@ -1,13 +1,5 @@
-/** Which of a person's devices can read which epochs, and how one lets another read. */
-import { PointBytes, decodeSized } from './bytes.ts'
-import { signGrant } from './cross.ts'
-import type { SessionDatabase } from './database.ts'
-import { importEncPub, type Device } from './device.ts'
-import { rewrapEpoch } from './epoch.ts'
-import { EnvelopeError } from './failure.ts'
-import type { Pins } from './pins.ts'
-import { Role } from './roster.ts'
-import { DeviceKind, ParticipantRole, type DeviceRow, type EpochRow, type EpochShare, type HeldEpoch } from './rows.ts'
+/** Which of a person's devices can read which epochs. */
+import { DeviceKind, type DeviceRow, type HeldEpoch } from './rows.ts'
 
 /**
  * What of a person's history this device can read, and what would be left if it were lost. Safe: all of it is held elsewhere too.
@@ -22,7 +14,8 @@ export interface HistoryState {
   readonly state: 'safe' | 'only_here' | 'locked' | 'lost'
 }
 
-const place = (one: Pick<HeldEpoch, 'session_id' | 'epoch'>): string => `${one.session_id} ${one.epoch}`
+/** An epoch's name. */
+export const place = (one: Pick<HeldEpoch, 'session_id' | 'epoch'>): string => `${one.session_id} ${one.epoch}`
 
 function isLive(row: DeviceRow): boolean {
   return row.admitted_at !== null && row.revoked_at === null
@@ -57,68 +50,4 @@ export function lacking(held: readonly HeldEpoch[], by: string, to: string): Rea
     numbers.push(one.epoch)
   }
   return found
-}
-
-export interface ShareDeps {
-  readonly database: SessionDatabase
-  readonly pins: Pins
-  readonly userId: string
-  /** The device, or the recovery key, that holds what is shared. */
-  readonly by: Device
-  /** How many go in one request; default: as many as share_epochs takes. */
-  readonly batch?: number
-}
-
-/** share_epochs takes so many at once. */
-const MaxShares = 500
-
-/**
- * Lets a device of the same person read what `by` can read, newest first; what is refused on opening is left out. Whether that
- * device is to be trusted is the caller's to check. `missing` is what the person's devices hold and that one still does not.
- */
-export async function shareHistory(deps: ShareDeps, to: DeviceRow): Promise<{ readonly shared: number; readonly missing: number }> {
-  const { batch = MaxShares } = deps
-  const held = await deps.database.heldEpochs()
-  const encKey = await importEncPub(decodeSized('enc_pub', to.enc_pub, PointBytes))
-  let shared = 0
-  for (const [sessionId, numbers] of lacking(held, deps.by.kid, to.id)) {
-    const shares = await sharesOf(deps, sessionId, numbers, { row: to, encKey })
-    for (let from = 0; from < shares.length; from += batch) {
-      shared += await deps.database.shareEpochs(to.id, deps.by.kid, shares.slice(from, from + batch))
-    }
-  }
-  const all = new Set(held.map(place))
-  const known = held.filter((one) => one.device_id === to.id)
-  return { shared, missing: Math.max(0, all.size - known.length - shared) }
-}
-
-async function sharesOf(
-  deps: ShareDeps, sessionId: string, numbers: readonly number[], to: { readonly row: DeviceRow; readonly encKey: CryptoKey },
-): Promise<readonly EpochShare[]> {
-  const { by, database, pins, userId } = deps
-  const [people, epochs, wraps, consents] = await Promise.all([
-    database.participants(sessionId), database.epochs(sessionId), database.wraps(sessionId, by.kid), database.consents(sessionId),
-  ])
-  const part = people.find((person) => person.user_id === userId)
-  if (part === undefined) return [] // what was granted to a paged clinician is not theirs to pass on
-  const participant = part.role === ParticipantRole.client ? Role.client : Role.therapist
-  const role = to.row.kind === DeviceKind.recovery ? Role.recovery : participant
-  const share = async (row: EpochRow): Promise<EpochShare> => {
-    const consent = consents.find((one) => one.id === row.consent_id)
-    const options = { history: true, checkPins: pins.checkRoster.bind(pins) }
-    const wrap = await rewrapEpoch(row, wraps.get(row.epoch), consent, by, { kid: to.row.id, encKey: to.encKey }, options)
-    const place = { session_id: sessionId, epoch: row.epoch, wrap }
-    return { ...place, signature: await signGrant(by, { ...place, by_device_id: by.kid, device_id: to.row.id, role, alert_id: null }) }
-  }
-  const shares: EpochShare[] = []
-  for (const number of numbers) {
-    const row = epochs.find((one) => one.epoch === number)
-    if (row === undefined) continue
-    try {
-      shares.push(await share(row))
-    } catch (thrown) {
-      if (!(thrown instanceof EnvelopeError)) throw thrown // a forged epoch is nobody's history
-    }
-  }
-  return shares
 }

@@ -10,15 +10,16 @@
  * in a Worker, and wiped. Nobody can recover anything without the passphrase.
  */
 import { ageIdentity } from './age.ts'
+import { untilAdmitted } from './approval.ts'
 import { argon2 as ownArgon2, argon2In, type Argon2, type Argon2Parameters, type Argon2Worker } from './argon2.ts'
 import { KeyBytes } from './bytes.ts'
 import { signDevice } from './cross.ts'
 import type { Device } from './device.ts'
-import { DeviceState, untilAdmitted } from './devices.ts'
+import { DeviceState } from './devices.ts'
 import { EnvelopeError, Refusal, SessionError } from './failure.ts'
-import { shareHistory } from './history.ts'
 import { makeRecoveryKey, openSecrets, recoveryDevice, sealSecrets, type Secrets } from './recovery-key.ts'
 import { Admission, DeviceKind, type DeviceRow, type RecoveryKeyRow } from './rows.ts'
+import { shareHistory } from './share.ts'
 import type { Vigil } from './vigil.ts'
 
 export { argon2In, type Argon2, type Argon2Parameters, type Argon2Worker }

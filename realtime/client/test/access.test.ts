@@ -1,9 +1,10 @@
 /** Who can read a session, what changes that, and what stays of it: let in, withdrawn, erased. */
 import { afterEach, expect, test, vi } from 'vitest'
 import { PointBytes, decodeSized } from '../src/bytes.ts'
-import { signDevice, signGrant } from '../src/cross.ts'
+import { signDevice } from '../src/cross.ts'
 import { importEncPub, makeDevice, type Device } from '../src/device.ts'
-import { rewrapEpoch } from '../src/epoch.ts'
+import { signGrant } from '../src/grant.ts'
+import { rewrapEpoch } from '../src/share.ts'
 import { MemoryStore } from '../src/store.ts'
 import type { ReaderRow } from '../src/rows.ts'
 import { addSignedDevice } from './memory-database.ts'
