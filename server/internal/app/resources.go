@@ -63,6 +63,15 @@ func openPool(ctx context.Context, c config.Config, conns int32) (*pgxpool.Pool,
 	return pool, nil
 }
 
+// OpenTables opens the tables as the sidecar sees them, for a command that runs beside it. The second value closes them.
+func OpenTables(ctx context.Context, c config.Config) (*store.Store, func(), error) {
+	pool, err := openPool(ctx, c, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	return store.New(pool), pool.Close, nil
+}
+
 // loadKeys reads the analysis keys, from the environment or the file, and makes the file at the very first start. A file
 // that is missing although the project knows an analysis device is refused: a new key could open nothing old.
 func (r *resources) loadKeys(ctx context.Context) ([]*envelope.Device, error) {

@@ -39,7 +39,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "[--roles ingest,…]", "run the sidecar: ingest, detection, relay and API", serve},
-		{"keys", "new [file]", "make an analysis key, for sidecars that share the work", keys},
+		{"keys", "new|list|retire|…", "make, list, retire and compare the sidecar's analysis keys", keys},
 		{"doctor", "[--json]", "find what is wrong with a deployment, and say how to mend it", doctor},
 		{"replay", "[flags]", "replay conversations against a running system, and count what became of them", replayConversations},
 		{"assess", "[file]", "score JSON lines of a file or of standard input, a line out for each", assessLines},

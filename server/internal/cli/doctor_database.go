@@ -53,7 +53,7 @@ func (e *examination) examineDatabase(ctx context.Context, r *report) {
 		examineGrants(ctx, r, p)
 		examineStrangers(ctx, r, p)
 	}
-	e.examineKey(ctx, r, registeredKeys(ctx, p))
+	e.examineKey(ctx, r, registeredKeys(ctx, p, e.KeyKeep))
 }
 
 func (e *examination) connect(ctx context.Context, r *report, check string) (*patient, bool) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -19,15 +20,15 @@ import (
 type devices map[uuid.UUID]deviceRow
 
 type deviceRow struct {
-	encPub, sigPub string
-	revoked        bool
+	encPub, sigPub           string
+	revoked, retired, needed bool
 }
 
-// live are those that are not revoked, without those in keys.
+// live are those that something needs, or new epochs may have, without those in keys.
 func (d devices) live(keys []*envelope.Device) []string {
 	var ids []string
 	for id, row := range d {
-		if !row.revoked && !holds(keys, id) {
+		if !row.revoked && row.needed && !holds(keys, id) {
 			ids = append(ids, id.String())
 		}
 	}
@@ -43,16 +44,19 @@ func holds(keys []*envelope.Device, id uuid.UUID) bool {
 	return false
 }
 
-// registeredKeys reads the analysis devices.
-func registeredKeys(ctx context.Context, p *patient) devices {
-	found, err := p.conn.Query(ctx, "select id, enc_pub, sig_pub, revoked_at is not null from public.devices where kind = 'analysis'")
+// registeredKeys reads the analysis devices. keep is how long after a session's end its key is needed.
+func registeredKeys(ctx context.Context, p *patient, keep time.Duration) devices {
+	const query = `
+		select id, enc_pub, sig_pub, revoked_at is not null, retired_at is not null, needed
+		from private.analysis_keys($1 * interval '1 microsecond')`
+	found, err := p.conn.Query(ctx, query, keep.Microseconds())
 	if err != nil {
 		return nil
 	}
 	rows := make(devices)
 	var id uuid.UUID
 	var d deviceRow
-	if _, err = pgx.ForEachRow(found, []any{&id, &d.encPub, &d.sigPub, &d.revoked}, func() error { rows[id] = d; return nil }); err != nil {
+	if _, err = pgx.ForEachRow(found, []any{&id, &d.encPub, &d.sigPub, &d.revoked, &d.retired, &d.needed}, func() error { rows[id] = d; return nil }); err != nil {
 		return nil
 	}
 	return rows
@@ -115,21 +119,29 @@ func (e *examination) reportNoKey(r *report, known devices, others []string) {
 
 func reportKeys(r *report, keys []*envelope.Device, known devices, others []string) {
 	const check = "key"
-	mine := 0
+	mine, retired, destroyed := 0, 0, 0
 	for _, k := range keys {
 		row, ok := known[k.KID()]
 		switch {
 		case ok && (row.encPub != envelope.EncodeText(k.EncPub()) || row.sigPub != envelope.EncodeText(k.SigPub())):
 			r.fail(check, advice("Restore the key file that belongs to this project."), "the project knows device %s by other keys", k.KID())
 			return
+		case ok && row.revoked && row.retired:
+			destroyed++
 		case ok && row.revoked:
 			r.fail(check, advice("Take this key out of the file; with no file at all, vigil serve makes another."), "device %s is revoked", k.KID())
 			return
 		case ok:
 			mine++
+			if row.retired {
+				retired++
+			}
 		}
 	}
 	switch {
+	case destroyed > 0 && destroyed < len(keys):
+		r.warn(check, advice("Start vigil serve, or give it the right to write to the file and its folder: it takes them out. Then destroy the backups of the file that hold them, too."),
+			"%s that has ended is still in the key file", count(destroyed, "key"))
 	case mine == 0 && len(others) > 0:
 		r.fail(check, advice("Restore the key file that belongs to this project. vigil serve would register this one beside it, and could read nothing of what runs now."),
 			"the project knows %s, and none is in the key file: it is of another project", count(len(others), "analysis device"))
@@ -138,6 +150,8 @@ func reportKeys(r *report, keys []*envelope.Device, known devices, others []stri
 	case len(others) > 0:
 		r.warn(check, mend{Fix: "If another sidecar has it, all is well. If nobody has its key any more, as postgres:", SQL: fmt.Sprintf(revoke, strings.Join(others, "', '"))},
 			"the project knows %s that the key file does not hold", count(len(others), "analysis device"))
+	case retired > 0:
+		r.ok(check, "%s, registered and not revoked; %d retired, until nothing needs it", count(len(keys), "key"), retired)
 	default:
 		r.ok(check, "%s, registered and not revoked", count(len(keys), "key"))
 	}

@@ -35,7 +35,7 @@ func (s *Store) AnalysisKeys(ctx context.Context, keep time.Duration) ([]triage.
 }
 
 // RetireAnalysisKey keeps the key out of new epochs; sessions that use it make their next epoch before their next message. Again
-// is no error. One that the project does not know, or the only one that new epochs can have, is refused (triage.IsPermanent).
+// is no error. The only one that new epochs can have is refused (triage.IsPermanent), and so is one that the project does not know.
 func (s *Store) RetireAnalysisKey(ctx context.Context, id uuid.UUID) error {
 	if _, err := s.pool.Exec(ctx, `select private.retire_analysis_device($1)`, id); err != nil {
 		return fmt.Errorf("retire analysis key %s: %w", id, classify(err))
