@@ -11,9 +11,13 @@ export default defineConfig({
   base: './', // the sidecar serves the console below /console/, the demo's server its page at the top
   plugins: [react()],
   resolve: {
-    alias: { 'vigil-client': at('../../realtime/client/src/index.ts') },
-    dedupe: ['@supabase/supabase-js', '@supabase/realtime-js', 'hpke'], // the client's sources must not bring their own copies
+    alias: [ // the client's sources, by the names that its package gives them
+      { find: /^vigil-client\/([\w-]+)/, replacement: at('../../realtime/client/src') + '/$1.ts' },
+      { find: 'vigil-client', replacement: at('../../realtime/client/src/index.ts') },
+    ],
+    dedupe: ['@supabase/supabase-js', '@supabase/realtime-js', 'age-encryption', '@noble/hashes'], // the client's sources must not bring their own copies
   },
+  worker: { format: 'es' },
   build: {
     target: 'es2023',
     assetsInlineLimit: 0, // data: URLs would need a wider policy

@@ -43,11 +43,14 @@ export const ExportFormat = 'export/1'
 /** A passphrase with which an export goes out of one's hands is to withstand guessing. */
 export const LeastPassphrase = 12
 
+/** As much of a session as an export needs. */
+export type ExportedSession = Pick<Session, 'entry' | 'id' | 'open'>
+
 /**
  * Reads the whole session from the table, opens each message, and seals the lines with age. The Blob is the age file. Keys of
  * attachments stay out of it; files are named. Rejects as 'format' for a recipient that is none or a passphrase that is short.
  */
-export async function exportSession(session: Session, to: ExportKey): Promise<Blob> {
+export async function exportSession(session: ExportedSession, to: ExportKey): Promise<Blob> {
   const encrypter = await encrypterFor(to)
   const { database, device, userId } = session.entry
   const lines: string[] = []

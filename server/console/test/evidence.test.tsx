@@ -22,16 +22,16 @@ const row = {
 }
 const text = '😀 kill myself after work'
 const message: ChatMessage = {
-  id: 'm', position: 1, from: { userId: ids.client, deviceId: 'd', role: 'client', me: false }, text, badge: null, watched: true, missing: 0, readers: [],
+  id: 'm', position: 1, from: { userId: ids.client, deviceId: 'd', role: 'client', me: false }, text, epoch: 1, files: [], badges: [], badge: null, watched: true, missing: 0, readers: [],
   at: new Date('2026-11-23T05:00:00Z'),
 }
 const view: SessionView = {
   row: new FakeSession().row, myRole: 'therapist', people: [], messages: [message], liveFrom: 0, channel: 'connected', recovery: null, present: [], consents: [],
-  readers: [], strangers: [], trouble: null,
+  readers: [], strangers: [], modeChange: null, scored: new Map(), erased: false, trouble: null,
 }
 const found = (assessment: Assessment, more: Partial<CareView> = {}): CareView => ({
   phase: 'ready', problem: null, assessments: new Map([['m', assessment]]), topics: [], alerts: new Map(), events: new Map(), names: new Map(),
-  suggestions: [], suggesting: 'off', raised: [], ...more,
+  suggestions: [], suggesting: 'off', raised: [], contacts: [], ...more,
 })
 
 afterEach(cleanup)

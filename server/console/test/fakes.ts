@@ -60,14 +60,47 @@ export class FakeSession implements OpenSession {
     return (this.#events.listeners[name]?.size ?? 0) > 0
   }
 
+  readonly watched = true
+
+  /** What vigil-client's other entries go through: nothing of it is played here. */
+  get entry(): OpenSession['entry'] {
+    throw new Error('not played')
+  }
+
+  open(): ReturnType<OpenSession['open']> {
+    return Promise.reject(new Error('not played'))
+  }
+
   send(text: string): Promise<string> {
     this.asked.push(['send', text])
     return Promise.resolve(crypto.randomUUID())
   }
 
-  acknowledge(deviceId: string): Promise<void> {
-    this.asked.push(['acknowledge', deviceId])
+  /** Set it to what an acknowledgement is refused with. */
+  refusal: Error | null = null
+
+  acknowledge(deviceId: string, options: { readonly unsigned?: boolean } = {}): Promise<void> {
+    this.asked.push(['acknowledge', deviceId, options.unsigned ?? false])
+    return this.refusal === null || options.unsigned === true ? Promise.resolve() : Promise.reject(this.refusal)
+  }
+
+  acknowledgeMode(mode: string): Promise<void> {
+    this.asked.push(['acknowledgeMode', mode])
     return Promise.resolve()
+  }
+
+  changeMode(mode: string): Promise<void> {
+    this.asked.push(['changeMode', mode])
+    return Promise.resolve()
+  }
+
+  takeBack(id: string): Promise<boolean> {
+    this.asked.push(['takeBack', id])
+    return Promise.resolve(true)
+  }
+
+  safety(): Promise<string> {
+    return Promise.resolve('12345 67890 12345 67890 12345 67890')
   }
 
   close(): Promise<void> {

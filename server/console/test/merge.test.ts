@@ -8,7 +8,7 @@ import { linesOf } from '../src/sessions/sessions-store.ts'
 
 const at = new Date('2026-11-23T05:00:00Z')
 const alert = (id: string, more: Partial<Alert> = {}): Alert => ({
-  id, organizationId: 'o', sessionId: 's', messageId: 'm', level: 4, status: 'open', version: 1, source: 'sidecar', raisedAt: at, updatedAt: at, ...more,
+  id, organizationId: 'o', sessionId: 's', messageId: 'm', level: 4, status: 'open', version: 1, source: 'sidecar', textShared: true, raisedAt: at, updatedAt: at, ...more,
 })
 const assessment = (id: string, more: Partial<Assessment> = {}): Assessment => ({
   id, sessionId: 's', messageId: 'm', position: 1, status: 'assessed', reason: null, level: 1, harmOthers: false, abuse: false, distress: false,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { SessionError } from 'vigil-client'
+import { DeviceChangedError, SessionError } from 'vigil-client'
 import { Outgoing } from '../src/session/outgoing.ts'
 
 interface Sent {
@@ -75,5 +75,46 @@ describe('outgoing', () => {
     await done
     expect(states(outgoing)).toEqual(['a sending'])
     expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('what waits for the person says for what, and is told from what waits for the network', () => {
+    const { outgoing } = setup()
+    void outgoing.send('a')
+    void outgoing.send('b')
+    const waiting = (id: string, text: string, held: Error | null) => ({ id, text, files: [], held })
+    outgoing.queued([waiting('1', 'a', new DeviceChangedError(['d'])), waiting('2', 'b', null)])
+    expect(states(outgoing)).toEqual(['a held', 'b sending'])
+    expect(outgoing.drafts.get().map((one) => [one.id, one.problem?.code ?? null])).toEqual([['1', 'device_changed'], ['2', null]])
+    outgoing.queued([waiting('1', 'a', null)])
+    expect(states(outgoing)).toEqual(['a sending', 'b sending'])
+  })
+
+  test('what an earlier visit left is shown, and gone when it is sent', () => {
+    const { outgoing } = setup()
+    const left = { id: '9', text: 'from before', files: [], held: null }
+    outgoing.queued([left])
+    expect(states(outgoing)).toEqual(['from before queued'])
+    outgoing.queued([left])
+    expect(states(outgoing)).toEqual(['from before queued'])
+    outgoing.queued([])
+    expect(states(outgoing)).toEqual([])
+  })
+
+  test('the same text twice is two drafts, each of its own id', () => {
+    const { outgoing } = setup()
+    void outgoing.send('a')
+    void outgoing.send('a')
+    outgoing.queued([{ id: '1', text: 'a', files: [], held: null }, { id: '2', text: 'a', files: [], held: null }])
+    expect(outgoing.drafts.get().map((one) => one.id)).toEqual(['1', '2'])
+  })
+
+  test('what was taken back is no failure', async () => {
+    const { outgoing, sent } = setup()
+    const done = outgoing.send('a')
+    const [draft] = outgoing.drafts.get()
+    expect(outgoing.takeBack(draft?.key ?? '')).toBe('a')
+    sent[0]?.refused(new SessionError('taken_back', 'x'))
+    await expect(done).resolves.toBeNull()
+    expect(states(outgoing)).toEqual([])
   })
 })

@@ -13,7 +13,7 @@ const alertRow = (more: Partial<AlertRow> = {}): AlertRow => ({
   policy_version: 1, ruleset_version: 'r', model_version: 'm', raised_at: at, updated_at: at, ...more,
 })
 const message = (id: string, me = false): ChatMessage => ({
-  id, position: 1, from: { userId: me ? ids.client : ids.therapist, deviceId: 'd', role: me ? 'client' : 'therapist', me }, text: id, badge: null,
+  id, position: 1, from: { userId: me ? ids.client : ids.therapist, deviceId: 'd', role: me ? 'client' : 'therapist', me }, text: id, epoch: 1, files: [], badges: [], badge: null,
   watched: true, missing: 0, readers: [], at: new Date(at),
 })
 

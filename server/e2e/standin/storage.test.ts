@@ -23,7 +23,7 @@ async function bytesOf(of: Client, path: string): Promise<Uint8Array | string> {
 describe('objects', () => {
   test('come back as they went, as bytes and as a blob', async () => {
     for (const size of [0, 1, 65_535, 65_536, 99_999]) {
-      const sent = randomBytes(size)
+      const sent = new Uint8Array(randomBytes(size))
       const path = `${ann.id}/${randomUUID()}`
       const up = size % 2 === 0 ? await bucket(ann.client).upload(path, sent, binary) : await bucket(ann.client).upload(path, new Blob([sent], { type: binary.contentType }))
       expect(up.error).toBeNull()

@@ -1,6 +1,7 @@
 import { REALTIME_SUBSCRIBE_STATES } from '@supabase/supabase-js'
 import type { Vigil } from 'vigil-client'
 import { AlertStep, readAlertEvents, readOpenAlerts, readResolvedAlerts, stepAlert } from '../api/care.ts'
+import { readContacts, type ContactPoint } from '../api/contact.ts'
 import { readNames } from '../api/people.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
 import type { Supabase } from '../api/rest.ts'
@@ -22,6 +23,8 @@ export interface AlertsView {
   /** The client of each session, by session id. */
   readonly clients: ReadonlyMap<string, string>
   readonly raised: readonly string[]
+  /** How each session's client is reached, by session id. */
+  readonly contacts: ReadonlyMap<string, readonly ContactPoint[]>
 }
 
 /** How many that are over are read. */
@@ -30,7 +33,7 @@ const ResolvedShown = 10
 /** The alerts of a supervisor's organisations, kept fresh by the topics org:<id>. */
 export class AlertsStore {
   readonly view = new Store<AlertsView>({
-    phase: 'loading', problem: null, channel: 'connecting', alerts: new Map(), events: new Map(), names: new Map(), clients: new Map(), raised: [],
+    phase: 'loading', problem: null, channel: 'connecting', alerts: new Map(), events: new Map(), names: new Map(), clients: new Map(), raised: [], contacts: new Map(),
   })
   readonly #supabase: Supabase
   readonly #organizationIds: readonly string[]
@@ -99,12 +102,14 @@ export class AlertsStore {
     ])
     const actors = events.flatMap((one) => (one.actorId === null ? [] : [one.actorId]))
     const names = await readNames(this.#supabase, [...participants.map((one) => one.userId), ...actors])
+    const points = await readContacts(this.#supabase, participants.filter((one) => one.role === 'client').map((one) => one.userId))
     if (this.#closed) return
+    const contacts = new Map(participants.filter((one) => one.role === 'client').map((one) => [one.sessionId, points.filter((point) => point.userId === one.userId)]))
     const clients = new Map(participants.filter((one) => one.role === 'client').map((one) => [one.sessionId, names.get(one.userId) ?? 'a client']))
     this.view.update((old) => {
       const known = withAlerts(new Map([...old.alerts].filter(([id]) => alerts.some((one) => one.id === id))), alerts)
       const fresh = old.phase === 'ready' ? open.filter((one) => !old.alerts.has(one.id)).map((one) => one.id) : []
-      return { ...old, phase: 'ready', problem: null, alerts: known, events: withEvents(old.events, events), names, clients, raised: [...old.raised, ...fresh] }
+      return { ...old, phase: 'ready', problem: null, alerts: known, events: withEvents(old.events, events), names, clients, contacts, raised: [...old.raised, ...fresh] }
     })
   }
 

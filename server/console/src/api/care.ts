@@ -1,7 +1,7 @@
 import { answer, byIds, rows, type Supabase } from './rest.ts'
 import { AlertStatus, parseAlert, parseAlertEvent, parseAssessment, parseSessionTopics, type Alert, type AlertEvent, type Assessment, type TopicWeight } from './rows.ts'
 
-const alertColumns = 'id,organization_id,session_id,message_id,level,status,version,source,raised_at,updated_at'
+const alertColumns = 'id,organization_id,session_id,message_id,level,status,version,source,text_shared,raised_at,updated_at'
 const assessmentColumns =
   'id,session_id,message_id,position,status,reason,level,harm_others,abuse,distress,sentiment,topics,items,risk_score,harm_others_score,abuse_score,distress_score,emotions,language,evidence,alert,superseded_at,created_at'
 

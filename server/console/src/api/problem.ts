@@ -24,6 +24,17 @@ export class Refused extends Error {
   }
 }
 
+/** A refusal that has its own words where it was asked for. */
+export class Explained extends Error {
+  override readonly name = 'Explained'
+  readonly problem: Problem
+
+  constructor(problem: Problem, options?: ErrorOptions) {
+    super(problem.code, options)
+    this.problem = problem
+  }
+}
+
 /** Somebody was first: what the row is now, if the refusal says so. */
 export interface Conflict {
   readonly status: string | null
@@ -45,10 +56,13 @@ export function conflictOf(error: unknown): Conflict | undefined {
 const refusals: Readonly<Record<string, readonly [title: string, next: string]>> = {
   VG001: ['The session waits for people', 'Everybody in it has to sign in once, so that their device can hold a key. Then start it again.'],
   VG002: ['The session is not in a state for this', 'Somebody else may have changed it. Reload to see how it stands.'],
-  VG006: ['The client has not consented', 'Nothing can be sent until the client agrees to the analysis, or the session goes on unwatched.'],
+  VG006: ['The client has not consented', 'Nothing can be sent until the client agrees to the analysis, or the session goes on privately.'],
   VG007: ['Vigil has not registered its key yet', 'It does so when it first starts. Try again in a moment; if this stays, tell an administrator.'],
-  VG011: ['This device was revoked', 'Reload: a new device is made for you.'],
+  VG011: ['This device was revoked', 'Open Devices: there you can make new keys for this browser, which another of your devices then lets in.'],
   VG012: ['This device is not part of the conversation’s key yet', 'Try again: a new key is made with it.'],
+  VG023: ['The words that one agrees to have changed', 'Reload, read them anew, and decide again.'],
+  VG024: ['For this, sign in again', 'Your login is older than ten minutes, or lacks the second factor. Sign out, sign in, and come back here at once.'],
+  VG025: ['This device waits to be let in', 'Open Devices on one that you use already, and type this one’s code there; or use your recovery passphrase.'],
   PT404: ['This is not there', 'It may have ended, or it is not yours to see.'],
   PT409: ['Somebody was faster', 'What you see was read again. Look, then decide anew.'],
   '42501': ['You may not do this', 'Ask an administrator of your practice if you should be able to.'],
@@ -57,6 +71,7 @@ const refusals: Readonly<Record<string, readonly [title: string, next: string]>>
 
 /** Words for whatever was thrown. */
 export function problemOf(thrown: unknown, attempt: string): Problem {
+  if (thrown instanceof Explained) return thrown.problem
   if (thrown instanceof DeviceChangedError) {
     return { title: 'A device is new or has changed', next: 'Check it below before anything is sent to it.', code: 'device_changed' }
   }
@@ -91,6 +106,14 @@ function problemOfSession(error: SessionError): Problem {
       return { title: 'Not sent: the session is not running', next: 'It has to be started, or continued, first.', code: error.reason }
     case 'not_participant':
       return { title: 'This session is not there', next: 'It may not be yours to see. Go back to your sessions.', code: error.reason }
+    case 'device_waiting':
+      return { title: 'Not sent: this device waits to be let in', next: 'Open Devices on one that you use already, and type this one’s code there; or use your recovery passphrase.', code: error.reason }
+    case 'mode_changed':
+      return { title: 'Not sent yet: who may read has changed', next: 'Look at the notice above, and say that you have seen it.', code: error.reason }
+    case 'erased':
+      return { title: 'This session was erased', next: 'Nobody can read it any more, and nothing can be sent in it.', code: error.reason }
+    case 'taken_back':
+      return { title: 'Not sent: it was taken back', next: 'It is nowhere else. Write it again.', code: error.reason }
     case 'closed':
       return { title: 'Not sent: this page was closed first', next: 'Send it again.', code: error.reason }
   }

@@ -3,7 +3,7 @@ import { Refused } from './problem.ts'
 import { list } from './parse.ts'
 
 /** What the console needs of supabase-js. */
-export type Supabase = Pick<SupabaseClient, 'from' | 'rpc' | 'auth' | 'realtime'>
+export type Supabase = Pick<SupabaseClient, 'from' | 'rpc' | 'auth' | 'realtime' | 'storage'>
 
 interface Answer {
   readonly data: unknown

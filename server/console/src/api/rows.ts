@@ -99,6 +99,8 @@ export interface Alert {
   /** The one to hand to acknowledge and resolve. */
   readonly version: number
   readonly source: string
+  /** Whether, when it was raised, the client's consent let the paged clinicians read the message. */
+  readonly textShared: boolean
   readonly raisedAt: Date
   readonly updatedAt: Date
 }
@@ -201,6 +203,7 @@ export function parseAlert(value: unknown): Alert {
     status: oneOf(row, 'status', AlertStatus),
     version: number(row, 'version'),
     source: text(row, 'source'),
+    textShared: optionalFlag(row, 'text_shared'),
     raisedAt: time(row, 'raised_at'),
     updatedAt: time(row, 'updated_at'),
   }

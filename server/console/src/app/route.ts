@@ -6,6 +6,7 @@ export type Route =
   | { readonly at: 'session'; readonly id: string }
   | { readonly at: 'alerts'; readonly id?: string }
   | { readonly at: 'practice' }
+  | { readonly at: 'devices' }
   | { readonly at: 'signin'; readonly as: string }
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -16,6 +17,7 @@ export function parseRoute(hash: string): Route {
   if (first === 'signin') return { at: 'signin', as: new URLSearchParams(query).get('as') ?? '' }
   if (first === 'sessions' && uuid.test(second)) return { at: 'session', id: second.toLowerCase() }
   if (first === 'alerts') return uuid.test(second) ? { at: 'alerts', id: second.toLowerCase() } : { at: 'alerts' }
+  if (first === 'devices') return { at: 'devices' }
   if (first === 'practice') return { at: 'practice' }
   return { at: 'sessions' }
 }

@@ -2,6 +2,8 @@ import { ExitIcon } from '@radix-ui/react-icons'
 import { Badge, Button } from '@radix-ui/themes'
 import { useState, type ReactNode } from 'react'
 import { MemberRole } from '../api/rows.ts'
+import { DeviceBanner, KeysChip } from '../devices/keys-chip.tsx'
+import type { KeysStore } from '../devices/keys-store.ts'
 import { useDesk } from '../lib/use.ts'
 import { roleWords } from '../session/words.ts'
 import { AppearanceSwitch } from '../ui/appearance-switch.tsx'
@@ -14,7 +16,14 @@ export interface Place {
 }
 
 /** What is around every screen. */
-export function Shell(props: { readonly places: readonly Place[]; readonly route: Route; readonly wide: boolean; readonly children: ReactNode }): ReactNode {
+export function Shell(props: {
+  readonly places: readonly Place[]
+  readonly route: Route
+  readonly wide: boolean
+  /** null for who has no keys: those who only administrate. */
+  readonly keys: KeysStore | null
+  readonly children: ReactNode
+}): ReactNode {
   const { config, login, me } = useDesk()
   const [leaving, setLeaving] = useState(false)
   const here = props.route.at === 'session' ? 'sessions' : props.route.at
@@ -36,11 +45,13 @@ export function Shell(props: { readonly places: readonly Place[]; readonly route
             ))}
           </nav>
         ) : <span className="spring" />}
+        {props.keys === null ? null : <KeysChip keys={props.keys} here={here === 'devices'} />}
         {config.demo === null ? null : <Badge color="amber" className="demo-badge">demo, invented people</Badge>}
         <span className="who"><span className="who-name">{me.name.replace(/ \(demo.*\)$/, '')}</span> <span className="who-role">{roles.map(roleWords).join(', ')}</span></span>
         <AppearanceSwitch />
         <Button size="1" variant="soft" color="gray" aria-label="Sign out" loading={leaving} onClick={leave}><ExitIcon /> <span className="sign-out">Sign out</span></Button>
       </header>
+      <div>{props.keys === null ? null : <DeviceBanner keys={props.keys} here={here === 'devices'} />}</div>
       <main id="main" tabIndex={-1} className="shell-body">{props.children}</main>
       {client ? <CrisisLine /> : null}
     </div>

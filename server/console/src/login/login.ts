@@ -4,6 +4,7 @@ import { readMemberships, readNames, readOrganizations } from '../api/people.ts'
 import { problemOf, Refused, type Problem } from '../api/problem.ts'
 import { MemberRole, type Membership, type Organization } from '../api/rows.ts'
 import type { Config } from '../app/config.ts'
+import { browserName } from '../lib/browser.ts'
 import { Store } from '../lib/store.ts'
 
 /** Who is signed in, and as what. */
@@ -156,7 +157,7 @@ export class Login {
 
   /** This browser's device and the socket: made once for a login. */
   vigil(): Promise<Vigil> {
-    this.#vigil ??= vigil(this.supabase, this.#config.vigilUrl, { apiKey: this.#config.publishableKey }).catch((thrown: unknown) => {
+    this.#vigil ??= vigil(this.supabase, this.#config.vigilUrl, { apiKey: this.#config.publishableKey, label: browserName(navigator.userAgent) }).catch((thrown: unknown) => {
       this.#vigil = undefined // the next one who asks tries again
       throw thrown
     })

@@ -2,9 +2,11 @@ import { BellIcon } from '@radix-ui/react-icons'
 import { Badge, Button } from '@radix-ui/themes'
 import { useState, type ReactNode } from 'react'
 import { AlertStep } from '../api/care.ts'
+import { ContactKind, type ContactPoint } from '../api/contact.ts'
 import type { Problem } from '../api/problem.ts'
 import { AlertStatus, type Alert, type AlertEvent, type Assessment } from '../api/rows.ts'
 import { inOrder, lastStep, unresolved } from '../alerts/book.ts'
+import { contactWords } from '../devices/contact.tsx'
 import { useDesk } from '../lib/use.ts'
 import { LevelBadge } from '../ui/badges.tsx'
 import { Empty, ProblemNote } from '../ui/parts.tsx'
@@ -27,7 +29,7 @@ export function AlertsPanel(props: { readonly care: CareStore; readonly found: C
         {alerts.map((alert) => (
           <li key={alert.id}>
             <AlertCard
-              alert={alert} found={foundIn(found.assessments.get(alert.messageId))} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
+              alert={alert} contacts={found.contacts} found={foundIn(found.assessments.get(alert.messageId))} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
               step={(step) => care.step(step, alert)} show={() => { props.show(alert.messageId) }}
             />
           </li>
@@ -49,6 +51,8 @@ export function AlertCard(props: {
   readonly names: ReadonlyMap<string, string>
   /** What was written, where this device can read it. */
   readonly text: string | null
+  /** How the client is reached outside, where the text is not there to be read. */
+  readonly contacts?: readonly ContactPoint[]
   readonly step: (step: AlertStep) => Promise<StepOutcome>
   /** What else was found in the message, where that is known. */
   readonly found?: readonly string[]
@@ -73,6 +77,7 @@ export function AlertCard(props: {
         <time className="quiet" dateTime={alert.raisedAt.toISOString()} title={shortTime(alert.raisedAt, now)}>{ago(alert.raisedAt, now)}</time>
       </div>
       {props.text === null ? null : <blockquote className="quote">{props.text}</blockquote>}
+      {props.text === null && alert.status !== AlertStatus.resolved ? <NotShared alert={alert} contacts={props.contacts ?? []} /> : null}
       <WhoHasIt alert={alert} last={last} names={props.names} />
       {problem === null ? null : <ProblemNote problem={problem} />}
       <div className="row">
@@ -90,6 +95,26 @@ export function AlertCard(props: {
       </div>
     </article>
   )
+}
+
+/** Why there is no text, and what there is instead: a way to the person. */
+function NotShared(props: { readonly alert: Alert; readonly contacts: readonly ContactPoint[] }): ReactNode {
+  const { alert, contacts } = props
+  return (
+    <div className="not-shared">
+      <p>{alert.textShared ? 'The text is sealed for the session’s people and those who were paged; it is not open on this screen.' : 'The text is not shared with you: the client has not agreed that who is called may read.'}</p>
+      {contacts.length === 0 ? <p className="quiet">The client has left no way to be reached. Ask their therapist, or your practice’s records.</p> : (
+        <ul aria-label="How to reach the client">{contacts.map((one) => <li key={one.kind}>{contactWords[one.kind]}: <Reach point={one} /></li>)}</ul>
+      )}
+    </div>
+  )
+}
+
+function Reach(props: { readonly point: ContactPoint }): ReactNode {
+  const { kind, value } = props.point
+  if (kind === ContactKind.phone) return <a href={`tel:${value.replaceAll(/[^+0-9]/g, '')}`}>{value}</a>
+  if (kind === ContactKind.email) return <a href={`mailto:${encodeURIComponent(value)}`}>{value}</a>
+  return <>{value}</>
 }
 
 function What(props: { readonly alert: Alert }): ReactNode {

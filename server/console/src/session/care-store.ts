@@ -1,8 +1,10 @@
-import { SuggestionDecision, SuggestionStatus, TopicStatus, type Suggestion } from 'vigil-client'
+import { ParticipantRole, SuggestionDecision, SuggestionStatus, TopicStatus, type Suggestion } from 'vigil-client'
 import { AlertStep, readAlertEvents, readAssessments, readSessionAlerts, readSessionTopics, stepAlert } from '../api/care.ts'
+import { readContacts, type ContactPoint } from '../api/contact.ts'
 import { readNames, readOrganizations } from '../api/people.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
 import type { Supabase } from '../api/rest.ts'
+import { readParticipants } from '../api/sessions.ts'
 import { parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, type Assessment, type TopicWeight } from '../api/rows.ts'
 import { withAlerts, withEvents, type AlertEvents, type Alerts } from '../alerts/book.ts'
 import { whileLookedAt } from '../lib/again.ts'
@@ -25,12 +27,14 @@ export interface CareView {
   readonly suggesting: Suggesting
   /** Alerts raised while one looked: those are announced. */
   readonly raised: readonly string[]
+  /** How the session's clients are reached outside. */
+  readonly contacts: readonly ContactPoint[]
 }
 
 const nothing: CareView = {
   phase: 'loading', problem: null,
   assessments: new Map(), topics: [], alerts: new Map(), events: new Map(), names: new Map(),
-  suggestions: [], suggesting: Suggesting.off, raised: [],
+  suggestions: [], suggesting: Suggesting.off, raised: [], contacts: [],
 }
 
 /** What became of a step on an alert. */
@@ -91,7 +95,7 @@ export class CareStore {
   async read(): Promise<void> {
     try {
       const id = this.#session.id
-      const [assessments, alerts] = await Promise.all([readAssessments(this.#supabase, id), readSessionAlerts(this.#supabase, id), this.#readSetting(), this.#readTopics()])
+      const [assessments, alerts] = await Promise.all([readAssessments(this.#supabase, id), readSessionAlerts(this.#supabase, id), this.#readSetting(), this.#readTopics(), this.#readContacts()])
       const events = await readAlertEvents(this.#supabase, alerts.map((one) => one.id))
       if (this.#closed) return
       this.#assess(assessments)
@@ -148,6 +152,16 @@ export class CareStore {
       this.view.update((old) => (old.suggesting === suggesting ? old : { ...old, suggesting }))
     } catch {
       // the next look reads it again; asking for a suggestion is refused by the database anyway
+    }
+  }
+
+  async #readContacts(): Promise<void> {
+    try {
+      const people = await readParticipants(this.#supabase, [this.#session.id])
+      const contacts = await readContacts(this.#supabase, people.filter((one) => one.role === ParticipantRole.client).map((one) => one.userId))
+      if (!this.#closed) this.view.update((old) => ({ ...old, contacts }))
+    } catch {
+      // an alert then says that none is known; the next reading asks again
     }
   }
 

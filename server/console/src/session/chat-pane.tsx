@@ -1,10 +1,14 @@
 import { useState, type ReactNode } from 'react'
-import type { Problem } from '../api/problem.ts'
-import { ProblemNote } from '../ui/parts.tsx'
+import type { AttachedFile } from 'vigil-client'
+import { problemOf, type Problem } from '../api/problem.ts'
+import { useDesk } from '../lib/use.ts'
+import { Note, ProblemNote } from '../ui/parts.tsx'
 import { Chat } from './chat.tsx'
 import { Composer, type Prepared } from './composer.tsx'
-import { ConsentStrip } from './consent-strip.tsx'
+import { ConsentStrip, useConsentWords } from './consent-strip.tsx'
 import type { Mark } from './evidence.ts'
+import { saveFile, storeFile } from './files.ts'
+import { ModeNotice } from './mode-notice.tsx'
 import { Strangers } from './strangers.tsx'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 
@@ -30,18 +34,34 @@ export function ChatPane(props: {
 }): ReactNode {
   const { store, session, view } = props
   const [returned, setReturned] = useState<Prepared | null>(null)
+  const [failed, setFailed] = useState<Problem | null>(null)
+  const { login } = useDesk()
+  const consent = useConsentWords(login.supabase, view.row.organization_id)
   const prepared = props.prepared ?? returned
+  const openFile = async (file: AttachedFile): Promise<void> => {
+    setFailed(null)
+    try {
+      await saveFile(session, login.supabase, file)
+    } catch (thrown) {
+      setFailed(problemOf(thrown, `open ${file.name}`))
+    }
+  }
   return (
     <section className="chat-pane" aria-label="Conversation">
       {view.channel === 'ended' ? <div className="pad"><ProblemNote problem={cut} again={() => { window.location.reload() }} /></div> : null}
       {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
-      <ConsentStrip session={session} view={view} />
-      <Strangers store={store} view={view} />
-      <Chat store={store} view={view} below={props.below} marks={props.marks} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
+      {view.erased ? <div className="pad"><Note tone="amber">This session was erased. Its keys are gone: nobody can read it any more.</Note></div> : null}
+      {consent.problem === null ? null : <div className="pad"><ProblemNote problem={consent.problem} /></div>}
+      {consent.words === null ? null : <ConsentStrip session={session} view={view} words={consent.words} />}
+      <ModeNotice store={store} view={view} />
+      <Strangers store={store} session={session} view={view} />
+      {failed === null ? null : <div className="pad"><ProblemNote problem={failed} /></div>}
+      <Chat store={store} view={view} below={props.below} marks={props.marks} openFile={openFile} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
       <Composer
         view={view} prepared={prepared}
-        send={async (text) => {
-          const id = await store.outgoing.send(text)
+        attach={(file) => storeFile(session, login.supabase, file)}
+        send={async (text, files) => {
+          const id = await store.outgoing.send(text, files)
           if (id !== null && props.prepared !== null && props.prepared !== undefined) props.onSent?.(text, id, props.prepared)
           return id
         }}

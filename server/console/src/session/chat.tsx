@@ -1,7 +1,7 @@
 import { ChatBubbleIcon, DoubleArrowDownIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
 import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react'
-import type { ChatMessage } from 'vigil-client'
+import type { AttachedFile, ChatMessage } from 'vigil-client'
 import { useStore } from '../lib/store.ts'
 import { useDesk } from '../lib/use.ts'
 import { useAnnouncer } from '../ui/live.tsx'
@@ -21,6 +21,7 @@ export function Chat(props: {
   readonly view: SessionView
   readonly below?: ((messageId: string) => ReactNode) | undefined
   readonly marks?: ((messageId: string) => readonly Mark[]) | undefined
+  readonly openFile: (file: AttachedFile) => Promise<void>
   readonly takeBack: (text: string) => void
 }): ReactNode {
   const { store, view } = props
@@ -67,14 +68,14 @@ export function Chat(props: {
               <li key={message.id} id={`message-${message.id}`} tabIndex={-1}>
                 {newDay ? <div className="day">{dayName(message.at, now)}</div> : null}
                 {message.missing > 0 ? <div className="gap" role="note">{message.missing === 1 ? 'A message is' : `${message.missing} messages are`} missing here</div> : null}
-                <MessageBubble message={message} name={nameOf(message)} names={names} me={me.userId} first={newDay || before.from.userId !== message.from.userId} marks={props.marks?.(message.id)} />
+                <MessageBubble message={message} name={nameOf(message)} names={names} me={me.userId} first={newDay || before.from.userId !== message.from.userId} marks={props.marks?.(message.id)} scored={view.scored.get(message.id)} open={props.openFile} />
                 {props.below?.(message.id)}
               </li>
             )
           })}
           {drafts.map((draft) => (
             <li key={draft.key}>
-              <DraftBubble draft={draft} retry={() => { void store.outgoing.retry(draft.key) }} edit={() => { props.takeBack(store.outgoing.takeBack(draft.key)) }} />
+              <DraftBubble draft={draft} retry={() => { void store.outgoing.retry(draft.key) }} edit={() => { void store.takeBack(draft).then((text) => { if (text !== null) props.takeBack(text) }) }} />
             </li>
           ))}
         </ol>

@@ -1,9 +1,10 @@
 import { PaperPlaneIcon } from '@radix-ui/react-icons'
 import { Button, TextArea } from '@radix-ui/themes'
 import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode, type SyntheticEvent } from 'react'
-import { ConsentScope, SessionMode, SessionStatus } from 'vigil-client'
+import { ConsentScope, SessionMode, SessionStatus, type AttachedFile } from 'vigil-client'
+import { Attaching, useAttached } from './attaching.tsx'
 import { Note } from '../ui/parts.tsx'
-import type { SessionView } from './session-store.ts'
+import { standingConsents, type SessionView } from './session-store.ts'
 
 /** A text that was put into the composer from elsewhere: a suggestion, or what was not sent. */
 export interface Prepared {
@@ -17,7 +18,8 @@ export interface Prepared {
 const MaxText = 8000
 
 /** Why nothing can be written now; null when it can. */
-export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'channel' | 'consents' | 'strangers'>): string | null {
+export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'channel' | 'consents' | 'readers' | 'erased'>): string | null {
+  if (view.erased) return 'This session was erased: nobody can read it any more.'
   if (view.row.status === SessionStatus.ended) return 'The session has ended.'
   if (view.channel === 'ended') return 'You have no access to this session any more: your membership, your part in it or your login has ended.'
   if (view.myRole === null) return 'You see this session as clinician; only its participants write in it.'
@@ -25,11 +27,17 @@ export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'channel'
     return view.myRole === 'client' ? 'Your therapist starts the session; then you can write.' : 'Start the session to write in it.'
   }
   if (view.row.status === SessionStatus.paused) return 'The session is paused.'
-  if (view.strangers.length > 0) return 'Check the new device above before anything is sent to it.'
-  const consented = view.consents.some((one) => one.scope.includes(ConsentScope.analysis) && one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
+  const consented = standingConsents(view).some((one) => one.scope.includes(ConsentScope.analysis))
   if (view.row.mode === SessionMode.assisted && !consented) {
-    return view.myRole === 'client' ? 'Agree above, and you can write. Or ask your therapist to go on unwatched.' : 'Nothing can be sent until the client agrees to be watched. You can also go on unwatched.'
+    return view.myRole === 'client' ? 'Agree above, and you can write. Or go on privately.' : 'Nothing can be sent until the client agrees to be watched. You can also go on privately.'
   }
+  return null
+}
+
+/** What a text would wait for, though it can be written; null when it goes at once. */
+export function waitingWords(view: Pick<SessionView, 'strangers' | 'modeChange'>): string | null {
+  if (view.strangers.length > 0) return 'What you send now waits until you have checked the new device above.'
+  if (view.modeChange !== null) return 'What you send now waits until you have seen who may read it, above.'
   return null
 }
 
@@ -37,7 +45,9 @@ export function closedWords(view: Pick<SessionView, 'row' | 'myRole' | 'channel'
 export function Composer(props: {
   readonly view: SessionView
   readonly prepared: Prepared | null
-  readonly send: (text: string) => Promise<string | null>
+  readonly send: (text: string, files: readonly AttachedFile[]) => Promise<string | null>
+  /** Seals a file and stores it; gives what goes with the message. */
+  readonly attach: (file: File) => Promise<AttachedFile>
   readonly drop: () => void
 }): ReactNode {
   const { view, prepared } = props
@@ -45,6 +55,7 @@ export function Composer(props: {
   const [taken, setTaken] = useState<Prepared | null>(null)
   const input = useRef<HTMLTextAreaElement>(null)
   const hint = useId()
+  const attached = useAttached(props.attach)
   if (prepared?.key !== taken?.key) {
     setTaken(prepared)
     if (prepared !== null) setText(prepared.text)
@@ -57,11 +68,13 @@ export function Composer(props: {
 
   const closed = closedWords(view)
   if (closed !== null) return <div className="composer closed"><Note>{closed}</Note></div>
+  const waiting = waitingWords(view)
   const send = (): void => {
     const body = text.trim()
-    if (body === '') return
+    if ((body === '' && attached.files.length === 0) || attached.busy) return
     setText('')
-    void props.send(body)
+    void props.send(body === '' ? attached.files.map((one) => one.name).join(', ') : body, attached.files)
+    attached.clear()
     if (prepared !== null) props.drop()
     input.current?.focus()
   }
@@ -88,8 +101,10 @@ export function Composer(props: {
           ref={input} className="composer-input" size="2" rows={2} maxLength={MaxText} placeholder="Write a message" aria-label="Message" aria-describedby={hint}
           value={text} onChange={(event) => { setText(event.target.value) }} onKeyDown={key}
         />
-        <Button type="submit" size="3" disabled={text.trim() === ''}><PaperPlaneIcon /> Send</Button>
+        <Attaching attached={attached} />
+        <Button type="submit" size="3" disabled={(text.trim() === '' && attached.files.length === 0) || attached.busy}><PaperPlaneIcon /> Send</Button>
       </div>
+      {waiting === null ? null : <p className="composer-waits">{waiting}</p>}
       <p className="composer-hint" id={hint}>Sealed on this device{view.row.mode === SessionMode.assisted ? ' for you two and Vigil’s detector' : ' for you two alone'}. Enter sends, Shift+Enter begins a line.</p>
     </form>
   )

@@ -1,29 +1,36 @@
-import { CheckIcon, ClockIcon, CrossCircledIcon, EyeClosedIcon, EyeOpenIcon, LockClosedIcon, LockOpen1Icon, PersonIcon, UpdateIcon } from '@radix-ui/react-icons'
+import { CheckIcon, ClockIcon, CrossCircledIcon, EyeClosedIcon, EyeOpenIcon, HandIcon, LockClosedIcon, LockOpen1Icon, PersonIcon, UpdateIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
 import type { ReactNode } from 'react'
-import type { ChatMessage, Reader } from 'vigil-client'
+import type { AttachedFile, Badge, ChatMessage, Reader } from 'vigil-client'
 import { clockTime } from '../ui/time.ts'
 import type { Draft, OutgoingState } from './outgoing.ts'
 import { marked, type Mark } from './evidence.ts'
-import { unreadableWords } from './words.ts'
+import { badgeWords, sizeWords, unreadableWords } from './words.ts'
 
-/** Who can read a message, by name, each person once; the detector last. */
+/** One of whom a message can be read by, in words. Somebody let in later says until when; a recovery key says whose. */
+function named(reader: Reader, names: ReadonlyMap<string, string>, me: string): string {
+  const person = names.get(reader.userId ?? '')
+  if (reader.role === 'recovery') return reader.userId === me ? 'your recovery key' : `the recovery key of ${person ?? 'somebody'}`
+  if (reader.userId === me) return 'you'
+  const who = person ?? (reader.role === 'on_call' ? 'a clinician on call' : `a ${reader.role}`)
+  if (reader.via !== 'crisis_access') return who
+  return reader.until === null ? `${who} (let in by an alert)` : `${who} (let in by an alert, until ${clockTime(reader.until)})`
+}
+
+/** Who can read a message, by name, each once: oneself first, recovery keys late, the detector last. */
 export function readerNames(readers: readonly Reader[], names: ReadonlyMap<string, string>, me: string): readonly string[] {
-  const people = readers.filter((one) => one.role !== 'analysis')
-  const named = people.map((one) => {
-    if (one.userId === me) return 'you'
-    return names.get(one.userId ?? '') ?? (one.role === 'on_call' ? 'a clinician on call' : `a ${one.role}`)
-  })
-  const once = [...new Set(named)].sort((a, b) => Number(b === 'you') - Number(a === 'you'))
+  const people = readers.filter((one) => one.role !== 'analysis' && one.role !== 'recovery').map((one) => named(one, names, me))
+  const recovery = readers.filter((one) => one.role === 'recovery').map((one) => named(one, names, me))
+  const once = [...new Set([...people.sort((a, b) => Number(b === 'you') - Number(a === 'you')), ...recovery])]
   return readers.some((one) => one.role === 'analysis') ? [...once, 'Vigil’s detector'] : once
 }
 
-function joined(words: readonly string[]): string {
+export function joined(words: readonly string[]): string {
   if (words.length < 2) return words.join('')
   return `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`
 }
 
-export function MessageBubble(props: {
+interface BubbleProps {
   readonly message: ChatMessage
   readonly name: string
   readonly names: ReadonlyMap<string, string>
@@ -31,14 +38,20 @@ export function MessageBubble(props: {
   readonly first: boolean
   /** For clinicians: where something was found. */
   readonly marks?: readonly Mark[] | undefined
-}): ReactNode {
+  /** For clinicians of a private session: what this device's detector says of the scores. */
+  readonly scored?: readonly Badge[] | undefined
+  readonly open?: ((file: AttachedFile) => Promise<void>) | undefined
+}
+
+export function MessageBubble(props: BubbleProps): ReactNode {
   const { message, name } = props
-  const unreadable = message.badge?.kind === 'unreadable' ? message.badge : null
+  const unreadable = message.badges.find((one) => one.kind === 'unreadable')
   return (
     <article className={message.from.me ? 'message mine' : 'message'} aria-label={`${name}, ${clockTime(message.at)}`}>
       {props.first ? <div className="message-from">{name}</div> : null}
-      <div className={unreadable === null ? 'bubble' : 'bubble unreadable'}>
-        {unreadable === null ? <p className="message-text"><Marked text={message.text ?? ''} marks={props.marks ?? []} /></p> : <p className="message-text">{unreadableWords(unreadable.refusal)}</p>}
+      <div className={unreadable === undefined ? 'bubble' : 'bubble unreadable'}>
+        {unreadable === undefined ? <p className="message-text"><Marked text={message.text ?? ''} marks={props.marks ?? []} /></p> : <p className="message-text">{unreadableWords(unreadable.refusal)}</p>}
+        {message.files.length === 0 ? null : <Files files={message.files} open={props.open} />}
       </div>
       <Facts {...props} />
     </article>
@@ -49,34 +62,46 @@ function Marked(props: { readonly text: string; readonly marks: readonly Mark[] 
   return marked(props.text, props.marks).map((part, at) => (part.mark ? <mark key={at}>{part.text}</mark> : part.text))
 }
 
+function Files(props: { readonly files: readonly AttachedFile[]; readonly open: BubbleProps['open'] }): ReactNode {
+  const { open } = props
+  return (
+    <ul className="files">
+      {props.files.map((file) => (
+        <li key={file.id}>
+          {open === undefined ? <span>{file.name}, {sizeWords(file.bytes)}</span> : (
+            <button type="button" className="file" onClick={() => { void open(file) }}>{file.name} <span className="file-size">{sizeWords(file.bytes)}</span></button>
+          )}
+        </li>
+      ))}
+    </ul>
+  )
+}
+
 /** When, how it is sealed, who can read it, and whether it is watched: on every message. */
-function Facts(props: { readonly message: ChatMessage; readonly names: ReadonlyMap<string, string>; readonly me: string }): ReactNode {
+function Facts(props: BubbleProps): ReactNode {
   const { message } = props
   const readers = readerNames(message.readers, props.names, props.me)
+  const marks = [...message.badges, ...(props.scored ?? [])].filter((one) => one.kind !== 'unreadable')
   return (
     <div className="facts">
       <time dateTime={message.at.toISOString()}>{clockTime(message.at)}</time>
-      <Sealed message={message} />
+      {message.text === null ? <span className="fact warn"><LockOpen1Icon aria-hidden /> cannot be read here</span> : null}
+      {marks.length === 0 && message.text !== null ? <span className="fact sealed"><LockClosedIcon aria-hidden /> sealed, verified</span> : null}
+      {marks.map((one) => <span key={one.kind} className="fact warn"><LockOpen1Icon aria-hidden /> {badgeWords(one)}</span>)}
       {readers.length === 0 ? null : <span className="fact"><PersonIcon aria-hidden /> <span className="visually-hidden">Readable by </span>{joined(readers)}</span>}
       {message.watched ? (
         <span className="fact"><EyeOpenIcon aria-hidden /> watched</span>
       ) : (
-        <span className="fact"><EyeClosedIcon aria-hidden /> not watched: sealed without the detector’s key</span>
+        <span className="fact"><EyeClosedIcon aria-hidden /> private: Vigil holds no key to it</span>
       )}
     </div>
   )
 }
 
-function Sealed(props: { readonly message: ChatMessage }): ReactNode {
-  const { badge } = props.message
-  if (badge === null) return <span className="fact sealed"><LockClosedIcon aria-hidden /> sealed, verified</span>
-  if (badge.kind === 'new_device') return <span className="fact warn"><LockOpen1Icon aria-hidden /> sealed, from a device nobody has checked</span>
-  return <span className="fact warn"><LockOpen1Icon aria-hidden /> cannot be read here</span>
-}
-
 const states: Readonly<Record<OutgoingState, { readonly words: string; readonly icon: ReactNode }>> = {
   sending: { words: 'sealing and sending…', icon: <UpdateIcon className="turning" aria-hidden /> },
-  queued: { words: 'waits for the connection; it goes by itself. Keep this page open', icon: <ClockIcon aria-hidden /> },
+  queued: { words: 'waits for the connection; it goes by itself', icon: <ClockIcon aria-hidden /> },
+  held: { words: 'waits for you; it goes by itself afterwards', icon: <HandIcon aria-hidden /> },
   stored: { words: 'sent; it shows here when the channel is back', icon: <CheckIcon aria-hidden /> },
   failed: { words: 'not sent', icon: <CrossCircledIcon aria-hidden /> },
 }
@@ -88,16 +113,15 @@ export function DraftBubble(props: { readonly draft: Draft; readonly retry: () =
   const failed = draft.state === 'failed'
   return (
     <article className="message mine" aria-label={`You, ${words}`}>
-      <div className={failed ? 'bubble failed' : 'bubble pending'}><p className="message-text">{draft.text}</p></div>
+      <div className={failed ? 'bubble failed' : 'bubble pending'}>
+        <p className="message-text">{draft.text}</p>
+        {draft.files.length === 0 ? null : <Files files={draft.files} open={undefined} />}
+      </div>
       <div className={failed ? 'facts failed' : 'facts'} role={failed ? 'alert' : undefined}>
         <span className="fact">{icon} {words}</span>
         {draft.problem === null ? null : <span>{draft.problem.title}. {draft.problem.next}</span>}
-        {failed ? (
-          <>
-            <Button size="1" variant="soft" onClick={props.retry}>Send again</Button>
-            <Button size="1" variant="soft" color="gray" onClick={props.edit}>Edit</Button>
-          </>
-        ) : null}
+        {failed ? <Button size="1" variant="soft" onClick={props.retry}>Send again</Button> : null}
+        {failed || draft.state === 'held' ? <Button size="1" variant="soft" color="gray" onClick={props.edit}>Edit</Button> : null}
       </div>
     </article>
   )

@@ -11,12 +11,14 @@ import { Confirm } from '../ui/confirm.tsx'
 import { PageTitle, ProblemNote } from '../ui/parts.tsx'
 import { ChannelChip } from './channel-chip.tsx'
 import { roleWords } from './words.ts'
-import type { Person, SessionStore, SessionView } from './session-store.ts'
+import { WatchOnDevice } from './device-watch.tsx'
+import { More } from './more.tsx'
+import { standingConsents, type OpenSession, type Person, type SessionStore, type SessionView } from './session-store.ts'
 
 export const plainName = (name: string): string => name.replace(/ \(demo.*\)$/, '')
 
 /** Who it is with, whether they are here, how the session and the channel stand, and what its therapist can do with it. */
-export function SessionHead(props: { readonly store: SessionStore; readonly view: SessionView }): ReactNode {
+export function SessionHead(props: { readonly store: SessionStore; readonly session: OpenSession; readonly view: SessionView }): ReactNode {
   const { store, view } = props
   const { me } = useDesk()
   const others = view.people.filter((one) => one.userId !== me.userId)
@@ -35,9 +37,11 @@ export function SessionHead(props: { readonly store: SessionStore; readonly view
           <StatusBadge status={view.row.status} />
           <ChannelChip channel={view.channel} recovery={view.recovery} />
         </div>
+        <More store={store} session={props.session} view={view} />
         {view.myRole === 'client' ? null : <Lead store={store} view={view} />}
       </div>
       <Watched view={view} />
+      <WatchOnDevice session={props.session} view={view} store={store} />
     </div>
   )
 }
@@ -56,11 +60,11 @@ function Presence(props: { readonly person: Person; readonly here: boolean; read
 function Watched(props: { readonly view: SessionView }): ReactNode {
   const { view } = props
   const client = view.myRole === 'client'
-  const consented = view.consents.some((one) => one.scope.includes(ConsentScope.analysis) && one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '')
+  const consented = standingConsents(view).some((one) => one.scope.includes(ConsentScope.analysis))
   if (view.row.mode === SessionMode.strict) {
     return (
       <p className="watched not">
-        <EyeClosedIcon aria-hidden /> <span><strong>Not watched.</strong> Only the people of this session can read it; nothing is assessed and nobody is alerted.</span>
+        <EyeClosedIcon aria-hidden /> <span><strong>Private.</strong> Only the people of this session can read it. The detector runs on the sender’s and the therapist’s own device; what it finds there can still alert a clinician, without the words.</span>
       </p>
     )
   }
@@ -119,7 +123,7 @@ function Lead(props: { readonly store: SessionStore; readonly view: SessionView 
         ))}
         {view.row.status === SessionStatus.ended ? null : (
           <Button size="2" variant="ghost" color="gray" disabled={busy} onClick={() => { void take(() => store.setMode(strict ? SessionMode.assisted : SessionMode.strict)) }}>
-            {strict ? 'Let Vigil watch' : 'Go on unwatched'}
+            {strict ? 'Let Vigil watch' : 'Go on privately'}
           </Button>
         )}
       </div>

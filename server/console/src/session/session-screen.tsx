@@ -59,7 +59,7 @@ function Opened(props: { readonly store: SessionStore; readonly again: () => voi
 function Ready(props: { readonly store: SessionStore; readonly session: OpenSession; readonly view: Store<SessionView> }): ReactNode {
   const { store, session } = props
   const view = useStore(props.view)
-  const head = <SessionHead store={store} view={view} />
+  const head = <SessionHead store={store} session={session} view={view} />
   if (view.myRole === 'client') return <div className="session">{head}<ChatPane store={store} session={session} view={view} /></div>
   return <Clinician store={store} session={session} view={view} head={head} />
 }

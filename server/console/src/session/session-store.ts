@@ -1,13 +1,15 @@
-import { SessionError, TopicStatus, type ChatMessage, type ConsentRow, type DeviceRow, type Recovery, type Session, type SessionRow } from 'vigil-client'
+import { SessionError, TopicStatus, type Badge, type ChatMessage, type ConsentRow, type DeviceRow, type ModeChange, type Recovery, type Session, type SessionRow } from 'vigil-client'
 import { readNames } from '../api/people.ts'
 import { problemOf, type Problem } from '../api/problem.ts'
-import { changeMode, readParticipants, stepSession, type Participant, type SessionStep } from '../api/sessions.ts'
+import { readParticipants, stepSession, type Participant, type SessionStep } from '../api/sessions.ts'
 import type { Supabase } from '../api/rest.ts'
 import { Store, type Undo } from '../lib/store.ts'
-import { Outgoing } from './outgoing.ts'
+import { Outgoing, type Draft } from './outgoing.ts'
 
 /** What the console uses of a session. */
-export type OpenSession = Pick<Session, 'acknowledge' | 'close' | 'consent' | 'id' | 'on' | 'readers' | 'row' | 'send' | 'suggestions'>
+export type OpenSession = Pick<
+  Session, 'acknowledge' | 'acknowledgeMode' | 'changeMode' | 'close' | 'consent' | 'entry' | 'id' | 'on' | 'open' | 'readers' | 'row' | 'safety' | 'send' | 'suggestions' | 'takeBack' | 'watched'
+>
 
 /** What opens one: a Vigil. */
 export interface Opener {
@@ -41,6 +43,12 @@ export interface SessionView {
   readonly readers: readonly DeviceRow[]
   /** Devices to check before anything is sent. */
   readonly strangers: readonly string[]
+  /** Who may read has changed, and this person has not said that they saw it. */
+  readonly modeChange: ModeChange | null
+  /** Of messages of a private session, for clinicians: what the detector on this device has to say of the scores. */
+  readonly scored: ReadonlyMap<string, readonly Badge[]>
+  /** Nobody can read it any more. */
+  readonly erased: boolean
   /** What went wrong in the background. */
   readonly trouble: Problem | null
 }
@@ -75,7 +83,7 @@ export class SessionStore {
     this.#vigil = deps.vigil
     this.#id = deps.id
     this.#userId = deps.userId
-    this.outgoing = new Outgoing((text) => this.#session().send(text))
+    this.outgoing = new Outgoing((text, files) => this.#session().send(text, { files, hold: true }))
   }
 
   /** Reads and joins; the store says how it went. Can be called again after it failed. */
@@ -121,7 +129,7 @@ export class SessionStore {
   }
 
   async setMode(mode: SessionRow['mode']): Promise<void> {
-    await changeMode(this.#supabase, this.#id, mode)
+    await this.#session().changeMode(mode)
   }
 
   #session(): OpenSession {
@@ -156,7 +164,12 @@ export class SessionStore {
       }),
       session.on('recovery', (recovery) => { view.update((old) => ({ ...old, recovery })) }),
       session.on('presence', (present) => { view.update((old) => ({ ...old, present })) }),
-      session.on('devices', (strangers) => { view.update((old) => ({ ...old, strangers })) }),
+      session.on('devices', (strangers) => { view.update((old) => ({ ...old, strangers, readers: session.readers })) }),
+      session.on('mode', (mode) => { view.update((old) => ({ ...old, modeChange: mode.now === mode.acknowledged ? null : mode })) }),
+      session.on('changed', (message) => { this.#change(view, message) }),
+      session.on('queue', (queue) => { this.outgoing.queued(queue) }),
+      session.on('reader', look),
+      session.on('erasure', () => { view.update((old) => ({ ...old, erased: true, messages: [] })) }),
       session.on('error', (error) => { view.update((old) => ({ ...old, trouble: problemOf(error, 'follow the session') })) }),
     )
   }
@@ -183,11 +196,34 @@ export class SessionStore {
     })
   }
 
-  /** Trusts a device: the person compared its number, or did not care to. */
-  async acknowledge(deviceId: string): Promise<void> {
+  #change(view: Store<SessionView>, message: ChatMessage): void {
+    this.#incoming = this.#incoming.map((one) => (one.id === message.id ? message : one))
+    view.update((old) => ({ ...old, messages: old.messages.map((one) => (one.id === message.id ? message : one)) }))
+  }
+
+  /** The person has seen who may read now. */
+  async acknowledgeMode(mode: SessionRow['mode']): Promise<void> {
+    await this.#session().acknowledgeMode(mode)
+  }
+
+  /** Takes a text that waits out of the queue; gives it, for the composer. null when it went out after all. */
+  async takeBack(draft: Draft): Promise<string | null> {
+    const queued = draft.id !== null && draft.state !== 'failed'
+    if (queued && !(await this.#session().takeBack(draft.id))) return null // the message itself shows in a moment
+    return this.outgoing.takeBack(draft.key)
+  }
+
+  /** What this device's detector says of a message's scores. */
+  score(messageId: string, badges: readonly Badge[]): void {
+    const load = this.load.get()
+    if (load.phase === 'ready') load.view.update((old) => ({ ...old, scored: new Map(old.scored).set(messageId, badges) }))
+  }
+
+  /** Trusts a device: the person compared its number, or did not care to. `unsigned`: also when no known device of its owner has confirmed it. */
+  async acknowledge(deviceId: string, unsigned: boolean): Promise<void> {
     const load = this.load.get()
     if (load.phase !== 'ready') return
-    await load.session.acknowledge(deviceId)
+    await load.session.acknowledge(deviceId, { unsigned })
     load.view.update((old) => ({ ...old, strangers: old.strangers.filter((one) => one !== deviceId) }))
   }
 }
@@ -198,8 +234,13 @@ function firstView(session: OpenSession, people: readonly Person[], myRole: Part
     messages: [], liveFrom: -1,
     channel: 'connecting', recovery: null, present: [],
     consents: session.consent.list(), readers: session.readers,
-    strangers: [], trouble: null,
+    strangers: [], modeChange: null, scored: new Map(), erased: false, trouble: null,
   }
+}
+
+/** The consents that hold: not withdrawn, and of a device that is still one of the session's. A removed one takes its consents along. */
+export function standingConsents(view: Pick<SessionView, 'consents' | 'readers'>): readonly ConsentRow[] {
+  return view.consents.filter((one) => one.withdrawn_at === null && (one.withdrawal_signature ?? '') === '' && view.readers.some((device) => device.id === one.device_id))
 }
 
 /** The old view, if nothing that is looked at has changed. */

@@ -64,7 +64,7 @@ export function SuggestionsPanel(props: {
 
 function possibleWords(found: CareView, view: SessionView): string | null {
   if (found.suggesting === Suggesting.off) return 'Suggestions are off in this practice. An administrator can turn them on.'
-  if (view.row.mode === SessionMode.strict) return 'In an unwatched session nothing is drafted.'
+  if (view.row.mode === SessionMode.strict) return 'In a private session nothing is drafted: Vigil’s server cannot read it.'
   return null
 }
 

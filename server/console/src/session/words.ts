@@ -1,4 +1,5 @@
 /** Words for codes. What a colour says, a word says too. */
+import type { Badge } from 'vigil-client'
 import { Item, type Alert, type Assessment } from '../api/rows.ts'
 
 export type Tone = 'red' | 'amber' | 'gray'
@@ -112,8 +113,39 @@ export function notAssessedWords(reason: string | null): string {
 
 /** Why a message cannot be read here. */
 export function unreadableWords(refusal: string): string {
-  if (refusal === 'wrap') return 'This device holds no key for it: it was sealed before the device was known, or for others.'
+  if (refusal === 'wrap') return 'This device holds no key for it: it was sealed before the device was known, or for others. Another of your devices, or your recovery passphrase, can bring it (Devices).'
   return `Not shown, because ${reasons[refusal] ?? 'it did not verify'}.`
+}
+
+/** What a mark on a message says. What somebody should do about it is said where it is explained (Devices, and the notes above the conversation). */
+export function badgeWords(badge: Badge): string {
+  switch (badge.kind) {
+    case 'unreadable':
+      return unreadableWords(badge.refusal)
+    case 'new_device':
+      return 'sealed, from a new device that you have not checked'
+    case 'unsigned_device':
+      return 'sealed, from a device that none of its owner’s known devices has confirmed: compare its number'
+    case 'split_view':
+      return 'its sender was shown another conversation than you: somebody changed what one of you sees. Tell each other by another way'
+    case 'withheld':
+      return `its sender saw ${badge.positions.length === 1 ? 'a message' : `${badge.positions.length} messages`} that you were not shown: withheld, or erased since`
+    case 'unscored':
+      return 'not assessed on a device yet'
+    case 'disagreement':
+      return `the sender’s device and yours found different things in it (${badge.fields.map(spelt).join(', ')}): read it yourself`
+  }
+}
+
+/** A size as one reads it. */
+export function sizeWords(bytes: number): string {
+  const units = ['B', 'kB', 'MB'] as const
+  let [size, at] = [bytes, 0]
+  while (size >= 1000 && at < units.length - 1) {
+    size /= 1000
+    at++
+  }
+  return `${at === 0 ? size : size.toFixed(size < 10 ? 1 : 0)} ${units[at] ?? 'MB'}`
 }
 
 /** What else was found, beside the level. */
@@ -143,7 +175,7 @@ export function alertGravity(alert: Pick<Alert, 'level'>): number {
 
 const notMade: Readonly<Record<string, string>> = {
   off: 'Suggestions are off in this practice.',
-  strict: 'In an unwatched session nothing is drafted.',
+  strict: 'In a private session nothing is drafted: Vigil’s server cannot read it.',
   no_consent: 'The client’s consent does not allow it.',
   no_device: 'There is no device to seal it to.',
   not_opened: 'The messages could not be opened.',

@@ -91,7 +91,7 @@ function ModeChoice(props: { readonly mode: SessionMode | null; readonly choose:
       <Text size="2" weight="medium" id={label}>Who may read it</Text>
       <RadioGroup.Root value={props.mode ?? ''} onValueChange={choose} aria-labelledby={label}>
         <RadioGroup.Item value={SessionMode.assisted}>Watched: you two, and Vigil’s detector once the client consents</RadioGroup.Item>
-        <RadioGroup.Item value={SessionMode.strict}>Not watched: you two alone; no alerts, no suggestions</RadioGroup.Item>
+        <RadioGroup.Item value={SessionMode.strict}>Private: you two alone. The detector runs on your devices, and alerts without the words; no suggestions</RadioGroup.Item>
       </RadioGroup.Root>
     </div>
   )

@@ -78,7 +78,7 @@ function Line(props: { readonly line: SessionLine }): ReactNode {
         <span className="line-title">{names === '' ? 'Nobody else yet' : names}{line.myRole === null ? <span className="line-aside"> (you see it as clinician)</span> : null}</span>
         <span className="line-facts">
           <StatusBadge status={line.status} />
-          <Badge color="gray" variant="surface">{watched ? <EyeOpenIcon aria-hidden /> : <EyeClosedIcon aria-hidden />} {watched ? 'watched' : 'not watched'}</Badge>
+          <Badge color="gray" variant="surface">{watched ? <EyeOpenIcon aria-hidden /> : <EyeClosedIcon aria-hidden />} {watched ? 'watched' : 'private'}</Badge>
           <time dateTime={line.at.toISOString()}>{timeWords(line)}</time>
         </span>
       </span>

@@ -5,6 +5,7 @@ import { readOrganizations, readPolicy, setOrganization, setPolicy } from '../ap
 import { problemOf, type Problem } from '../api/problem.ts'
 import { MemberRole, Suggesting, type CrisisPolicy, type Organization } from '../api/rows.ts'
 import { useDesk } from '../lib/use.ts'
+import { ConsentTexts } from './consent-texts.tsx'
 import { levelWords } from '../session/words.ts'
 import { useAnnouncer } from '../ui/live.tsx'
 import { Empty, Loading, Note, PageTitle, ProblemNote } from '../ui/parts.tsx'
@@ -107,6 +108,7 @@ function PracticeCard(props: { readonly practice: Practice; readonly refresh: ()
           />
           Staff need a second factor to see anything; so do you, at once
         </Text>
+        <ConsentTexts organizationId={organization.id} />
       </section>
     </Card>
   )

@@ -10,6 +10,8 @@ export function Confirm(props: {
   readonly children: ReactNode
   readonly action: string
   readonly grave?: boolean
+  /** While something in it is still to be filled in. */
+  readonly disabled?: boolean
   readonly onConfirm: () => void
   readonly onCancel: () => void
 }): ReactNode {
@@ -28,7 +30,7 @@ export function Confirm(props: {
       <div className="stack">{props.children}</div>
       <div className="row end">
         <Button variant="soft" color="gray" onClick={props.onCancel}>Cancel</Button>
-        <Button color={props.grave === true ? 'red' : 'teal'} onClick={props.onConfirm}>{props.action}</Button>
+        <Button color={props.grave === true ? 'red' : 'teal'} disabled={props.disabled === true} onClick={props.onConfirm}>{props.action}</Button>
       </div>
     </dialog>
   )
