@@ -18,12 +18,9 @@ import (
 	"vigil/server/internal/store"
 )
 
-// How often the key file is looked at (its date only), and how often the database is asked which keys may go. There is no
-// signal to hurry it: a terminal that closes sends SIGHUP, and must still end the process.
-const (
-	keyLookInterval    = 2 * time.Second
-	keyDestroyInterval = time.Minute
-)
+// keyLookInterval is how often the key file is looked at (its date only). There is no signal to hurry it: a terminal that closes
+// sends SIGHUP, and must still end the process.
+const keyLookInterval = 2 * time.Second
 
 // keyKeeper keeps the ring's keys equal to those of the file while the process runs, and destroys retired keys that nothing
 // needs any more.
@@ -45,7 +42,7 @@ type keyKeeper struct {
 	keep   time.Duration // how long after its end a session's key may still be needed
 	log    *slog.Logger
 	look   time.Duration // 0 = keyLookInterval
-	every  time.Duration // 0 = keyDestroyInterval
+	every  time.Duration // how often the database is asked which keys may go
 
 	// Of Run's goroutine alone.
 	seen       fs.FileInfo // the file when it was last read
@@ -65,7 +62,7 @@ func keySource(c config.Config) (source envelope.KeyKeeper, path string) {
 // newKeyKeeper makes the keeper of the ring's keys. What is in the ring was read, and is registered by the flow.
 func newKeyKeeper(r *resources) *keyKeeper {
 	k := &keyKeeper{
-		ring: r.ring, tables: r.store, keep: r.config.KeyKeep, log: r.log,
+		ring: r.ring, tables: r.store, keep: r.config.KeyKeep, log: r.log, every: r.config.ReconcileInterval,
 		registered: make(map[uuid.UUID]bool), complaints: make(map[string]string),
 	}
 	k.source, k.path = keySource(r.config)
@@ -76,9 +73,6 @@ func newKeyKeeper(r *resources) *keyKeeper {
 func (k *keyKeeper) Run(ctx context.Context) error {
 	if k.look <= 0 {
 		k.look = keyLookInterval
-	}
-	if k.every <= 0 {
-		k.every = keyDestroyInterval
 	}
 	look, destroy := time.NewTicker(k.look), time.NewTicker(k.every)
 	defer look.Stop()
