@@ -1,4 +1,4 @@
-// Package cli holds vigil's commands: serve, keys, doctor, replay, assess, trace and version.
+// Package cli holds vigil's commands: serve, keys, doctor, erase, replay, assess, trace and version.
 //
 // Guarantees: a command's result goes to standard output and what it has to say about itself to standard error; the exit
 // code is 0 when all is well, 1 when something failed, 2 when the call itself was wrong; no secret is printed.
@@ -41,6 +41,7 @@ func commands() []command {
 		{"serve", "[--roles ingest,…]", "run the sidecar: ingest, detection, relay and API", serve},
 		{"keys", "new|list|retire|…", "make, list, retire and compare the sidecar's analysis keys", keys},
 		{"doctor", "[--json]", "find what is wrong with a deployment, and say how to mend it", doctor},
+		{"erase", "session|person …", "destroy a session or a person's data, and print the receipt", erase},
 		{"replay", "[flags]", "replay conversations against a running system, and count what became of them", replayConversations},
 		{"assess", "[file]", "score JSON lines of a file or of standard input, a line out for each", assessLines},
 		{"trace", "[--json] <message id>", "show when a message passed each stage (asks the running sidecar)", trace},
