@@ -77,8 +77,8 @@ var errUnchanged = errors.New("unchanged")
 // from then on until the rename nobody else changes the keys, so that none is lost between the reading and the writing. A
 // reader sees the old file or the new one, whole.
 func (s FileSource) change(ctx context.Context, change func([]*Device) ([]*Device, error)) error {
-	if real, err := filepath.EvalSymlinks(s.Path); err == nil {
-		s.Path = real // a rename would replace the link
+	if target, err := filepath.EvalSymlinks(s.Path); err == nil {
+		s.Path = target // a rename would replace the link
 	}
 	next := s.Path + ".new"
 	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFileMode)
