@@ -22,9 +22,9 @@ export class Guard {
   /** The pin; at first use, what the session's row says. */
   async pin(row: SessionRow): Promise<SessionPin> {
     const { store, account, sessionId } = this.#deps
-    const kept = await store.sessionPin(account, sessionId)
+    const kept = await this.known()
     if (kept !== undefined) return kept
-    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: row.min_epoch }
+    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0 }
     await store.keepSessionPin(account, sessionId, first)
     return first
   }
@@ -46,15 +46,17 @@ export class Guard {
     await this.#change(row, { epoch: Math.max(epoch, pin.epoch), suite: Math.max(suite, pin.suite) })
   }
 
-  /**
-   * Meets the row's min_epoch; reports whether it was lowered. No row raises the pin by more than the next epoch, so that one
-   * false row cannot end a session for good.
-   */
-  async met(row: SessionRow, next: number): Promise<boolean> {
+  /** What was pinned before the session is read: what is read after may not be less. */
+  known(): Promise<SessionPin | undefined> {
+    const { store, account, sessionId } = this.#deps
+    return store.sessionPin(account, sessionId)
+  }
+
+  /** Meets the row's min_epoch. No row raises the pin beyond the next epoch, so that a false one cannot end a session for good. */
+  async met(row: SessionRow, next: number): Promise<void> {
     const pin = await this.pin(row)
     const least = Math.min(row.min_epoch, next)
     if (least > pin.minEpoch) await this.#change(row, { minEpoch: least })
-    return row.min_epoch < pin.minEpoch
   }
 
   async #change(row: SessionRow, change: Partial<SessionPin>): Promise<void> {

@@ -114,7 +114,8 @@ export class State {
   }
 
   async #read(): Promise<void> {
-    const { database, id, device } = this.#deps
+    const { database, id, device, guard } = this.#deps
+    const before = await guard.known()
     const row = await database.session(id)
     if (row === undefined) throw new SessionError('not_participant', `session ${id} is not there, or not for you`)
     const [participants, consents, epochs, wraps, readers] = await Promise.all([
@@ -124,9 +125,11 @@ export class State {
     const [devices, signatures] = await Promise.all([database.devices(people), database.signatures(people)])
     this.#now = { row, participants, devices, consents, epochs, wraps, readers, signatures }
     this.#nextSeq.clear()
-    if (await this.#deps.guard.met(row, (epochs.at(-1)?.epoch ?? 0) + 1)) {
+    const newest = epochs.at(-1)?.epoch ?? 0
+    if (before !== undefined && (row.min_epoch < before.minEpoch || newest < before.epoch)) { // taken back, or hidden
       this.#deps.refused({ table: 'sessions', id, reason: Refusal.epoch })
     }
+    await guard.met(row, newest + 1)
   }
 
   /** The devices that must hold the next epoch's key, as the database expects them. */

@@ -274,6 +274,7 @@ test('the newest epoch hidden: an older one is not sent under again, and nothing
     database.lies = client.database.lies
   })
   await expect(later.session.send('c')).rejects.toMatchObject({ name: 'SessionError' })
+  expect(world.reports(client)).toContain('sessions epoch')
   expect(world.tables.messages).toHaveLength(2)
 })
 
