@@ -38,6 +38,8 @@ func TestSQL(t *testing.T) {
 				"of two devices at once one is the first":            sqlFirstDevices,
 				"no suggestion passes what no longer allows it":      sqlSuggestions,
 				"a deleted row says on which topics it was":          sqlDeletes,
+				"scores, keys and erasures pass nothing by":          sqlSealing,
+				"erasing waits in no circle, and leaves nothing":     sqlErasing,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
 				"schema changes are announced where they may be":     sqlSchemaChanges,
 				"the client's typed tables are the database's":       sqlTypedTables,

@@ -86,7 +86,8 @@ declare
   as_what text;
   other public.message_scores;
 begin
-  select * into m from public.messages x where x.id = new.message_id;
+  -- A message, then its session's counters: the order of all who record something of one.
+  select * into m from public.messages x where x.id = new.message_id for key share;
   as_what := private.participation(m.session_id);
   if m.id is null or as_what is null then
     raise exception using errcode = '42501', message = 'only someone who takes part in the session may score its messages';

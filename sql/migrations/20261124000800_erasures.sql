@@ -103,7 +103,9 @@ begin
     select p.organization_id, p.session_id into wanted.organization_id, wanted.session_id
     from public.session_participants p
     where p.session_id = request_erasure.session_id and p.user_id = me and p.role = 'client';
-    if wanted.session_id is null then
+    -- Held while it is asked: once the session is gone, so is what could be asked for.
+    perform from public.sessions x where x.id = wanted.session_id for key share;
+    if not found then
       raise exception using errcode = 'PT404', message = 'no such session of the caller as its client';
     end if;
     wanted.kind := 'session';

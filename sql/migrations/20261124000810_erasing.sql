@@ -30,20 +30,38 @@ as $$
 $$;
 
 -- Takes every lock that the erasure of these sessions needs, before the first entry of the audit log, which locks its chain's head: what is
--- being recorded in them either commits before, and is erased, or waits, and finds nothing.
-create or replace function private.lock_for_erasure(sessions uuid[])
+-- being recorded in them either commits before, and is erased, or waits, and finds nothing. In the order of those who record: a message, then
+-- its session's counters. A message that comes between the two is not waited for while the counters are held: all is let go, and taken anew.
+-- The sessions' rows are left to those who only refer to them. `also`: sessions whose counters are needed, too.
+create or replace function private.lock_for_erasure(sessions uuid[], also uuid[] default '{}')
 returns void
 language plpgsql security definer
 set search_path = ''
 as $$
+declare
+  locked bigint;
 begin
-  perform from public.session_counters c where c.session_id = any (sessions) order by c.session_id for update;
-  perform from public.sessions s where s.id = any (sessions) order by s.id for update;
+  for attempt in 1 .. 100 loop
+    begin
+      select count(*) into locked
+      from (select m.id from public.messages m where m.session_id = any (sessions) order by m.session_id, m.position for update) l;
+      perform from public.session_counters c where c.session_id = any (sessions || also) order by c.session_id for update;
+      if locked < (select count(*) from public.messages m where m.session_id = any (sessions)) then
+        raise exception using errcode = 'VG028', message = 'messages keep coming while the session is erased', hint = 'end the session first, or try again';
+      end if;
+      exit;
+    exception when sqlstate 'VG028' then
+      if attempt = 100 then
+        raise;
+      end if;
+    end;
+  end loop;
+  perform from public.sessions s where s.id = any (sessions) order by s.id for no key update;
   perform from public.alerts a where a.session_id = any (sessions) order by a.id for update;
   perform from public.suggestions g where g.session_id = any (sessions) order by g.id for update;
 end
 $$;
-revoke all on function private.lock_for_erasure(uuid[]) from public;
+revoke all on function private.lock_for_erasure(uuid[], uuid[]) from public;
 
 -- Destroys one session, whose locks are held, and gives the counts. The row itself stays until the files are gone: by it the people of the
 -- session still see that it was erased. In this order: wraps; the state of the detector; all that is sealed, and what was derived.
@@ -154,18 +172,18 @@ begin
     raise exception using errcode = 'PT404', message = 'no such member of the organisation';
   end if;
   perform private.lock_devices_of(person);
-  -- Ending the membership and revoking devices lock these one after the other: here in one order, before anything is audited.
-  perform from public.session_counters c
-  where c.session_id in (select p.session_id from public.session_participants p where p.user_id = person)
-    or c.session_id in (select w.session_id from public.epoch_wraps w join public.devices d on d.id = w.device_id where d.user_id = person)
-  order by c.session_id
-  for update;
+  perform from public.devices d where d.user_id = person order by d.id for no key update; -- whoever revokes one holds it before any session
   sessions := array(
     select p.session_id from public.session_participants p
     where p.user_id = person and p.organization_id = organization and p.role = 'client'
     order by 1
   );
-  perform private.lock_for_erasure(sessions);
+  -- Ending the membership and revoking devices lock the others one after the other: here in one order, before anything is audited.
+  perform private.lock_for_erasure(sessions, array(
+    select p.session_id from public.session_participants p where p.user_id = person
+    union
+    select w.session_id from public.epoch_wraps w join public.devices d on d.id = w.device_id where d.user_id = person
+  ));
   insert into public.erasures (organization_id, kind, person_id, requested_by)
   values (organization, 'person', person, auth.uid())
   on conflict do nothing;
@@ -174,20 +192,21 @@ begin
   if e.status = 'shredded' then
     return e;
   end if;
+  elsewhere := exists (
+    select from public.memberships m where m.user_id = person and m.organization_id <> organization and m.ended_at is null
+  );
+  counts := private.shred_person(organization, person, elsewhere);
   foreach session in array sessions loop
     perform private.shred_session_for(session, organization, e.id);
   end loop;
-  select coalesce(jsonb_object_agg(k.name, k.n), '{}') into counts
+  select counts || coalesce(jsonb_object_agg(k.name, k.n), '{}') into counts
   from (
     select c.key as name, sum(c.value::int) as n
     from public.erasures x, jsonb_each_text(x.counts) c
     where x.part_of = e.id
     group by c.key
   ) k;
-  elsewhere := exists (
-    select from public.memberships m where m.user_id = person and m.organization_id <> organization and m.ended_at is null
-  );
-  e.counts := counts || private.shred_person(organization, person, elsewhere) || jsonb_build_object('sessions', cardinality(sessions));
+  e.counts := counts || jsonb_build_object('sessions', cardinality(sessions));
   e.objects_left := coalesce((e.counts ->> 'objects')::int, 0);
   e := private.audit_erasure(e, 'shred');
   update public.erasures x set
@@ -208,10 +227,11 @@ declare
   n int;
   counts jsonb := jsonb_build_object();
 begin
+  -- First: it locks alerts and shifts of the whole organisation, before anything is audited.
+  update public.memberships m set ended_at = now() where m.organization_id = organization and m.user_id = person and m.ended_at is null;
   delete from public.contact_points c where c.organization_id = organization and c.user_id = person;
   get diagnostics n = row_count;
   counts := counts || jsonb_build_object('contact_points', n);
-  update public.memberships m set ended_at = now() where m.organization_id = organization and m.user_id = person and m.ended_at is null;
   if elsewhere then
     return counts || '{"profile": 0, "recovery_keys": 0, "devices": 0}';
   end if;
@@ -238,11 +258,14 @@ as $$
 declare
   e public.erasures;
   part public.erasures;
+  sessions uuid[];
   remaining int;
 begin
-  perform private.lock_for_erasure(array(
+  sessions := array(
     select x.session_id from public.erasures x where (x.id = erasure or x.part_of = erasure) and x.session_id is not null
-  ));
+  );
+  perform private.lock_for_erasure(sessions);
+  perform from public.sessions s where s.id = any (sessions) order by s.id for update;
   select * into e from public.erasures x where x.id = erasure for update;
   if e.id is null then
     raise exception using errcode = 'PT404', message = 'no such erasure';
