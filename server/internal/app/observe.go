@@ -88,6 +88,7 @@ func (f *flow) observeReplication() {
 
 func (f *flow) observePipeline() {
 	m := f.metrics
+	m.Gauge("vigil_epochs_open", "Epochs whose keys are open in memory.", func() float64 { return float64(f.ring.Len()) })
 	m.Gauge("vigil_pipeline_parked_sessions", "Sessions that are being caught up from the tables.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Parked) }))
 	m.Counter("vigil_pipeline_messages_total", "Messages read from LOG since the flow began.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Messages) }))
 	m.Counter("vigil_pipeline_failures_total", "Temporary failures since the flow began.", of(&f.now.pipeline, func(p *pipeline.Pipeline) float64 { return float64(p.Stats().Failures) }))
