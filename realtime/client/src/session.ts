@@ -382,6 +382,7 @@ export class Session {
   /** Tries at once what waits for the network: call it when the browser is online again. */
   wake(): void {
     this.#clock.wake()
+    void this.#refresh().catch(this.#report) // what happened meanwhile was not heard
   }
 
   /** Leaves the topics. What was not stored is rejected as 'closed', and kept for the next visit. */

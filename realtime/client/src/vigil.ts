@@ -65,15 +65,20 @@ export class Vigil {
     const events = new Emitter<VigilEvents>()
     const entry = { userId, database, pins: new Pins(store, account), clock: new Clock() }
     let renewed = (): Promise<void> => Promise.resolve()
+    let wake = (): void => undefined
     const devices = await Devices.open({
       ...entry, store, account, trust: parts.trust ?? false, label: parts.label ?? null,
       tell: (name, value) => {
+        if (name === 'device' || name === 'history') wake()
         events.emit(name, value)
       },
       renewed: () => renewed(),
     })
     const v = new Vigil(parts, entry, events, devices)
     renewed = () => v.#closeSessions()
+    wake = () => { // this device may send now, or read what it could not
+      for (const session of v.#sessions) session.wake()
+    }
     return v
   }
 
@@ -157,12 +162,12 @@ export class Vigil {
     })
     void this.devices.run() // until close
     if (typeof window === 'undefined') return
-    const wake = (): void => {
-      this.entry.clock.wake()
-      for (const session of this.#sessions) session.wake()
-    }
     const seen = (): void => {
       this.entry.clock.wake()
+    }
+    const wake = (): void => {
+      seen()
+      for (const session of this.#sessions) session.wake()
     }
     window.addEventListener('online', wake)
     document.addEventListener('visibilitychange', seen)

@@ -1,8 +1,11 @@
 /** Device → consent → epoch → seal → insert → read back, through the real supabase-js, policies and triggers. */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { argon2Here } from '../src/argon2.ts'
+import { ResetWords } from '../src/devices.ts'
 import { openEpoch } from '../src/epoch.ts'
 import { fields, list, text } from '../src/parse.ts'
 import { parseConsent, parseEpoch, parseMessage } from '../src/rows.ts'
+import { changePassphrase, recover, removeRecovery, setRecovery, type Argon2 } from '../src/recovery.ts'
 import { MemoryStore } from '../src/store.ts'
 import { vigil, type Vigil } from '../src/vigil.ts'
 import type { ChatMessage } from '../src/chat.ts'
@@ -10,6 +13,8 @@ import type { Session } from '../src/session.ts'
 import { PhoenixServer } from './phoenix-server.ts'
 import { seal } from './seal.ts'
 import { Standin, checked, password, type Person, type Practice } from './standin.ts'
+
+vi.setConfig({ testTimeout: 20_000 }) // each makes people, whose passwords are hashed, on a machine that may be busy
 
 let standin: Standin
 const relay = new PhoenixServer()
@@ -51,6 +56,17 @@ async function setup(mode: 'assisted' | 'strict'): Promise<{ practice: Practice;
 }
 
 const texts = (side: Side): (string | null)[] => side.heard.map((message) => message.text)
+
+/** All rows of the session's messages, as its therapist reads them. */
+async function rowsOf(practice: Practice): Promise<readonly unknown[]> {
+  return list(checked(await practice.therapist.supabase.from('messages').select().eq('session_id', practice.sessionId).order('position')), 'messages')
+}
+
+/** A person types on one device the code that another of theirs shows; the sidecar is there. */
+async function approve(on: Side, waiting: Side): Promise<void> {
+  await Promise.all([on.v.devices.approve(waiting.v.devices.code), vi.waitFor(() => standin.admit(), 5000)])
+  await waiting.v.devices.look()
+}
 
 /** Tells everyone what the relay would: that there is something to read up to. */
 function announce(practice: Practice, position: number): void {
@@ -151,24 +167,92 @@ describe('against the stand-in', () => {
     await expect(strict.therapist.chat.suggestions.request()).rejects.toMatchObject({ code: 'VG020' })
   })
 
-  test('a second device of the client waits for the therapist, who then makes the next epoch', async () => {
+  test('a second device is admitted by its code, reads what came before, and is acknowledged by the therapist', async () => {
     const { practice, client, therapist } = await setup('strict')
     await client.chat.send('from the first')
     const second = await enter(practice.client, practice.sessionId)
-    expect(second.v.deviceId).not.toBe(client.v.deviceId)
+    expect(second.v.devices.state).toBe('waiting')
+    expect(second.v.history).toMatchObject({ here: 'none', otherDevices: 1, state: 'locked' })
+    await expect(second.chat.send('too early')).rejects.toMatchObject({ reason: 'device_waiting' })
+    await therapist.chat.send('nobody waits for it')
+    await approve(client, second)
+    expect(second.v.history).toMatchObject({ here: 'whole', state: 'safe' })
     await second.chat.send('from the second')
     await expect(therapist.chat.send('who?')).rejects.toMatchObject({ devices: [second.v.deviceId] })
-    await therapist.chat.acknowledge(second.v.deviceId)
+    await therapist.chat.acknowledge(second.v.deviceId) // signed by the first one: nothing else is asked
     await therapist.chat.send('welcome')
     await relay.joinedTimes(`session:${practice.sessionId}`, 3)
-    announce(practice, 3)
+    announce(practice, 4)
+    for (const side of [client, therapist]) {
+      await vi.waitFor(() => {
+        expect(texts(side)).toEqual(['from the first', 'nobody waits for it', 'from the second', 'welcome'])
+      }, 5000)
+    }
     await vi.waitFor(() => {
-      expect(texts(therapist)).toEqual(['from the first', 'from the second', 'welcome'])
+      expect(second.heard).toHaveLength(4)
     }, 5000)
-    await vi.waitFor(() => {
-      expect(texts(second)).toEqual([null, 'from the second', 'welcome']) // what came before it stays closed
+    const all = await Promise.all((await rowsOf(practice)).map((row) => second.chat.open(row)))
+    expect(all.map((message) => message.text)).toEqual(['from the first', 'nobody waits for it', 'from the second', 'welcome'])
+  })
+
+  test('a stolen token registers a device that gets nothing and vouches for nothing', async () => {
+    const { practice, client, therapist } = await setup('strict')
+    await client.chat.send('before')
+    const thief = await enter(practice.client, practice.sessionId)
+    const { supabase } = practice.client
+    const place = { device_id: thief.v.deviceId, user_id: practice.client.id, signature: 'A'.repeat(86) }
+    const refusedBy = async (by: string): Promise<string | undefined> =>
+      (await supabase.from('device_signatures').insert({ ...place, by_device_id: by })).error?.code
+    expect(await refusedBy(thief.v.deviceId)).toBe('VG011')
+    expect(await refusedBy(client.v.deviceId)).toBeUndefined() // in its name, and false
+    expect(await standin.admit()).toBe(0)
+    await thief.v.devices.look()
+    expect(thief.v.devices.state).toBe('refused')
+    await client.chat.send('after')
+    await therapist.chat.send('and after')
+    expect(list(checked(await supabase.from('epoch_wraps').select().eq('device_id', thief.v.deviceId)), 'wraps')).toEqual([])
+    expect(await Promise.all((await rowsOf(practice)).map(async (row) => (await thief.chat.open(row)).text))).toEqual([null, null, null])
+    const shared = await supabase.rpc('share_epochs', { device_id: thief.v.deviceId, by_device_id: client.v.deviceId, shares: [] })
+    expect(shared.error?.code).toMatch(/^VG0(11|25)$/)
+    await approve(client, thief) // the true one could still be admitted
+    expect(thief.v.devices.state).toBe('usable')
+  })
+
+  test('who loses every device recovers by the passphrase, sealed at full strength, and is acknowledged', async () => {
+    const { practice, client, therapist } = await setup('strict')
+    await client.chat.send('one')
+    const passphrase = 'vier Wörter über Käse'
+    const argon2: Argon2 = (typed, salt) => argon2Here(typed, salt, { memoryKiB: 8, passes: 1, lanes: 1 })
+    await Promise.all([setRecovery(client.v, passphrase, { argon2 }), vi.waitFor(() => standin.admit(), 5000)])
+    expect(client.v.history).toMatchObject({ here: 'whole', recovery: 'set', state: 'safe' })
+    await client.chat.send('two')
+    const [key] = client.chat.readers.filter((row) => row.kind === 'recovery')
+    await expect(therapist.chat.send('who?')).rejects.toMatchObject({ devices: [key?.id] })
+    await therapist.chat.acknowledge(key?.id ?? '')
+    await therapist.chat.send('three')
+    await client.v.devices.revoke(client.v.deviceId)
+    await client.v.close()
+
+    const next = await enter(practice.client, practice.sessionId)
+    expect(next.v.history).toMatchObject({ here: 'none', recovery: 'set', otherDevices: 0, state: 'locked' })
+    await expect(recover(next.v, 'vier Wörter über Brot', { argon2 })).rejects.toMatchObject({ refusal: 'wrap' })
+    const [{ epochs }] = await Promise.all([recover(next.v, passphrase, { argon2 }), vi.waitFor(() => standin.admit(), 5000)])
+    expect(epochs).toBeGreaterThan(1)
+    expect(next.v.history).toMatchObject({ here: 'whole', recovery: 'set', state: 'safe' })
+    const all = await rowsOf(practice)
+    await vi.waitFor(async () => {
+      expect(await Promise.all(all.map(async (row) => (await next.chat.open(row)).text))).toEqual(['one', 'two', 'three'])
     }, 5000)
-    expect(second.heard[0]?.badge).toEqual({ kind: 'unreadable', refusal: 'wrap' })
+    await next.chat.send('four')
+    await expect(therapist.chat.send('who?')).rejects.toMatchObject({ devices: [next.v.deviceId] })
+    await therapist.chat.acknowledge(next.v.deviceId) // the key that the first device signed has signed it
+    await therapist.chat.send('five')
+    const [stored] = list(checked(await practice.client.supabase.from('recovery_keys').select()), 'keys')
+    expect(stored).toMatchObject({ memory_kib: 65536, passes: 3, lanes: 1, version: 1 })
+    expect(list(checked(await practice.therapist.supabase.from('recovery_keys').select()), 'keys')).toEqual([])
+    await changePassphrase(next.v, passphrase, 'another passphrase', { argon2 })
+    await removeRecovery(next.v)
+    expect(next.v.history).toMatchObject({ recovery: 'unset', state: 'only_here' })
   })
 
   test('the device is made once per account, and a paused session refuses', async () => {
@@ -179,20 +263,27 @@ describe('against the stand-in', () => {
     await expect(client.chat.send('x')).rejects.toMatchObject({ name: 'SessionError', reason: 'not_active' })
   })
 
-  test('a revoked device is replaced at the next start, under the same store', async () => {
+  test('a revoked device is told so, and replaced when it is asked for: then it waits, or starts anew', async () => {
     const { supabase } = await standin.person()
     const store = new MemoryStore()
-    const start = async (): Promise<string> => {
+    const start = async (): Promise<Vigil> => {
       const v = await vigil(supabase, relay.url, { store, label: 'a test' })
-      await v.close()
-      return v.deviceId
+      open.push(v)
+      return v
     }
     const first = await start()
-    expect(await start()).toBe(first)
-    checked(await supabase.from('devices').update({ revoked_at: new Date().toISOString() }).eq('id', first))
-    const second = await start()
-    expect(second).not.toBe(first)
-    expect(await start()).toBe(second)
+    expect((await start()).deviceId).toBe(first.deviceId)
+    await first.devices.rename(first.deviceId, 'Laptop')
+    expect(await first.devices.list()).toMatchObject([{ id: first.deviceId, label: 'Laptop', state: 'usable', here: true }])
+    await first.devices.revoke(first.deviceId)
+    const again = await start()
+    expect([again.deviceId, again.devices.state]).toEqual([first.deviceId, 'revoked'])
+    await expect(again.session(crypto.randomUUID())).rejects.toMatchObject({ reason: 'device_waiting' })
+    await again.devices.renew()
+    expect([again.deviceId === first.deviceId, again.devices.state]).toEqual([false, 'waiting'])
+    expect((await start()).deviceId).toBe(again.deviceId)
+    await again.devices.reset(ResetWords) // within ten minutes of signing in
+    expect(again.devices.state).toBe('usable')
     await supabase.auth.signOut()
     await expect(start()).rejects.toMatchObject({ name: 'SessionError' })
   })
@@ -226,5 +317,5 @@ describe('against the stand-in', () => {
     const [epoch] = list(checked(await supabase.from('session_epochs').select().eq('session_id', practice.sessionId)), 'epochs')
     expect(parseMessage(row).assisted).toBe(true)
     expect(text(fields(epoch, 'epoch'), 'consent_id')).toHaveLength(36)
-  }, 20_000)
+  })
 })

@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
+import { verifyDevice } from '../src/cross.ts'
 import { makeDevice, type Device } from '../src/device.ts'
-import { fields, json, text } from '../src/parse.ts'
+import { fields, json, list, oneOf, text } from '../src/parse.ts'
+import { DeviceKind } from '../src/rows.ts'
 import { ownTestdata } from './bundle.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
@@ -94,6 +96,29 @@ export class Standin {
   async record(suggestion: object, seals: readonly object[]): Promise<unknown> {
     const admin = createClient(this.url, this.#secret, options)
     return checked(await admin.rpc('test_record', { suggestion, seals }))
+  }
+
+  /**
+   * Judges what waits to be admitted, as the sidecar does; how many it admitted. Throws if nothing was there to judge: wait for it.
+   */
+  async admit(): Promise<number> {
+    const admin = createClient(this.url, this.#secret, options)
+    const due = list(checked(await admin.rpc('test_devices_to_admit')), 'due').map((one) => fields(one, 'due'))
+    if (due.length === 0) throw new Error('nothing waits to be admitted')
+    let admitted = 0
+    for (const one of due) {
+      const row = {
+        id: text(one, 'device_id'), user_id: text(one, 'user_id'), kind: oneOf(one, 'kind', DeviceKind), enc_pub: text(one, 'enc_pub'),
+        sig_pub: text(one, 'sig_pub'),
+      }
+      const by = { id: text(one, 'by_device_id'), sig_pub: text(one, 'by_sig_pub') }
+      if (await verifyDevice(row, by, text(one, 'signature'))) {
+        if (checked(await admin.rpc('test_admit_device', { device: row.id, by_device: by.id })) === true) admitted++
+      } else {
+        checked(await admin.rpc('test_refuse_device', { signature_id: text(one, 'signature_id'), reason: 'signature' }))
+      }
+    }
+    return admitted
   }
 
   /** A practice of two people with a scheduled session. */

@@ -26,3 +26,48 @@ set search_path = ''
 as $$ select private.record_suggestion(suggestion, seals) $$;
 revoke all on function public.test_record(jsonb, jsonb) from public, anon, authenticated;
 grant execute on function public.test_record(jsonb, jsonb) to service_role;
+
+create function public.test_devices_to_admit()
+returns jsonb
+language sql security definer
+set search_path = ''
+as $$ select coalesce(jsonb_agg(d), '[]') from private.devices_to_admit(100) d $$;
+revoke all on function public.test_devices_to_admit() from public, anon, authenticated;
+grant execute on function public.test_devices_to_admit() to service_role;
+
+create function public.test_admit_device(device uuid, by_device uuid)
+returns boolean
+language sql security definer
+set search_path = ''
+as $$ select private.admit_device(device, by_device) $$;
+revoke all on function public.test_admit_device(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.test_admit_device(uuid, uuid) to service_role;
+
+create function public.test_refuse_device(signature_id uuid, reason text)
+returns void
+language sql security definer
+set search_path = ''
+as $$ select private.refuse_device(signature_id, reason) $$;
+revoke all on function public.test_refuse_device(uuid, text) from public, anon, authenticated;
+grant execute on function public.test_refuse_device(uuid, text) to service_role;
+
+-- A day passes for a session's epochs.
+create function public.test_age(session uuid)
+returns void
+language sql security definer
+set search_path = ''
+as $$ update public.session_epochs e set created_at = e.created_at - interval '25 hours' where e.session_id = session $$;
+revoke all on function public.test_age(uuid) from public, anon, authenticated;
+grant execute on function public.test_age(uuid) to service_role;
+
+-- What was reported of a session, as the audit log has it.
+create function public.test_refusals(session uuid)
+returns setof text
+language sql security definer
+set search_path = ''
+as $$
+  select a.subject_table || ' ' || (a.details ->> 'reason') from public.audit_log a
+  where a.action = 'refuse' and a.details ->> 'session_id' = session::text order by a.seq
+$$;
+revoke all on function public.test_refusals(uuid) from public, anon, authenticated;
+grant execute on function public.test_refusals(uuid) to service_role;
