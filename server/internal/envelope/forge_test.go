@@ -322,6 +322,48 @@ func (f *forge) addReplaced(name string, by *Device, roster Roster, client *Devi
 	f.addEpoch(name, "pin", 0, map[string]any{"/consents/0": fromConsent(consent), "/epochs/0": fromEpoch(row)})
 }
 
+// recoveries adds what a recovery key may not do, on epochs whose roster has one: it makes none, sends nothing and consents to
+// nothing.
+func (f *forge) recoveries() {
+	roster := append(append(Roster(nil), f.roster...), f.outsider.Member(RoleRecovery))
+	row := f.rows[0]
+	data, err := json.Marshal(roster)
+	must(f, err)
+	hash := roster.Hash()
+	row.Roster, row.RosterHash, row.Wraps = data, EncodeText(hash[:]), map[uuid.UUID]string{}
+	recovered := f.epochs[0].clone()
+	recovered.Roster = roster
+	for _, m := range roster {
+		wrap, err := recovered.Wrap(m)
+		must(f, err)
+		row.Wraps[m.KID] = EncodeText(wrap)
+	}
+	signed := func(by *Device, row EpochRow) EpochRow {
+		commit, err := DecodeText(row.Commit)
+		must(f, err)
+		row.By = by.kid
+		signature, err := by.sign(row.signed(hash[:], commit))
+		must(f, err)
+		row.Signature = EncodeText(signature)
+		return row
+	}
+	f.addEpoch("epoch by a recovery key", "roster", 0, map[string]any{"/epochs/0": fromEpoch(signed(f.outsider, row))})
+	good := signed(f.client, row)
+	f.addEpoch("consent by a recovery key", "consent", 0, map[string]any{
+		"/epochs/0": fromEpoch(good), "/consents/0": f.withConsent(f.outsider, f.session, ScopeAnalysis)["/consents/0"],
+	})
+	speaking := recovered.clone()
+	speaking.Roster = Roster{f.outsider.Member(RoleClient)}
+	m, err := speaking.Seal(f.outsider, uuid.New(), 3, []byte(`{"t":"text","body":"forged","ts":1790000000}`))
+	must(f, err)
+	f.add("message by a recovery key", "roster", 0, map[string]any{"/epochs/0": fromEpoch(good), "/messages/0": fromMessage(m, "")})
+	other := append(Roster(nil), roster...)
+	other[3].Role = RoleClient
+	f.addEpoch("recovery key passed off as a client's device", "roster", 0, map[string]any{
+		"/epochs/0": fromEpoch(good), "/epochs/0/roster": other,
+	})
+}
+
 // all makes the whole table.
 func (f *forge) all() {
 	f.messages()
@@ -329,6 +371,7 @@ func (f *forge) all() {
 	f.epochRows()
 	f.consentRows()
 	f.replaced()
+	f.recoveries()
 }
 
 // TestForgeryTableIsUpToDate makes the table again and holds it against the file, by name, refusal and what is replaced (keys
@@ -377,5 +420,11 @@ func writeVectors(t *testing.T) {
 	withdrawn.WithdrawalSignature, err = SignWithdrawal(v.client, withdrawn)
 	must(t, err)
 	v.bundle.Consents = append(v.bundle.Consents, fromConsent(withdrawn))
+	// A recovery key on the roster, which opens what is sealed to all.
+	v.roster = append(v.roster, v.outsider.Member(RoleRecovery))
+	v.makeEpoch(v.therapist, uuid.New(), 1, uuid.Nil)
+	v.bundle.Epochs = append(v.bundle.Epochs, fromEpoch(v.rows[4]))
+	v.addMessage(v.epochs[4], v.client, 0, "for the recovery key, too")
+	v.addDevice(v.outsider, RoleRecovery)
 	writeJSON(t, "testdata/pe1-go.json", v.bundle)
 }

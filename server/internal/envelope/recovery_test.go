@@ -111,7 +111,7 @@ func (r recoveryRow) open(kek func(salt []byte) []byte) (scalars []byte, refusal
 
 const (
 	recoveryVectors    = "testdata/recovery.json"
-	recoveryWebVectors = "../../../realtime/client/testdata/recovery-webcrypto.json" // by its tests, with VIGIL_UPDATE=1
+	recoveryWebVectors = "../../../realtime/client/testdata/recovery-webcrypto.json" // by its tests, with UPDATE_VECTORS=1
 )
 
 func TestRecoveryKeysOpen(t *testing.T) {

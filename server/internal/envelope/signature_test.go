@@ -179,7 +179,9 @@ type safetyJSON struct {
 const signatureVectors = "testdata/signatures.json"
 
 // bothEnds are the files of signatures, by who made them.
-var bothEnds = map[string]string{"made by Go": signatureVectors}
+var bothEnds = map[string]string{
+	"made by Go": signatureVectors, "made by WebCrypto": "../../../realtime/client/testdata/signatures-webcrypto.json",
+}
 
 func TestSignaturesOfBothEndsAreJudgedAlike(t *testing.T) {
 	t.Parallel()
