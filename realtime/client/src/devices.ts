@@ -84,6 +84,7 @@ export class Devices {
   readonly #last: { -readonly [Name in Told]?: VigilEvents[Name] } = {}
   /** The devices for which the history was last read. */
   #seen = ''
+  #looking: Promise<void> = Promise.resolve()
   /** How much each device lacked when it was last given something: what cannot be opened is not tried again and again. */
   readonly #healed = new Map<string, number>()
 
@@ -211,8 +212,14 @@ export class Devices {
     return done
   }
 
-  /** Reads the person's devices and tells what changed of them. */
-  async look(): Promise<void> {
+  /** Reads the person's devices and tells what changed of them. One look after the other: none overwrites a later one. */
+  look(): Promise<void> {
+    const looked = this.#looking.then(() => this.#look())
+    this.#looking = looked.catch(() => undefined) // told to whoever asked for it
+    return looked
+  }
+
+  async #look(): Promise<void> {
     const { database, pins, trust, userId } = this.#deps
     const [rows, signatures] = await Promise.all([database.ownDevices(userId), database.signatures([userId])])
     this.#rows = rows

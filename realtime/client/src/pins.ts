@@ -34,9 +34,9 @@ export class Pins {
   }
 
   async #keep(pin: Pin): Promise<void> {
+    await this.#store.keepPin(this.#account, pin)
     const known = await this.#load()
     known.set(pin.kid, pin)
-    await this.#store.keepPin(this.#account, pin)
   }
 
   /** Refuses, as 'pin', a roster with a known device under other keys. */
@@ -72,6 +72,7 @@ export class Pins {
   }
 
   async #meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[]): Promise<readonly string[]> {
+    this.#known = undefined // another tab may have acknowledged something
     const known = await this.#load()
     const met = new Set([...known.values()].filter((pin) => pin.trusted).map((pin) => pin.owner))
     const confirmed = new Map<string, DeviceRow>()

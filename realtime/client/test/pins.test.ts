@@ -122,6 +122,17 @@ describe('a device that appears later', () => {
     }
   })
 
+  test('acknowledged in one tab is known in another at its next look', async () => {
+    const { devices, rows } = await person(2)
+    const store = new MemoryStore()
+    const [one, other] = [new Pins(store, 'test'), new Pins(store, 'test')]
+    const signatures = [await vouch(devices[0], rows[1])]
+    for (const pins of [one, other]) await pins.meet(rows.slice(0, 1))
+    expect(await other.meet(rows, signatures)).toHaveLength(1)
+    for (const row of rows) await one.acknowledge(row)
+    expect(await other.meet(rows, signatures)).toEqual([])
+  })
+
   test('a known device under other keys is unsigned, whoever signed it', async () => {
     const { devices, rows } = await person(1)
     const [first] = rows
