@@ -64,12 +64,19 @@ func sqlSealing(t *testing.T, c *pgtest.Cluster) {
 	}
 }
 
-// sqlErasing erases session after session, and then the person, while everybody works in them: no circle, and nothing is left.
-func sqlErasing(t *testing.T, c *pgtest.Cluster) {
-	t.Helper()
-	const sessions, rounds = 8, 30
-	_, admin := sqlPeople(t, c)
-	const open = `
+// erasedSessions is how many sessions sqlErasing erases.
+const erasedSessions = 8
+
+// inEach is a statement for each of these sessions, whose name stands for $1.
+func inEach(statement string) []string {
+	all := make([]string, erasedSessions)
+	for i := range all {
+		all[i] = strings.ReplaceAll(statement, "$1", fmt.Sprintf("'erased %d'", i))
+	}
+	return all
+}
+
+const openErased = `
 		insert into public.sessions (id, organization_id, mode) values (tests.session($1), tests.organization('alder'), 'assisted');
 		insert into public.session_participants (session_id, user_id, organization_id, role) values
 		  (tests.session($1), tests.id('clio'), tests.organization('alder'), 'client'), (tests.session($1), tests.id('theo'), tests.organization('alder'), 'therapist');
@@ -78,40 +85,45 @@ func sqlErasing(t *testing.T, c *pgtest.Cluster) {
 		  md5($1)::uuid, tests.session($1), tests.device('clio'), '{analysis}', tests.bytes('text', 43), tests.bytes('consent', 86)));
 		select tests.act('clio', tests.epoch_command('clio', tests.session($1), md5($1)::uuid));
 		select tests.act('clio', tests.message_command('clio', tests.session($1), 0))`
-	each := func(statement string) []string { // for each session in turn
-		all := make([]string, sessions)
-		for i := range all {
-			all[i] = strings.ReplaceAll(statement, "$1", fmt.Sprintf("'erased %d'", i))
-		}
-		return all
-	}
-	for _, statement := range each(open) {
-		if _, err := admin.Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const anAlert = `
+
+// raiseErased records as the sidecar does: the finding, its alert, whom it reaches, that it was raised.
+const raiseErased = `
 		select tests.act('vigil', format($$
 		  insert into public.assessments (id, organization_id, session_id, message_id, position, status, level, alert, source) values (%1$L, %2$L, %3$L, %4$L, 1, 'assessed', 4, true, %5$L);
 		  insert into public.alerts (organization_id, session_id, message_id, assessment_id, level, source) values (%2$L, %3$L, %4$L, %1$L, 4, %5$L);
 		  insert into public.alert_recipients (alert_id, user_id, organization_id, session_id, reason) select id, %6$L, organization_id, session_id, 'on_call' from public.alerts where source = %5$L;
 		  insert into public.alert_events (alert_id, organization_id, session_id, kind, version) select id, organization_id, session_id, 'raised', 1 from public.alerts where source = %5$L
 		  $$, gen_random_uuid(), tests.organization('alder'), tests.session($1), tests.message('clio', tests.session($1), 0), gen_random_uuid(), tests.id('olive')))`
-	workers := map[string][]string{
-		"send":     each("select tests.act('clio', tests.message_command('clio', tests.session($1), (random() * 1e9)::bigint))"),
-		"rotate":   each("select tests.act('theo', tests.epoch_command('theo', tests.session($1), md5($1)::uuid))"),
-		"find":     each(anAlert),
-		"resolve":  each("select tests.act('olive', format('select public.resolve_alert(%L, %s)', id, version)) from public.alerts where session_id = tests.session($1) and status = 'open' limit 1"),
-		"suggest":  each("select tests.act('theo', format('select public.request_suggestion(%L)', tests.session($1)))"),
-		"record":   each("select tests.act('vigil', tests.record_command(id, message_id, jsonb_build_array(tests.seal(tests.device('theo'))))) from public.suggestions where status = 'requested' and session_id = tests.session($1) limit 1"),
-		"refuse":   each("select tests.act('theo', format('select public.report_refusal(%L, ''messages'', %L, ''body'')', tests.session($1), gen_random_uuid()))"),
-		"attach":   each("select tests.act('clio', format('insert into public.attachments (id, session_id, device_id, bytes, sha256) values (%L, %L, %L, 16, %L)', gen_random_uuid(), tests.session($1), tests.device('clio'), tests.bytes('f', 43)))"),
-		"ask":      each("select tests.act('clio', format('select public.request_erasure(%L)', tests.session($1)))"),
-		"withdraw": each("select tests.act('clio', format('select public.withdraw_consent(%L, %L)', md5($1)::uuid, tests.bytes('w', 86))) where random() < 0.1"),
-		"delete":   each("delete from public.messages where id in (select id from public.messages where session_id = tests.session($1) order by position desc limit 1)"),
+
+// workInErased is what everybody does in the sessions meanwhile.
+func workInErased() map[string][]string {
+	return map[string][]string{
+		"send":     inEach("select tests.act('clio', tests.message_command('clio', tests.session($1), (random() * 1e9)::bigint))"),
+		"rotate":   inEach("select tests.act('theo', tests.epoch_command('theo', tests.session($1), md5($1)::uuid))"),
+		"find":     inEach(raiseErased),
+		"resolve":  inEach("select tests.act('olive', format('select public.resolve_alert(%L, %s)', id, version)) from public.alerts where session_id = tests.session($1) and status = 'open' limit 1"),
+		"suggest":  inEach("select tests.act('theo', format('select public.request_suggestion(%L)', tests.session($1)))"),
+		"record":   inEach("select tests.act('vigil', tests.record_command(id, message_id, jsonb_build_array(tests.seal(tests.device('theo'))))) from public.suggestions where status = 'requested' and session_id = tests.session($1) limit 1"),
+		"refuse":   inEach("select tests.act('theo', format('select public.report_refusal(%L, ''messages'', %L, ''body'')', tests.session($1), gen_random_uuid()))"),
+		"attach":   inEach("select tests.act('clio', format('insert into public.attachments (id, session_id, device_id, bytes, sha256) values (%L, %L, %L, 16, %L)', gen_random_uuid(), tests.session($1), tests.device('clio'), tests.bytes('f', 43)))"),
+		"ask":      inEach("select tests.act('clio', format('select public.request_erasure(%L)', tests.session($1)))"),
+		"withdraw": inEach("select tests.act('clio', format('select public.withdraw_consent(%L, %L)', md5($1)::uuid, tests.bytes('w', 86))) where random() < 0.1"),
+		"delete":   inEach("delete from public.messages where id in (select id from public.messages where session_id = tests.session($1) order by position desc limit 1)"),
 		"admit": {"insert into public.devices (user_id, enc_pub, sig_pub) values (tests.id('clio'), tests.key(random()::text), tests.key(random()::text))",
 			"select tests.admit(id) from public.devices where user_id = tests.id('clio') and admitted_at is null and revoked_at is null",
 			"update public.devices set revoked_at = now() where user_id = tests.id('clio') and id <> tests.device('clio') and revoked_at is null"},
+	}
+}
+
+// sqlErasing erases session after session, and then the person, while everybody works in them: no circle, and nothing is left.
+func sqlErasing(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	const turns = 60 // of each worker
+	_, admin := sqlPeople(t, c)
+	for _, statement := range inEach(openErased) {
+		if _, err := admin.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var group errgroup.Group
 	do := func(name, statement string) error {
@@ -125,9 +137,9 @@ func sqlErasing(t *testing.T, c *pgtest.Cluster) {
 		}
 		return nil
 	}
-	for name, statements := range workers {
+	for name, statements := range workInErased() {
 		group.Go(func() error {
-			for i := range rounds * sessions / 4 {
+			for i := range turns {
 				if err := do(name, statements[i%len(statements)]); err != nil {
 					return err
 				}
@@ -136,7 +148,7 @@ func sqlErasing(t *testing.T, c *pgtest.Cluster) {
 		})
 	}
 	group.Go(func() error {
-		for _, statement := range append(each("select private.erase_session(tests.session($1))"), "select private.erase_person(tests.organization('alder'), tests.id('clio'))") {
+		for _, statement := range append(inEach("select private.erase_session(tests.session($1))"), "select private.erase_person(tests.organization('alder'), tests.id('clio'))") {
 			if err := do("erase", statement); err != nil {
 				return err
 			}
