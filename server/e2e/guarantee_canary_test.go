@@ -80,8 +80,9 @@ func TestASecretIsFoundInEveryForm(t *testing.T) {
 }
 
 // TestPlaintextIsNowhere is guarantee 5: a canary is sent in messages that open, that are forged, broken, of another kind
-// and long, and where text does not belong; then everything that anybody could read is searched for it. It was opened: its
-// level was assessed. Keys and tokens are in no log.
+// and long, that name a file, that a strict session keeps, and where text does not belong; then everything that anybody could
+// read is searched for it, and for the keys of the file and of recovery. It was opened: its level was assessed. Keys and tokens
+// are in no log.
 func TestPlaintextIsNowhere(t *testing.T) {
 	t.Parallel()
 	s := setup(t, options{settings: map[string]string{"log_statement": "all"}})
@@ -94,6 +95,7 @@ func TestPlaintextIsNowhere(t *testing.T) {
 	care := s.watch(y.therapist, "care:"+y.id.String())
 	care.begin(t)
 	opened := y.sing(t, canary)
+	secrets = append(secrets, y.sealed(t, canary)...)
 	answers := s.misuse(t, y, canary)
 	for _, m := range opened {
 		o := s.outcomeOf(t, m)
