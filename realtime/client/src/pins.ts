@@ -11,8 +11,8 @@ export const AnalysisOwner = 'analysis'
 /**
  * Keys pinned on first use. A person's first device is trusted when that person is first met, and so are those for which it vouches,
  * by a chain of signatures that is verified here; one that appears later waits for an acknowledgement, and one whose keys changed
- * is refused. Without this, someone with the database in hand could replace a
- * whole roster, or add a device of their own to it.
+ * is refused. A recovery key that a known device signed is that person's, and nobody is asked. Without this, someone with the database
+ * in hand could replace a whole roster, or add a device of their own to it.
  */
 export class Pins {
   readonly #store: Store
@@ -62,7 +62,8 @@ export class Pins {
   /**
    * Meets the rows of `devices`, with who vouches for whom. Pins the devices of people not met before: a first one as it is, later
    * ones if a known one vouches for them. Returns the kids that must be acknowledged before anything is sent: those with other keys
-   * than pinned, those new for someone already known, and those for which nobody known vouches. Devices that wait to be admitted
+   * than pinned, those new for someone already known (but a recovery key for which a known one vouches), and those for which nobody
+   * known vouches. Devices that wait to be admitted
    * are passed over: they hold nothing.
    */
   meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[] = []): Promise<readonly string[]> {
@@ -93,7 +94,10 @@ export class Pins {
     return this.#ask(news, met, await vouchedFor(news, confirmed, signatures))
   }
 
-  /** Pins those of people not met before for which a known device vouches; the others wait. */
+  /**
+   * Pins those of people not met before for which a known device vouches, and anybody's recovery key for which one does: it can do
+   * nothing but read what its owner reads, and is shown among the readers. The others wait.
+   */
   async #ask(news: readonly DeviceRow[], met: ReadonlySet<string>, vouched: ReadonlySet<string>): Promise<readonly string[]> {
     const known = await this.#load()
     const waiting: string[] = []
@@ -101,7 +105,7 @@ export class Pins {
       const print = await rowFingerprint(row)
       const changed = (known.get(row.id)?.fingerprint ?? print) !== print
       const signed = vouched.has(row.id) && !changed
-      if (signed && !met.has(ownerOf(row))) {
+      if (signed && (!met.has(ownerOf(row)) || row.kind === DeviceKind.recovery)) {
         await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: print, trusted: true })
         continue
       }
