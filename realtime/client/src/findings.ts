@@ -107,6 +107,8 @@ export interface AlertRow {
   readonly policy_version: number | null
   readonly ruleset_version: string | null
   readonly model_version: string | null
+  /** Whether the client had agreed, when it was raised, that who is paged may read the message. Who can now: epoch_readers. */
+  readonly text_shared: boolean
   readonly raised_at: string
   readonly updated_at: string
 }
@@ -145,7 +147,7 @@ export const AssessmentColumns =
   'abuse_score,distress_score,hard,sentiment,emotions,topics,language,evidence,alert,escalate,model_version,ruleset_version,policy_version,' +
   'superseded_at,created_at'
 export const AlertColumns =
-  'id,organization_id,session_id,message_id,assessment_id,level,status,version,source,policy_version,ruleset_version,model_version,raised_at,updated_at'
+  'id,organization_id,session_id,message_id,assessment_id,level,status,version,source,policy_version,ruleset_version,model_version,text_shared,raised_at,updated_at'
 export const AlertEventColumns = 'id,alert_id,organization_id,session_id,kind,actor_id,version,created_at'
 export const SessionTopicsColumns = 'session_id,organization_id,topics,updated_at'
 
@@ -217,6 +219,7 @@ export function parseAlert(value: unknown): AlertRow {
     policy_version: nullable(row, 'policy_version', whole),
     ruleset_version: nullable(row, 'ruleset_version', text),
     model_version: nullable(row, 'model_version', text),
+    text_shared: flag(row, 'text_shared'),
     raised_at: text(row, 'raised_at'),
     updated_at: text(row, 'updated_at'),
   }

@@ -28,7 +28,7 @@ export function notAssessedRow(sessionId: string): Fields {
 export function alertRow(sessionId: string): Fields {
   return {
     id: crypto.randomUUID(), organization_id, session_id: sessionId, message_id: crypto.randomUUID(), assessment_id: crypto.randomUUID(), level: 4, status: 'open',
-    version: 1, source: 'sidecar', policy_version: 3, ruleset_version: 'r', model_version: 'm', raised_at: at, updated_at: at,
+    version: 1, source: 'sidecar', policy_version: 3, ruleset_version: 'r', model_version: 'm', text_shared: true, raised_at: at, updated_at: at,
   }
 }
 

@@ -43,7 +43,7 @@ async function emptied(...seats: readonly Seat[]): Promise<void> {
       const kept = await seat.store.queue(seat.userId, seat.session.id)
       if (seat.session.waiting + kept.length > 0) throw new Error('something waits')
     }
-  }, { timeout: 20_000, interval: 5 })
+  }, { timeout: 20_000, interval: 20 })
 }
 
 test('what was written while the network was away is sent after a reload, in order, once', async () => {

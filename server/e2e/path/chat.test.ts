@@ -55,7 +55,7 @@ describe('an assisted session', () => {
     expect([...clientSide.shown, ...therapistSide.shown].every((message) => message.badge === null && message.missing === 0)).toBe(true)
   })
 
-  it("marks a person's new device until it is acknowledged, and what a device cannot open", async () => {
+  it("lets a person's second device in by its code, with the history, and asks the other person about it", async () => {
     const { id, client, clientSide, therapistSide } = await therapy('assisted')
     await clientSide.chat.send('from the telephone')
     await shows(therapistSide, ['from the telephone'])
@@ -63,19 +63,26 @@ describe('an assisted session', () => {
       therapistSide.chat.on('devices', resolve)
     })
     const laptop = await enter(client, id, new MemoryStore())
-    await laptop.chat.consent.give({ text: 'My messages may be analysed.' })
+    await expect(laptop.chat.send('too early')).rejects.toMatchObject({ reason: 'device_waiting' })
+    await shows(laptop, [null])
+    expect(laptop.shown[0]?.badge).toEqual({ kind: 'unreadable', refusal: 'wrap' })
+    expect(await clientSide.v.devices.approve(laptop.v.devices.code)).toBe(laptop.v.deviceId)
     await laptop.chat.send('from the laptop')
     await shows(therapistSide, ['from the telephone', 'from the laptop'])
     expect(therapistSide.shown[1]?.badge).toEqual({ kind: 'new_device', deviceId: laptop.v.deviceId })
     await expect(therapistSide.chat.send('who is it?')).rejects.toMatchObject({ devices: [laptop.v.deviceId] })
     expect(await asked).toEqual([laptop.v.deviceId])
-    await therapistSide.chat.acknowledge(laptop.v.deviceId)
+    await therapistSide.chat.acknowledge(laptop.v.deviceId) // the telephone vouches for it
     await therapistSide.chat.send('welcome')
     await laptop.chat.send('thank you')
-    await shows(therapistSide, ['from the telephone', 'from the laptop', 'welcome', 'thank you'])
+    const all = ['from the telephone', 'from the laptop', 'welcome', 'thank you']
+    await shows(therapistSide, all)
     expect(therapistSide.shown.slice(2).map((message) => message.badge)).toEqual([null, null])
-    await shows(laptop, [null, 'from the laptop', 'welcome', 'thank you'])
-    expect(laptop.shown[0]?.badge).toEqual({ kind: 'unreadable', refusal: 'wrap' })
+    await vi.waitFor(() => {
+      const opened: (string | null)[] = []
+      laptop.chat.on('message', (message) => opened.push(message.text))()
+      expect(opened).toEqual(all)
+    }, 10_000)
   })
 
   it('shows a device that comes back the history, then what is live', async () => {
