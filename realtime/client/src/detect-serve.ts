@@ -7,6 +7,9 @@ export interface DetectorPort {
   addEventListener(type: 'message', heard: (event: { readonly data: DetectorCall }) => void): void
 }
 
+/** What is answered when the module did not load: the caller may ask a new Worker, which loads it again. */
+export const NotLoaded = 'the detector could not be loaded'
+
 /** Answers calls in their order. A detector that does not load says so to each; what it was given is in no fault. */
 export function serveDetector(port: DetectorPort): void {
   let started: Promise<Assess> = Promise.reject(new Error('not started'))
@@ -19,7 +22,7 @@ export function serveDetector(port: DetectorPort): void {
     }
     started.then(
       (assess) => { port.postMessage(answer(assess, call)) },
-      () => { port.postMessage({ id: call.id, fault: 'the detector could not be loaded' }) },
+      () => { port.postMessage({ id: call.id, fault: NotLoaded }) },
     )
   })
 }

@@ -13,6 +13,7 @@
  * A page with a Content-Security-Policy allows it by script-src 'wasm-unsafe-eval'. It is not clinically validated.
  */
 import type { DetectorFiles, Finding } from './detect-module.ts'
+import { NotLoaded } from './detect-serve.ts'
 
 export type { DetectorFiles, Finding, FindingEvidence } from './detect-module.ts'
 
@@ -78,6 +79,7 @@ export class Detector {
     this.#waiting.delete(answer.id)
     if ('finding' in answer) waiting?.resolve(answer.finding)
     else waiting?.reject(new Error(answer.fault))
+    if ('fault' in answer && answer.fault === NotLoaded) this.#stop(NotLoaded) // the network may be back by the next message
   }
 
   /** The next message starts another worker, unless closed. */
