@@ -173,6 +173,7 @@ select is(tests.state(md5('analysis')::uuid), 'sidecar', 'the sidecar''s as its 
 select tests.register('clio', 'c5');
 select is(tests.state(md5('c5')::uuid), 'waiting', 'the next waits');
 rollback to before_migration;
+select is(tests.state(md5('c2')::uuid), 'signed', 'and here an admission is what it was');
 
 select * from finish();
 rollback;
