@@ -86,9 +86,10 @@ const openErased = `
 		select tests.act('clio', tests.epoch_command('clio', tests.session($1), md5($1)::uuid));
 		select tests.act('clio', tests.message_command('clio', tests.session($1), 0))`
 
-// raiseErased records as the sidecar does: the finding, its alert, whom it reaches, that it was raised.
+// raiseErased records as the sidecar does: how far it is, the finding, its alert, whom it reaches, that it was raised.
 const raiseErased = `
 		select tests.act('vigil', format($$
+		  update public.session_progress set state = '{}', state_version = 1, updated_at = now() where session_id = %3$L;
 		  insert into public.assessments (id, organization_id, session_id, message_id, position, status, level, alert, source) values (%1$L, %2$L, %3$L, %4$L, 1, 'assessed', 4, true, %5$L);
 		  insert into public.alerts (organization_id, session_id, message_id, assessment_id, level, source) values (%2$L, %3$L, %4$L, %1$L, 4, %5$L);
 		  insert into public.alert_recipients (alert_id, user_id, organization_id, session_id, reason) select id, %6$L, organization_id, session_id, 'on_call' from public.alerts where source = %5$L;

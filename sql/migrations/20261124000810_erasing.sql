@@ -30,8 +30,9 @@ as $$
 $$;
 
 -- Takes every lock that the erasure of these sessions needs, before the first entry of the audit log, which locks its chain's head: what is
--- being recorded in them either commits before, and is erased, or waits, and finds nothing. In the order of those who record: a message, then
--- its session's counters. A message that comes between the two is not waited for while the counters are held: all is let go, and taken anew.
+-- being recorded in them either commits before, and is erased, or waits, and finds nothing. In the order of those who record: the
+-- session's progress, a message, its session's counters. A message that comes meanwhile is not waited for while the counters are held: all is let
+-- go, and taken anew.
 -- The sessions' rows are left to those who only refer to them. `also`: sessions whose counters are needed, too.
 create or replace function private.lock_for_erasure(sessions uuid[], also uuid[] default '{}')
 returns void
@@ -43,6 +44,7 @@ declare
 begin
   for attempt in 1 .. 100 loop
     begin
+      perform from public.session_progress p where p.session_id = any (sessions) order by p.session_id for update;
       select count(*) into locked
       from (select m.id from public.messages m where m.session_id = any (sessions) order by m.session_id, m.position for update) l;
       perform from public.session_counters c where c.session_id = any (sessions || also) order by c.session_id for update;
@@ -86,7 +88,7 @@ begin
   get diagnostics n = row_count;
   counts := counts || jsonb_build_object('wraps', n);
   update public.sessions s set status = 'ended' where s.id = session and s.status <> 'ended';
-  update public.session_progress p set state = null, topics = null, updated_at = now() where p.session_id = session;
+  update public.session_progress p set state = null, state_version = 0, topics = null, updated_at = now() where p.session_id = session;
   delete from public.messages m where m.session_id = session;
   get diagnostics n = row_count;
   counts := counts || jsonb_build_object('messages', n);
