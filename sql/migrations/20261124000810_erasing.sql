@@ -30,10 +30,9 @@ as $$
 $$;
 
 -- Takes every lock that the erasure of these sessions needs, before the first entry of the audit log, which locks its chain's head: what is
--- being recorded in them either commits before, and is erased, or waits, and finds nothing. In the order of those who record: the
--- session's progress, a message, its session's counters. A message that comes meanwhile is not waited for while the counters are held: all is let
--- go, and taken anew.
--- The sessions' rows are left to those who only refer to them. `also`: sessions whose counters are needed, too.
+-- being recorded in them either commits before, and is erased, or waits, and finds nothing. In the order of those who record: the session's
+-- progress, a message, its session's counters. A message that comes meanwhile is not waited for while the counters are held: all is let go,
+-- and taken anew. The sessions' rows are left to those who only refer to them. `also`: sessions whose counters are needed, too.
 create or replace function private.lock_for_erasure(sessions uuid[], also uuid[] default '{}')
 returns void
 language plpgsql security definer
