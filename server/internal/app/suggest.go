@@ -20,8 +20,8 @@ type sealing struct{ opener }
 
 // Seal seals text to those of the devices that stand on the verified roster of m's epoch as a therapist's, with the analysis
 // key that stands there. A row of devices alone gets nothing: whoever writes to that table could read drafts. Nor does a
-// therapist's device that came after that epoch. Cross-signing, which ties a roster's devices to their person, comes with a
-// later issue.
+// therapist's device that came after that epoch. A device is on a roster once
+// another of the same person vouched for it (admitter).
 func (s sealing) Seal(ctx context.Context, m triage.Message, suggestion uuid.UUID, to []uuid.UUID, text string) ([]triage.Seal, error) {
 	e, err := s.epoch(ctx, m)
 	if err != nil {
