@@ -52,6 +52,7 @@ func (e *examination) examineDatabase(ctx context.Context, r *report) {
 		examineNotices(ctx, r, p)
 		examineGrants(ctx, r, p)
 		examineStrangers(ctx, r, p)
+		e.examineWaiting(ctx, r, p)
 	}
 	e.examineKey(ctx, r, registeredKeys(ctx, p, e.KeyKeep))
 }

@@ -25,7 +25,7 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 		t.Errorf("%d failures, %d warnings:\n%s", f.Failed, f.Warned, f.text)
 	}
 	for _, check := range []string{
-		"configuration", "origins", "database", "clock", "role", "schema", "rls", "triggers", "ddl", "sign-out", "grants", "policies", "strangers", "key",
+		"configuration", "origins", "database", "clock", "role", "schema", "rls", "triggers", "ddl", "sign-out", "grants", "policies", "strangers", "waiting", "key",
 		"replication", "slot", "publications", "jwks", "clock (auth)", "auth", "outsider", "notify", "bus", "ports",
 	} {
 		if len(f.of(check, "ok")) != 1 {
@@ -44,6 +44,21 @@ func TestDoctorBeforeTheFirstStart(t *testing.T) {
 	if entries := d.files(); len(entries) != 1 {
 		t.Errorf("doctor left files: %v", entries)
 	}
+}
+
+// TestDoctorFindsWhatWaitsForASidecar: a device that its owner approved, and nobody has verified the signature.
+func TestDoctorFindsWhatWaitsForASidecar(t *testing.T) {
+	t.Parallel()
+	d := setup(t, postgres.Cluster(t))
+	const unguarded = "set session_replication_role = replica\n"
+	d.sql(pgtest.RoleSuperuser, unguarded+`insert into public.devices (id, user_id, enc_pub, sig_pub, admitted_at, admission) select md5(n::text)::uuid, md5('person')::uuid, 'BA' || repeat('e', 84) || n, 'BA' || repeat('s', 84) || n, case n when 1 then now() end, case n when 1 then 'first' end from generate_series(1, 2) n
+insert into public.device_signatures (device_id, user_id, by_device_id, signature, created_at) values (md5('2')::uuid, md5('person')::uuid, md5('1')::uuid, repeat('a', 86), now() - interval '1 minute')`)
+	d.must(d.healthy(), "waiting", "ok", "no device, key or score")
+	d.sql(pgtest.RoleSuperuser, unguarded+"update public.device_signatures set created_at = now() - interval '3 minutes'")
+	d.must(d.doctor(), "waiting", "fail", "1 device that its owner approved waited")
+	d.env["VIGIL_ROLES"], d.env["NATS_URL"] = "relay", "nats://127.0.0.1:1"
+	d.sql(pgtest.RoleSuperuser, unguarded+"delete from public.device_signatures")
+	d.must(d.doctor(), "waiting", "ok", "this process admits, shares and judges nothing")
 }
 
 // TestDoctorBesideARunningSidecar: the bus is locked by the sidecar, which is asked instead.
