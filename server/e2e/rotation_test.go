@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	rotationSeats    = 6 // devices that send at once: half of them the client's
-	rotationMessages = 300 // VIGIL_ROTATION_MESSAGES asks for more
+	rotationSeats    = 6                     // devices that send at once: half of them the client's
+	rotationMessages = 300                   // VIGIL_ROTATION_MESSAGES asks for more
 	rotationPause    = 20 * time.Millisecond // between two changes of who may read
 	rotationWait     = 2 * time.Millisecond  // before a sender asks again for what an admin changes this moment
 )
