@@ -253,6 +253,56 @@ describe('against the stand-in', () => {
     expect(next.v.history).toMatchObject({ recovery: 'unset', state: 'only_here' })
   })
 
+  test('an epoch ends after a day by the database, for all who send at once; nothing is lost', async () => {
+    const { practice, client, therapist } = await setup('strict')
+    await client.chat.send('yesterday')
+    await standin.age(practice.sessionId)
+    await Promise.all([therapist, client].flatMap((side) => [0, 1, 2].map((i) => side.chat.send(`today ${i}`))))
+    const rows = (await rowsOf(practice)).map(parseMessage)
+    expect(rows.map((row) => row.epoch)).toEqual([1, 2, 2, 2, 2, 2, 2])
+    const opened = await Promise.all(rows.map((row) => client.chat.open(row)))
+    expect(opened.filter((message) => message.badge !== null)).toEqual([])
+    expect(opened.filter((message) => message.from.me).map((message) => message.text)).toEqual(['yesterday', 'today 0', 'today 1', 'today 2'])
+  })
+
+  test('after a withdrawal it goes on unwatched at once; the therapist is asked first', async () => {
+    const { practice, client, therapist } = await setup('assisted')
+    const id = await client.chat.consent.give({ text: 'I agree' })
+    await client.chat.send('watched')
+    await client.chat.consent.withdraw(id, { goOn: 'strict' })
+    await client.chat.send('unwatched')
+    await expect(therapist.chat.send('c')).rejects.toMatchObject({ reason: 'mode_changed' })
+    await therapist.chat.acknowledgeMode('strict')
+    await therapist.chat.send('c')
+    expect((await rowsOf(practice)).map((row) => parseMessage(row).assisted)).toEqual([true, false, false])
+    await expect(client.chat.changeMode('assisted')).rejects.toMatchObject({ name: 'RequestError' }) // a client makes it strict, no more
+  })
+
+  test('what is refused is in the audit log, once', async () => {
+    const { practice, client, therapist } = await setup('strict')
+    await client.chat.send('yes')
+    const row = parseMessage((await rowsOf(practice))[0])
+    const { session_id, sender_device_id, epoch, body } = row
+    checked(await practice.client.supabase.from('messages').insert({ id: crypto.randomUUID(), session_id, sender_device_id, epoch, seq: 1, body }))
+    await relay.joinedTimes(`session:${practice.sessionId}`, 2)
+    announce(practice, 2)
+    await vi.waitFor(() => {
+      expect(therapist.heard[1]?.badge).toEqual({ kind: 'unreadable', refusal: 'signature' })
+    }, 5000)
+    const both = ['messages signature', 'messages signature'] // each of the two people, once
+    await vi.waitFor(async () => {
+      expect(await standin.refusals(practice.sessionId)).toEqual(both)
+    }, 5000)
+    const again = await enter(practice.therapist, practice.sessionId)
+    await vi.waitFor(() => {
+      expect(again.heard).toHaveLength(2)
+    }, 5000)
+    checked(await practice.therapist.supabase.rpc('report_refusal', {
+      session_id, subject_table: 'messages', subject_id: again.heard[1]?.id, reason: 'signature',
+    }))
+    expect(await standin.refusals(practice.sessionId)).toEqual(both)
+  })
+
   test('the device is made once per account, and a paused session refuses', async () => {
     const { practice, client } = await setup('strict')
     const rows = checked(await practice.client.supabase.from('devices').select('id').eq('user_id', practice.client.id))

@@ -121,6 +121,18 @@ export class Standin {
     return admitted
   }
 
+  /** Lets a day pass for a session's epochs. */
+  async age(session: string): Promise<void> {
+    const admin = createClient(this.url, this.#secret, options)
+    checked(await admin.rpc('test_age', { session }))
+  }
+
+  /** What the audit log says was refused in a session: table and reason. */
+  async refusals(session: string): Promise<unknown> {
+    const admin = createClient(this.url, this.#secret, options)
+    return checked(await admin.rpc('test_refusals', { session }))
+  }
+
   /** A practice of two people with a scheduled session. */
   async practice(mode: 'assisted' | 'strict'): Promise<Practice> {
     const [client, therapist, analysis] = [await this.person(), await this.person(), await makeDevice()]
