@@ -170,6 +170,29 @@ func TestAReplacedRosterIsRefusedAcrossEpochs(t *testing.T) {
 	}
 }
 
+// TestAReplacedDeviceIsLetInNowhere: a database that gives a clinician's device other keys, to read along with them, is refused,
+// whether the sidecar knows the device from a roster or from an earlier page.
+func TestAReplacedDeviceIsLetInNowhere(t *testing.T) {
+	t.Parallel()
+	f := newForge(t)
+	ring := NewRing(RingConfig{}, f.analysis)
+	e, err := f.serve(ring, f.rows[0], &f.consent)
+	must(t, err)
+	if _, err := ring.Grant(e, f.outsider.Member(RoleOnCall), uuid.New(), f.consent); err != nil {
+		t.Fatalf("a clinician seen for the first time: %v", err)
+	}
+	for name, kid := range map[string]uuid.UUID{"paged before": f.outsider.kid, "on a roster": f.therapist.kid} {
+		replaced, err := NewDevice(kid)
+		must(t, err)
+		if g, err := ring.Grant(e, replaced.Member(RoleOnCall), uuid.New(), f.consent); !errors.Is(err, ErrPin) || g.Wrap != "" {
+			t.Errorf("other keys of a device that was %s: %v", name, err)
+		}
+	}
+	if _, err := ring.Grant(e, f.outsider.Member(RoleOnCall), uuid.New(), f.consent); err != nil {
+		t.Errorf("the device itself, paged again: %v", err)
+	}
+}
+
 // TestASignatureNeverPassesForAnother: what was signed as one thing verifies as no other, for each begins with a label of its own.
 func TestASignatureNeverPassesForAnother(t *testing.T) {
 	t.Parallel()

@@ -89,7 +89,14 @@ func (r *Ring) Grant(e *Epoch, to Member, alert uuid.UUID, consents ...ConsentRo
 		return Grant{}, fmt.Errorf("let device %s read %s: %w", to.KID, e, ErrKey)
 	}
 	to.Role = RoleOnCall
-	return SignGrant(by, e, to, alert)
+	if err := r.pins.check(Roster{to}); err != nil {
+		return Grant{}, fmt.Errorf("let device %s read %s: %w", to.KID, e, err)
+	}
+	g, err := SignGrant(by, e, to, alert)
+	if err == nil {
+		r.pins.add(Roster{to})
+	}
+	return g, err
 }
 
 // coversCrisis demands a consent of a client on the epoch's roster that lets a paged clinician read.
