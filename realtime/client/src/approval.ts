@@ -6,9 +6,10 @@ import { EnvelopeError, Refusal, SessionError } from './failure.ts'
 import type { DeviceRow } from './rows.ts'
 import { deviceCode, readCode } from './safety.ts'
 
-/** How long an approval waits for the sidecar. */
+/** How long an approval waits for the sidecar, which mostly needs some tens of milliseconds; and how long between two looks. */
 const AdmissionMs = 60_000
-const AdmissionLookMs = 1000
+const FirstLookMs = 100
+const LastLookMs = 2000
 
 /** Vouches, with `by`, for the one waiting device that has the code, and waits until it is admitted; its id. */
 export async function approveByCode(
@@ -38,12 +39,12 @@ export async function untilAdmitted(
   deps: Pick<DevicesDeps, 'clock' | 'database'>, id: string, refused: number,
 ): Promise<DeviceRow> {
   const { clock, database } = deps
-  for (let waited = 0; waited <= AdmissionMs && !clock.closed; waited += AdmissionLookMs) {
+  for (let waited = 0, next = FirstLookMs; waited <= AdmissionMs && !clock.closed; waited += next, next = Math.min(2 * next, LastLookMs)) {
     const row = await database.device(id)
     if (row === undefined || row.revoked_at !== null) throw new EnvelopeError(Refusal.roster, `device ${id} is not there any more`)
     if (row.admitted_at !== null) return row
     if ((await database.refusedSignatures(id)) > refused) throw new EnvelopeError(Refusal.signature, `the signature for device ${id} was refused`)
-    await clock.wait(AdmissionLookMs)
+    await clock.wait(next)
   }
   throw new SessionError('device_waiting', `no sidecar has admitted device ${id} yet: its history follows once one has`)
 }

@@ -68,9 +68,10 @@ export interface DevicesDeps {
   readonly renewed: () => Promise<void>
 }
 
-/** How long until the next look while something is awaited, and while nothing is. */
-const SoonMs = 15_000
-const LaterMs = 60_000
+/** How long until the next look: while somebody stands before the device, while history is still to come, and otherwise. */
+const WaitingMs = 5000
+const LockedMs = 15_000
+const QuietMs = 60_000
 
 /** The signed-in person's devices: this one, and the others. Made by Vigil. */
 export class Devices {
@@ -287,8 +288,8 @@ export class Devices {
   async run(): Promise<void> {
     const { clock, tell } = this.#deps
     for (;;) {
-      const soon = this.#state !== DeviceState.usable || this.#history.state === 'locked'
-      await clock.wait(soon ? SoonMs : LaterMs)
+      const quiet = this.#history.state === 'locked' ? LockedMs : QuietMs
+      await clock.wait(this.#state === DeviceState.usable ? quiet : WaitingMs)
       if (clock.closed) return
       if (typeof document !== 'undefined' && document.visibilityState === 'hidden') continue
       await this.look().catch((thrown: unknown) => {

@@ -155,6 +155,20 @@ describe('a recovery key', () => {
     expect(again.wrapped).not.toBe(sealed.wrapped)
   })
 
+  test('leaves neither the passphrase nor the derived key in memory that it owns', async () => {
+    const seen: Bytes[] = []
+    const argon2: Argon2 = async (passphrase, salt, parameters) => {
+      const key = await weak(passphrase, salt, parameters)
+      seen.push(passphrase, key)
+      return key
+    }
+    const { device, secrets } = await makeRecoveryKey()
+    const userId = crypto.randomUUID()
+    const sealed = await sealSecrets(secrets, 'a passphrase', { userId, kid: device.kid, version: 1 }, argon2)
+    await openSecrets({ ...sealed, device_id: device.kid }, userId, 'a passphrase', argon2)
+    expect(seen.map((bytes) => bytes.every((byte) => byte === 0))).toEqual([true, true, true, true])
+  })
+
   test('of any shape is refused without anything but an EnvelopeError', async () => {
     const { device, secrets } = await makeRecoveryKey()
     const userId = crypto.randomUUID()
