@@ -26,7 +26,7 @@ const message: ChatMessage = {
   at: new Date('2026-11-23T05:00:00Z'),
 }
 const view: SessionView = {
-  row: new FakeSession().row, myRole: 'therapist', people: [], messages: [message], liveFrom: 0, channel: 'connected', recovery: null, present: [], consents: [],
+  row: new FakeSession().row, myRole: 'therapist', people: [], readerNames: new Map(), messages: [message], liveFrom: 0, channel: 'connected', recovery: null, present: [], consents: [],
   readers: [], strangers: [], modeChange: null, scored: new Map(), erased: false, trouble: null,
 }
 const found = (assessment: Assessment, more: Partial<CareView> = {}): CareView => ({

@@ -24,7 +24,7 @@ const device: DeviceRow = {
   id: 'd', user_id: ids.client, kind: 'participant', enc_pub: '', sig_pub: '', revoked_at: null, admitted_at: '', admission: 'first', admitted_by: null, retired_at: null, created_at: '', label: null,
 }
 const view = (more: Partial<SessionView> = {}): SessionView => ({
-  row: new FakeSession().row, myRole: 'client', people: [], messages: [], liveFrom: 0, channel: 'connected', recovery: null, present: [], consents: [consent],
+  row: new FakeSession().row, myRole: 'client', people: [], readerNames: new Map(), messages: [], liveFrom: 0, channel: 'connected', recovery: null, present: [], consents: [consent],
   readers: [device], strangers: [], modeChange: null, scored: new Map(), erased: false, trouble: null, ...more,
 })
 const message = (more: Partial<ChatMessage> = {}): ChatMessage => ({
@@ -102,12 +102,23 @@ describe('what must be seen before anything is sent', () => {
     const session = new FakeSession()
     session.refusal = new EnvelopeError('pin', 'x')
     const stranger: DeviceRow = { ...device, id: 'n', user_id: ids.therapist, admission: 'signed', admitted_by: 't' }
-    show(<Strangers store={store(session)} session={session} view={view({ strangers: ['n'], readers: [stranger], people: [{ userId: ids.therapist, name: 'Theo', role: 'therapist' }] })} />)
+    show(<Strangers me={ids.client} store={store(session)} session={session} view={view({ strangers: ['n'], readers: [stranger], people: [{ userId: ids.therapist, name: 'Theo', role: 'therapist' }] })} />)
     expect(await screen.findByText('12345 67890 12345 67890 12345 67890')).toBeTruthy()
     fireEvent.click(screen.getByRole('button', { name: 'It is right: trust it' }))
     expect(await screen.findByRole('alert')).toBeTruthy()
     fireEvent.click(screen.getByRole('button', { name: 'I compared the number: trust it all the same' }))
     await vi.waitFor(() => { expect(session.asked).toEqual([['acknowledge', 'n', false], ['acknowledge', 'n', true]]) })
+  })
+
+  test('what is new of one person is asked about once, and one’s own is told from another’s', () => {
+    const session = new FakeSession()
+    const theirs = [{ ...device, id: 'n', user_id: ids.therapist, admission: 'signed' }, { ...device, id: 'r', user_id: ids.therapist, kind: 'recovery', admission: 'signed' }] as const
+    const mine = { ...device, id: 'm', admission: 'signed' } as const
+    show(<Strangers me={ids.client} store={store(session)} session={session} view={view({ strangers: ['n', 'r', 'm'], readers: [...theirs, mine], people: [{ userId: ids.therapist, name: 'Theo', role: 'therapist' }] })} />)
+    expect(screen.getAllByRole('button')).toHaveLength(2)
+    expect(screen.getByText('Theo has a new device, or new keys, and a new recovery key.')).toBeTruthy()
+    expect(screen.getByText('You have a new device, or new keys.')).toBeTruthy()
+    expect(screen.getByRole('link', { name: 'Devices and recovery' })).toBeTruthy()
   })
 
   test('a change of who may read is said, and one goes on with one press', async () => {

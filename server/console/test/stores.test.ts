@@ -9,7 +9,7 @@ import { FakeProject, FakeSession, ids, refusal, rowsOf } from './fakes.ts'
 
 const at = '2026-11-23T05:00:00+00:00'
 const alertRow = (more: Partial<AlertRow> = {}): AlertRow => ({
-  id: 'a', organization_id: ids.organization, session_id: ids.session, message_id: 'm', assessment_id: 's', level: 5, status: 'open', version: 1, source: 'sidecar',
+  id: 'a', organization_id: ids.organization, session_id: ids.session, message_id: 'm', assessment_id: 's', level: 5, status: 'open', version: 1, source: 'sidecar', text_shared: true,
   policy_version: 1, ruleset_version: 'r', model_version: 'm', raised_at: at, updated_at: at, ...more,
 })
 const message = (id: string, me = false): ChatMessage => ({

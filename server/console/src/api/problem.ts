@@ -73,7 +73,7 @@ const refusals: Readonly<Record<string, readonly [title: string, next: string]>>
 export function problemOf(thrown: unknown, attempt: string): Problem {
   if (thrown instanceof Explained) return thrown.problem
   if (thrown instanceof DeviceChangedError) {
-    return { title: 'A device is new or has changed', next: 'Check it below before anything is sent to it.', code: 'device_changed' }
+    return { title: 'A device is new or has changed', next: 'Check it above the conversation before anything is sent to it.', code: 'device_changed' }
   }
   if (thrown instanceof SessionError) return problemOfSession(thrown)
   if (thrown instanceof EnvelopeError) {

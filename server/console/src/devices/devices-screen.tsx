@@ -1,6 +1,7 @@
-import type { ReactNode } from 'react'
+import { useEffect, type ReactNode } from 'react'
 import { DeviceState } from 'vigil-client'
 import { MemberRole } from '../api/rows.ts'
+import { whileLookedAt } from '../lib/again.ts'
 import { useStore } from '../lib/store.ts'
 import { useDesk } from '../lib/use.ts'
 import { Loading, Note, PageTitle, ProblemNote } from '../ui/parts.tsx'
@@ -13,12 +14,19 @@ import { Approve, ThisDevice } from './this-device.tsx'
 import { historyWords } from './words.ts'
 import './devices.css'
 
+const LookMs = 3000
+
 export type ReadyKeys = Extract<KeysView, { readonly phase: 'ready' }>
 
 /** Where one's keys are, who of one's devices holds them, and how they come back; and what of oneself is kept here. */
 export function DevicesScreen(props: { readonly keys: KeysStore }): ReactNode {
   const { me } = useDesk()
   const view = useStore(props.keys.view)
+  const { keys } = props
+  useEffect(() => { // what somebody does here is answered on another device: it is looked at more often than elsewhere
+    void keys.read()
+    return whileLookedAt(() => { void keys.read() }, LookMs)
+  }, [keys])
   const client = me.memberships.some((one) => one.role === MemberRole.client)
   return (
     <div className="page">

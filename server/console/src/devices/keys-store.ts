@@ -1,4 +1,4 @@
-import type { DeviceState, HistoryState, OwnDevice, Vigil, WaitingDevice } from 'vigil-client'
+import { DeviceState, type HistoryState, type OwnDevice, type Vigil, type WaitingDevice } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
@@ -19,6 +19,9 @@ export type KeysView =
       readonly unacknowledged: readonly string[]
     }
 
+/** How often one looks while this device waits for another, which its owner has in the other hand. */
+const SoonMs = 2000
+
 /** This device, the person's others, and whether their history could be lost: always in sight, for a loss is noticed too late. */
 export class KeysStore {
   readonly view = new Store<KeysView>({ phase: 'loading' })
@@ -32,8 +35,14 @@ export class KeysStore {
   }
 
   open(): void {
-    this.#undo.push(whileLookedAt(() => { void this.read() }))
+    this.#undo.push(whileLookedAt(() => { void this.read() }), whileLookedAt(() => { if (this.#awaits()) void this.read() }, SoonMs))
     void this.read()
+  }
+
+  /** Whether something is due any moment: this device let in, or another one. */
+  #awaits(): boolean {
+    const view = this.view.get()
+    return view.phase === 'ready' && (view.state === DeviceState.waiting || view.history.state === 'locked')
   }
 
   close(): void {

@@ -35,7 +35,7 @@ export function ChatPane(props: {
   const { store, session, view } = props
   const [returned, setReturned] = useState<Prepared | null>(null)
   const [failed, setFailed] = useState<Problem | null>(null)
-  const { login } = useDesk()
+  const { login, me } = useDesk()
   const consent = useConsentWords(login.supabase, view.row.organization_id)
   const prepared = props.prepared ?? returned
   const openFile = async (file: AttachedFile): Promise<void> => {
@@ -48,14 +48,16 @@ export function ChatPane(props: {
   }
   return (
     <section className="chat-pane" aria-label="Conversation">
-      {view.channel === 'ended' ? <div className="pad"><ProblemNote problem={cut} again={() => { window.location.reload() }} /></div> : null}
-      {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
-      {view.erased ? <div className="pad"><Note tone="amber">This session was erased. Its keys are gone: nobody can read it any more.</Note></div> : null}
-      {consent.problem === null ? null : <div className="pad"><ProblemNote problem={consent.problem} /></div>}
-      {consent.words === null ? null : <ConsentStrip session={session} view={view} words={consent.words} />}
-      <ModeNotice store={store} view={view} />
-      <Strangers store={store} session={session} view={view} />
-      {failed === null ? null : <div className="pad"><ProblemNote problem={failed} /></div>}
+      <div className="notices">
+        {view.channel === 'ended' ? <div className="pad"><ProblemNote problem={cut} again={() => { window.location.reload() }} /></div> : null}
+        {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
+        {view.erased ? <div className="pad"><Note tone="amber">This session was erased. Its keys are gone: nobody can read it any more.</Note></div> : null}
+        {consent.problem === null ? null : <div className="pad"><ProblemNote problem={consent.problem} /></div>}
+        {consent.words === null ? null : <ConsentStrip session={session} view={view} words={consent.words} />}
+        <ModeNotice store={store} view={view} />
+        <Strangers store={store} session={session} view={view} me={me.userId} />
+        {failed === null ? null : <div className="pad"><ProblemNote problem={failed} /></div>}
+      </div>
       <Chat store={store} view={view} below={props.below} marks={props.marks} openFile={openFile} takeBack={(text) => { setReturned({ key: crypto.randomUUID(), text }) }} />
       <Composer
         view={view} prepared={prepared}

@@ -53,7 +53,7 @@ export function Chat(props: {
     if (near.current) setBehind(false)
   }
 
-  const names = new Map(view.people.map((one) => [one.userId, plainName(one.name)]))
+  const names = new Map([...view.readerNames, ...view.people.map((one) => [one.userId, one.name] as const)].map(([id, name]) => [id, plainName(name)]))
   const nameOf = (message: ChatMessage): string => (message.from.me ? 'You' : (names.get(message.from.userId) ?? 'Somebody'))
   const now = new Date()
   return (

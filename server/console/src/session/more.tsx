@@ -1,5 +1,5 @@
 import { Button, TextField } from '@radix-ui/themes'
-import { useId, useState, type ReactNode, type SyntheticEvent } from 'react'
+import { useRef, useState, type ReactNode } from 'react'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { requestErasure } from '../api/erasures.ts'
 import { useDesk } from '../lib/use.ts'
@@ -20,6 +20,10 @@ export function More(props: { readonly store: SessionStore; readonly session: Op
   const [at, setAt] = useState<'nothing' | 'export' | 'erase'>('nothing')
   const [told, setTold] = useState<string | null>(null)
   const [problem, setProblem] = useState<Problem | null>(null)
+  const menu = useRef<HTMLDetailsElement>(null)
+  const shut = (): void => {
+    if (menu.current !== null) menu.current.open = false
+  }
   if (view.myRole === null || view.erased) return null
   const erase = async (): Promise<void> => {
     setAt('nothing')
@@ -34,11 +38,11 @@ export function More(props: { readonly store: SessionStore; readonly session: Op
   }
   return (
     <>
-      <details className="more">
+      <details className="more" ref={menu} onKeyDown={(event) => { if (event.key === 'Escape') shut() }}>
         <summary>More</summary>
         <div className="more-body">
-          <Button size="2" variant="soft" color="gray" onClick={() => { setAt('export') }}>Export this session</Button>
-          <Button size="2" variant="soft" color="red" onClick={() => { setAt('erase') }}>Have it erased</Button>
+          <Button size="2" variant="soft" color="gray" onClick={() => { shut(); setAt('export') }}>Export this session</Button>
+          <Button size="2" variant="soft" color="red" onClick={() => { shut(); setAt('erase') }}>Have it erased</Button>
         </div>
       </details>
       {told === null ? null : <div className="session-head-note"><Note>{told}</Note></div>}
@@ -60,7 +64,6 @@ function Export(props: { readonly session: OpenSession; readonly done: () => voi
   const [again, setAgain] = useState('')
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)
-  const title = useId()
   const fits = passphrase.length >= MinPassphrase && passphrase === again
   const make = async (): Promise<void> => {
     setBusy(true)
@@ -71,31 +74,19 @@ function Export(props: { readonly session: OpenSession; readonly done: () => voi
       props.done()
     } catch (thrown) {
       setProblem(problemOf(thrown, 'export the session'))
-    } finally {
       setBusy(false)
     }
   }
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault()
-    if (fits) void make()
-  }
   return (
-    <form className="session-head-note card" onSubmit={submit} aria-labelledby={title}>
-      <h2 id={title} className="small-title">Export this session</h2>
-      <p className="quiet">What this device can read, sealed in one file under a passphrase. The open tool age opens it. Whoever has both can read it all.</p>
+    <Confirm title="Export this session" action="Save the file" disabled={!fits || busy} onCancel={props.done} onConfirm={() => { void make() }}>
+      <p>What this device can read, sealed in one file under a passphrase. The open tool age opens it. Whoever has both can read it all.</p>
       {problem === null ? null : <ProblemNote problem={problem} />}
-      <div className="row two">
-        <label className="field grow">Passphrase, {MinPassphrase} characters or more
-          <TextField.Root type="password" autoComplete="new-password" value={passphrase} onChange={(event) => { setPassphrase(event.target.value) }} />
-        </label>
-        <label className="field grow">The same again
-          <TextField.Root type="password" autoComplete="new-password" value={again} onChange={(event) => { setAgain(event.target.value) }} />
-        </label>
-      </div>
-      <div className="row end">
-        <Button type="button" variant="soft" color="gray" onClick={props.done}>Cancel</Button>
-        <Button type="submit" loading={busy} disabled={!fits}>Save the file</Button>
-      </div>
-    </form>
+      <label className="field">Passphrase, {MinPassphrase} characters or more
+        <TextField.Root type="password" autoComplete="new-password" value={passphrase} onChange={(event) => { setPassphrase(event.target.value) }} />
+      </label>
+      <label className="field">The same again
+        <TextField.Root type="password" autoComplete="new-password" value={again} onChange={(event) => { setAgain(event.target.value) }} />
+      </label>
+    </Confirm>
   )
 }

@@ -31,6 +31,8 @@ export interface SessionView {
   /** null: the person sees the session as clinician, and does not take part. */
   readonly myRole: Participant['role'] | null
   readonly people: readonly Person[]
+  /** Names of who is in no part of it, and could read: by user id. */
+  readonly readerNames: ReadonlyMap<string, string>
   readonly messages: readonly ChatMessage[]
   /** From which message on they came while one looked: those are announced. -1 while the history is read. */
   readonly liveFrom: number
@@ -75,6 +77,7 @@ export class SessionStore {
   readonly #id: string
   readonly #userId: string
   readonly #undo: Undo[] = []
+  readonly #asked = new Set<string>()
   #closed = false
   #incoming: ChatMessage[] = []
 
@@ -193,12 +196,28 @@ export class SessionStore {
       this.#incoming = []
       for (const one of arrived) if (one.from.me) this.outgoing.arrived(one)
       view.update((old) => ({ ...old, messages: [...old.messages, ...arrived] }))
+      void this.#nameReaders(view, arrived)
     })
   }
 
   #change(view: Store<SessionView>, message: ChatMessage): void {
     this.#incoming = this.#incoming.map((one) => (one.id === message.id ? message : one))
     view.update((old) => ({ ...old, messages: old.messages.map((one) => (one.id === message.id ? message : one)) }))
+    void this.#nameReaders(view, [message])
+  }
+
+  /** Who was let in is called by name, where SQL shows it to this person. */
+  async #nameReaders(view: Store<SessionView>, messages: readonly ChatMessage[]): Promise<void> {
+    const { people } = view.get()
+    const unknown = messages.flatMap((one) => one.readers).flatMap(({ userId }) => (userId === null || this.#asked.has(userId) || people.some((one) => one.userId === userId) ? [] : [userId]))
+    if (unknown.length === 0) return
+    for (const userId of unknown) this.#asked.add(userId)
+    try {
+      const names = await readNames(this.#supabase, unknown)
+      view.update((old) => ({ ...old, readerNames: new Map([...old.readerNames, ...names]) }))
+    } catch {
+      // without a name it says "a clinician on call"
+    }
   }
 
   /** The person has seen who may read now. */
@@ -231,7 +250,7 @@ export class SessionStore {
 function firstView(session: OpenSession, people: readonly Person[], myRole: Participant['role'] | null): SessionView {
   return {
     row: session.row, myRole, people,
-    messages: [], liveFrom: -1,
+    readerNames: new Map(), messages: [], liveFrom: -1,
     channel: 'connecting', recovery: null, present: [],
     consents: session.consent.list(), readers: session.readers,
     strangers: [], modeChange: null, scored: new Map(), erased: false, trouble: null,
