@@ -80,7 +80,7 @@ afterAll(async () => {
   })
 })
 
-it('finds in a Worker of the browser what the sidecar finds, bit for bit, and leaves the page its thread', async () => {
+it('finds in a Worker of the browser what the sidecar finds, bit for bit, and leaves the page its thread', { timeout: 300_000 }, async () => {
   const { page } = await seats.sit('reader', 0, { url: `${address}/` })
   expect(page.workers(), 'before the first message').toEqual([])
   const began = performance.now()

@@ -126,7 +126,7 @@ async function takeOut(): Promise<string[]> {
     for (const format of ['pkcs8', 'jwk', 'raw'] as const) await attempt(`export ${format}`, () => crypto.subtle.exportKey(format as 'jwk', key))
     await attempt('wrap', () => crypto.subtle.wrapKey('pkcs8', key, wrapping, { name: 'AES-GCM', iv: new Uint8Array(12) }))
     await attempt('text', () => JSON.stringify(structuredClone(key)))
-    await attempt('blob', async () => (await new Blob([String(structuredClone(key))]).text()))
+    await attempt('blob', async () => (await new Blob([Object.prototype.toString.call(structuredClone(key))]).text()))
   }
   return outcomes
 }
