@@ -31,7 +31,7 @@ describe('bytes', () => {
 
   test('content comes back, and what is none is refused without a word of it', () => {
     const at = new Date(1790000000000)
-    expect(parseContent(textContent('grüße "🌙" <b>', at))).toEqual({ kind: 'text', body: 'grüße "🌙" <b>', at })
+    expect(parseContent(textContent('grüße "🌙" <b>', at))).toEqual({ kind: 'text', body: 'grüße "🌙" <b>', at, files: [], seen: [] })
     for (const bad of ['secret', '{"t":""}', '{"body":"secret"}', '[]', 'null']) {
       expect(() => parseContent(utf8(bad))).toThrow(expect.objectContaining({ refusal: 'format' }))
       expect(() => parseContent(utf8(bad))).not.toThrow(/secret/)
