@@ -134,6 +134,15 @@ var copied = []copies{
 	{"alert_events", "alert_events", "'id', gen_random_uuid(), 'alert_id', gen_random_uuid()"},
 	{"suggestions", "suggestions", "'id', gen_random_uuid(), 'message_id', gen_random_uuid()"},
 	{"suggestion_seals", "suggestion_seals", "'suggestion_id', gen_random_uuid(), 'message_id', gen_random_uuid()"},
+	{"epoch_readers", "session_epochs", `'epoch', 1000 + (random() * 1e6)::int, 'user_id', gen_random_uuid(), 'role', 1, 'reason', 'history',
+		'by_device_id', gen_random_uuid()`},
+	{"message_scores", "messages", `'message_id', gen_random_uuid(), 'side', 'sender', 'device_id', t.sender_device_id, 'user_id', t.sender_id, 'after_position', 0,
+		'level', 0, 'harm_others', false, 'abuse', false, 'distress', false, 'alert', false, 'escalate', false, 'hard', '[]'::jsonb,
+		'items', '["unknown","unknown","unknown","unknown","unknown","unknown"]'::jsonb, 'scores', '[0,0,0,0]'::jsonb, 'rules', '[]'::jsonb,
+		'model_version', 'm', 'ruleset_version', 'r', 'signature', repeat('a', 86), 'disagrees', false`},
+	// Of everybody, as the people of a session may read of its erasure: here they come and go after it.
+	{"erasures", "session_epochs", `'id', gen_random_uuid(), 'kind', 'session', 'status', 'requested', 'counts', '{}'::jsonb,
+		'people', (select jsonb_agg(m.user_id) from public.memberships m)`},
 }
 
 // copyStatement makes a row of session $2 from one of session $1. Only what is relayed matters: triggers and foreign keys are
