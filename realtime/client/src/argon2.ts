@@ -1,5 +1,5 @@
 /** Argon2id: in a Worker of the browser, loaded when a passphrase is first used; where there is none (Node), in turns with the rest. */
-import { KeyBytes, type Bytes } from './bytes.ts'
+import type { Bytes } from './bytes.ts'
 
 export interface Argon2Parameters {
   readonly memoryKiB: number
@@ -54,30 +54,10 @@ export function argon2In(worker: () => Argon2Worker): Argon2 {
 }
 
 /** In the Worker beside this module where there are Workers. */
-export const argon2: Argon2 = (passphrase, salt, parameters) => {
-  if (typeof Worker === 'undefined') return argon2Here(passphrase, salt, parameters)
+export const argon2: Argon2 = async (passphrase, salt, parameters) => {
+  if (typeof Worker === 'undefined') {
+    const { argon2Here } = await import('./argon2-serve.ts')
+    return argon2Here(passphrase, salt, parameters)
+  }
   return argon2In(() => new Worker(new URL('./argon2-worker.js', import.meta.url), { type: 'module' }))(passphrase, salt, parameters)
-}
-
-/** In this thread, which goes on answering meanwhile. */
-export const argon2Here: Argon2 = async (passphrase, salt, parameters) => {
-  const { argon2idAsync } = await import('@noble/hashes/argon2.js')
-  const { memoryKiB: m, passes: t, lanes: p } = parameters
-  return new Uint8Array(await argon2idAsync(passphrase, salt, { m, t, p, dkLen: KeyBytes }))
-}
-
-/** The Worker's side: its scope, or a port. */
-export interface Argon2Port {
-  postMessage(message: Argon2Answer): void
-  addEventListener(type: 'message', heard: (event: { readonly data: Argon2Call }) => void): void
-}
-
-/** Answers each call. What it was given is in no fault. */
-export function serveArgon2(port: Argon2Port): void {
-  port.addEventListener('message', ({ data: call }) => {
-    argon2Here(call.passphrase, call.salt, call).then(
-      (key) => { port.postMessage({ key }) },
-      () => { port.postMessage({ fault: `no key could be derived: it takes ${call.memoryKiB} KiB of memory` }) },
-    ).finally(() => { call.passphrase.fill(0) })
-  })
 }

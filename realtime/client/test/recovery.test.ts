@@ -1,6 +1,6 @@
 /** A person who loses every device comes back by a passphrase; and nobody else does. */
 import { describe, expect, test } from 'vitest'
-import { argon2Here } from '../src/argon2.ts'
+import { argon2Here } from '../src/argon2-serve.ts'
 import { ageRecipient, ageSecret } from '../src/age.ts'
 import { makeDevice } from '../src/device.ts'
 import { makeEpoch } from '../src/epoch.ts'

@@ -1,6 +1,6 @@
 /** Device → consent → epoch → seal → insert → read back, through the real supabase-js, policies and triggers. */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { argon2Here } from '../src/argon2.ts'
+import { argon2Here } from '../src/argon2-serve.ts'
 import { ResetWords } from '../src/devices.ts'
 import { openEpoch } from '../src/epoch.ts'
 import { fields, list, text } from '../src/parse.ts'
