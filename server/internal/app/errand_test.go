@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,10 +16,10 @@ import (
 // runErrand runs an errand on alerts, in the bubble of the test, that answers each look with what answer gives.
 func runErrand(t *testing.T, answer func(look int) (bool, error)) (all errands, looked func() int) {
 	t.Helper()
-	looks := 0
+	var looks atomic.Int64
 	e := &errand{
 		name: "errand", tables: []string{"alerts"}, every: time.Minute, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1),
-		look:    func(context.Context) (bool, error) { looks++; return answer(looks) },
+		look:    func(context.Context) (bool, error) { return answer(int(looks.Add(1))) },
 		visible: func(context.Context, []uint32) (bool, error) { return true, nil },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -30,7 +31,7 @@ func runErrand(t *testing.T, answer func(look int) (bool, error)) (all errands, 
 			t.Error(err)
 		}
 	})
-	return errands{e}, func() int { synctest.Wait(); return looks }
+	return errands{e}, func() int { synctest.Wait(); return int(looks.Load()) }
 }
 
 // entryOf is an entry of LOG with one row of a table.
@@ -109,13 +110,12 @@ func TestAnErrandWaitsForWhatTheLogHasShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all, looked := runErrand(t, func(int) (bool, error) { return false, nil })
 		pause(t.Context(), errandRest) // by the clock of the bubble
-		asked := 0
+		var asked atomic.Int64
 		all[0].visible = func(_ context.Context, xids []uint32) (bool, error) {
 			if len(xids) != 1 || xids[0] != 7 {
 				t.Errorf("asked for %v, want the transaction of the entry", xids)
 			}
-			asked++
-			return asked == 3, nil
+			return asked.Add(1) == 3, nil
 		}
 		all.announce([]bus.Entry{entryOf(t, "public", "alerts")})
 		pause(t.Context(), visiblePoll) // by the clock of the bubble
@@ -123,8 +123,8 @@ func TestAnErrandWaitsForWhatTheLogHasShown(t *testing.T) {
 			t.Errorf("looked before the tables showed it")
 		}
 		pause(t.Context(), time.Second) // by the clock of the bubble
-		if n := looked(); n != 2 || asked != 3 {
-			t.Errorf("%d looks after %d questions, want 2 after 3", n, asked)
+		if n := looked(); n != 2 || asked.Load() != 3 {
+			t.Errorf("%d looks after %d questions, want 2 after 3", n, asked.Load())
 		}
 	})
 }

@@ -12,8 +12,8 @@ import (
 	"vigil/server/internal/triage"
 )
 
-// shareMost is how many keys one look takes. Those that are refused stay due and are looked at again each time, so it is far more
-// than ever wait.
+// shareMost is how many keys one look takes, those of the newest alerts first: what is refused stays due, and is looked at again
+// each time.
 const shareMost = 1000
 
 // newSharer makes what gives the key of an alert's message to the devices of those whom the alert paged, where the clients agreed to

@@ -147,6 +147,8 @@ func explain(err error, kind string) error {
 		return errors.New("there is no such person in that organization. What was erased has its receipt in erasures")
 	case refused.status == 401 || refused.status == 403 || refused.code == "42501":
 		return fmt.Errorf("%w: SUPABASE_SECRET_KEY must be this project's secret key", err)
+	case refused.code == "VG028":
+		return fmt.Errorf("%w: messages keep coming: end the session first", err)
 	case refused.code == "PGRST202":
 		return fmt.Errorf("%w: the project's schema is older than this: run the migrations of sql/", err)
 	}

@@ -19,6 +19,9 @@ const (
 	maxEraseAnswer = 16 << 20
 	removedAtOnce  = 100 // files in one call to Storage
 	sealedBucket   = "sealed"
+
+	eraseAttempts  = 6
+	eraseFirstWait = 100 * time.Millisecond // then twice as long each time
 )
 
 // eraser calls PostgREST and Storage with the project's secret key, as its own server does.
@@ -56,10 +59,30 @@ func (e *refusedCall) Error() string {
 	return fmt.Sprintf("%s: answered %d %s", e.attempt, e.status, e.code)
 }
 
-// call calls a function of the database.
-func (e *eraser) call(ctx context.Context, function string, arguments, into any) error {
-	return e.ask(ctx, function, http.MethodPost, e.base.JoinPath("rest/v1/rpc", function), arguments, into)
+// call calls a function of the database, again where the database asks for that: messages keep coming, or two were in each
+// other's way. Nothing was done then.
+func (e *eraser) call(ctx context.Context, function string, arguments, into any) (err error) {
+	wait := eraseFirstWait
+	for range eraseAttempts {
+		err = e.ask(ctx, function, http.MethodPost, e.base.JoinPath("rest/v1/rpc", function), arguments, into)
+		var refused *refusedCall
+		if !errors.As(err, &refused) || !callAgain[refused.code] {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		}
+		wait *= 2
+	}
+	return err
 }
+
+// callAgain are the SQLSTATEs of what another try may do: messages keep coming; a deadlock; a serialization failure.
+var callAgain = map[string]bool{"VG028": true, "40P01": true, "40001": true}
 
 // remove removes files from Storage. One that is gone is no error.
 func (e *eraser) remove(ctx context.Context, names []string) error {

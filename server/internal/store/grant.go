@@ -11,7 +11,7 @@ import (
 	"vigil/server/internal/triage"
 )
 
-// CrisisGrantsDue returns at most `most` keys that paged clinicians' devices are to be given now, those of the oldest alert first.
+// CrisisGrantsDue returns at most `most` keys that paged clinicians' devices are to be given now, those of the newest alert first.
 func (s *Store) CrisisGrantsDue(ctx context.Context, most int) ([]triage.DueGrant, error) {
 	const query = `
 		select alert_id, session_id, organization_id, epoch, device_id, user_id, enc_pub, sig_pub
