@@ -77,6 +77,22 @@ async function takeSession() {
   await shot(clio, 'client')
   await clio.setViewportSize({ width: 375, height: 760 })
   await shot(clio, 'client-phone')
+  await takeDevices(clio)
+}
+
+// A second device comes, waits with its code, and is let in by the first.
+async function takeDevices(clio) {
+  const second = await open({ viewport: { width: 375, height: 760 } })
+  await signIn(second, 'clio')
+  await second.goto(`${base}#/devices`)
+  const code = await second.getByTestId('device-code').innerText()
+  await shot(second, 'device-waits-phone')
+  await clio.setViewportSize({ width: 1180, height: 760 })
+  await clio.goto(`${base}#/devices`)
+  await clio.getByLabel('The code that the new device shows').fill(code.trim())
+  await clio.getByRole('button', { name: 'Let it in' }).click()
+  await clio.getByText('The device is let in, and is given your history.').waitFor()
+  await shot(clio, 'devices')
 }
 
 async function takeDemo() {

@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { schedule } from '../path/people.ts'
 import { person } from '../standin/project.ts'
 import { expectAccessible, violations, withAxe } from './axe.ts'
+import { codeOf, letIn, thisDevice } from './devices.ts'
 import { clinic, crisis, join, password, signIn, sql, staff, talk, type Talk } from './people.ts'
 import { button, channel, composer, consent, expectConversation, fillSignIn, heading, openSession, prove, refusal, say, visible } from './screens.ts'
 import { consoleURL, withBrowsers, type Seat, type Seats } from './seats.ts'
@@ -184,12 +185,19 @@ it('what goes wrong: a new device, a message that was not sent, the channel away
 
   const second = await seats.sit('the client on another device', 0)
   await signIn(second, people.client)
+  const code = await codeOf(second)
+  await expectAccessible(second, 'a device that waits')
+  await letIn(client, code)
+  await visible(thisDevice(second).getByText('It holds your keys'))
+  await visible(client.page.getByText('The device is let in, and is given your history.'))
+  await expectAccessible(client, 'devices, recovery, contact, erasure')
+  await openSession(client, id)
   await openSession(second, id)
   await say(second, 'This is my other device.')
-  await visible(clinician.page.getByText('sealed, from a device nobody has checked'))
+  await visible(clinician.page.getByText('sealed, from a new device that you have not checked'))
   await visible(clinician.page.getByRole('region', { name: 'New devices' }))
   await expectAccessible(clinician, 'a device that nobody has checked')
-  await expectAccessible(second, 'a history that this device cannot read')
+  await expectAccessible(second, 'a history on another device')
   await button(clinician, 'It is right: trust it').click()
   await visible(composer(clinician))
 

@@ -62,8 +62,8 @@ function Line(props: { readonly keys: KeysStore; readonly view: ReadyKeys; reado
       {doing === 'naming' ? <Naming name={device.label ?? ''} done={() => { setDoing('nothing') }} keep={(label) => act('name the device', () => view.vigil.devices.rename(device.id, label), 'The device is named').then((done) => { if (done) void keys.read(); return done })} /> : null}
       {device.kind === 'recovery' || view.state !== DeviceState.usable ? null : (
         <div className="row tight">
-          <Button size="1" variant="soft" color="gray" aria-label={`Name ${name}`} onClick={() => { setDoing('naming') }}>Name it</Button>
-          {device.here || !usable ? null : <Button size="1" variant="soft" color="gray" loading={busy} aria-label={`Give ${name} your history`} onClick={share}>Give it my history</Button>}
+          <Button size="1" variant="soft" color="gray" aria-label={`Name it: ${name}`} onClick={() => { setDoing('naming') }}>Name it</Button>
+          {device.here || !usable ? null : <Button size="1" variant="soft" color="gray" loading={busy} aria-label={`Give it my history: ${name}`} onClick={share}>Give it my history</Button>}
           {device.here && view.devices.filter((one) => one.kind === 'participant' && one.state === DeviceState.usable).length < 2 ? null : (
             <Button size="1" variant="soft" color="red" loading={busy} aria-label={`Remove ${name}`} onClick={() => { setDoing('removing') }}>Remove</Button>
           )}
