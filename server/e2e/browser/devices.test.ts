@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
 import { checked } from '../path/people.ts'
 import { mailTo, password, project, stranger } from '../standin/project.ts'
-import { codeOf, devices, keysChip, letIn, openDevices, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
+import { codeOf, devices, keysChip, letIn, openDevices, races, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
 import { clinic, signIn, sql, talk } from './people.ts'
 import { button, composer, expectConversation, fillSignIn, heading, openSession, refusal, say, visible } from './screens.ts'
 import { consoleURL, flags, patience, withBrowsers } from './seats.ts'
@@ -19,6 +19,7 @@ const patient = 120_000
 
 it('somebody who has only the password gets nothing: the device waits, a wrong code is refused, and it can be removed', async () => {
   const { id, clinic: people, client, clinician } = await talk(seats)
+  for (const seat of [client, clinician]) seat.expecting(races)
   await say(client, 'This is for Theo.')
   await expectConversation(clinician, ['This is for Theo.'])
   const thief = await seats.sit('somebody with the password', 0)
@@ -50,6 +51,7 @@ it('somebody who has only the password gets nothing: the device waits, a wrong c
 
 it('the password is reset by mail, which changes nothing of the keys; the passphrase brings the history, a wrong one nothing', async () => {
   const { id, clinic: people, client, clinician } = await talk(seats)
+  for (const seat of [client, clinician]) seat.expecting(races)
   await say(client, 'Before the reset.')
   await expectConversation(clinician, ['Before the reset.'])
   const passphrase = 'copper lantern under seven bridges'
@@ -65,6 +67,7 @@ it('the password is reset by mail, which changes nothing of the keys; the passph
   await client.page.context().close()
 
   const fresh = await seats.sit('a new telephone', 0, { viewport: { width: 375, height: 740 } })
+  fresh.expecting(races)
   await fillSignIn(fresh, people.client.email, another)
   await visible(heading(fresh, 'Sessions'))
   await visible(keysChip(fresh, /history locked/))
@@ -160,9 +163,11 @@ it('keys survive a restart of the browser, and no script can take them out', asy
 
 it('a third seat, as wide as a telephone, talks with the other two', async () => {
   const { id, clinic: people, client, clinician } = await talk(seats)
+  for (const seat of [client, clinician]) seat.expecting(races)
   await say(client, 'From my desk.')
   await expectConversation(clinician, ['From my desk.'])
   const phone = await seats.sit('telephone', 1, { viewport: { width: 375, height: 740 }, hasTouch: true, isMobile: true })
+  phone.expecting(races)
   await signIn(phone, people.client)
   await letIn(client, await codeOf(phone))
   await visible(thisDevice(phone).getByText('It holds your keys'))

@@ -4,6 +4,9 @@ import { expect } from 'vitest'
 import { button, heading, visible } from './screens.ts'
 import { consoleURL, type Seat } from './seats.ts'
 
+// What a page may complain of where the epoch that one sends under has just ended, or two make the next one: it is sent again by itself.
+export const races = /status of 4(00|09) .*\/rest\/v1\/(messages|session_epochs|rpc\/\w+)/
+
 export const keysChip = (seat: Seat, words: RegExp): Locator => seat.page.getByRole('link', { name: words })
 export const thisDevice = (seat: Seat): Locator => seat.page.getByRole('region', { name: 'This device' })
 export const devices = (seat: Seat): Locator => seat.page.getByRole('list', { name: 'Your devices' }).getByRole('listitem')

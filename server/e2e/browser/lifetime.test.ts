@@ -7,7 +7,7 @@ import { expect, it } from 'vitest'
 import { expectAbsent } from '../path/canary.ts'
 import { checked, schedule } from '../path/people.ts'
 import { mailTo, password, project, stranger, type Person } from '../standin/project.ts'
-import { admit, codeOf, devices, keysChip, openDevices, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
+import { admit, codeOf, devices, keysChip, openDevices, races, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
 import { clinic, signIn, sql } from './people.ts'
 import { button, composer, consent, expectConversation, gone, heading, openSession, say, visible } from './screens.ts'
 import { withBrowsers, type Seat } from './seats.ts'
@@ -41,6 +41,7 @@ async function newest(id: string): Promise<{ epoch: number; roles: number[] }> {
 
 async function signInAt(name: string, who: Person, at: 0 | 1 = 0): Promise<Seat> {
   const seat = await seats.sit(name, at)
+  seat.expecting(races)
   await signIn(seat, who)
   return seat
 }
@@ -55,6 +56,7 @@ async function begun(): Promise<Story> {
   const client = await signUp(people.organization, 'Clea')
   const { id } = await schedule({ ...people, client }, 'assisted')
   const [first, clinician] = await Promise.all([signInAt('first device', client), seats.sit('clinician', 1)])
+  clinician.expecting(races)
   await signIn(clinician, people.therapist)
   await Promise.all([openSession(first, id), openSession(clinician, id)])
   await button(clinician, 'Start the session').click()

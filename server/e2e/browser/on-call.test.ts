@@ -2,7 +2,7 @@
 // over; without it they are told how to reach the person. And a private session, which alerts by scores of its devices.
 import { expect, it } from 'vitest'
 import { crisis, signIn, sql, staff, talk, type Clinic } from './people.ts'
-import { openDevices, thisDevice } from './devices.ts'
+import { openDevices, races, thisDevice } from './devices.ts'
 import { button, consent, expectConversation, openSession, say, visible } from './screens.ts'
 import { consoleURL, withBrowsers, type Seat } from './seats.ts'
 import { withSidecar } from './stack.ts'
@@ -24,6 +24,7 @@ async function onCall(people: Clinic): Promise<Seat> {
 
 it('the paged clinician reads what paged them, everybody sees that, and it ends with the alert', async () => {
   const { id, clinic: people, client, clinician } = await talk(seats)
+  for (const seat of [client, clinician]) seat.expecting(races)
   const olive = await onCall(people)
   await consent(client).getByText('You agreed to be watched over').click()
   await consent(client).getByRole('checkbox', { name: /a clinician who is called/ }).click()
@@ -46,6 +47,7 @@ it('the paged clinician reads what paged them, everybody sees that, and it ends 
 
 it('without leave the alert says that the text is not shared, and how the client is reached', async () => {
   const { id, clinic: people, client, clinician } = await talk(seats)
+  for (const seat of [client, clinician]) seat.expecting(races)
   const olive = await onCall(people)
   await openDevices(client)
   await client.page.getByLabel('Number or address').fill('+44 20 7946 0000')
@@ -65,6 +67,7 @@ it('without leave the alert says that the text is not shared, and how the client
 
 it('a private session alerts by what its devices find: signed scores, and never a word', async () => {
   const { id, client, clinician } = await talk(seats)
+  for (const seat of [client, clinician]) seat.expecting(races)
   await consent(client).getByRole('button', { name: 'Withdraw, go on privately' }).click()
   await button(clinician, 'I have seen it').click()
   await say(client, crisis)

@@ -101,7 +101,7 @@ function Facts(props: BubbleProps): ReactNode {
 const states: Readonly<Record<OutgoingState, { readonly words: string; readonly icon: ReactNode }>> = {
   sending: { words: 'sealing and sending…', icon: <UpdateIcon className="turning" aria-hidden /> },
   queued: { words: 'waits for the connection; it goes by itself', icon: <ClockIcon aria-hidden /> },
-  held: { words: 'waits for you; it goes by itself afterwards', icon: <HandIcon aria-hidden /> },
+  held: { words: 'not sent yet; it goes by itself once this is settled', icon: <HandIcon aria-hidden /> },
   stored: { words: 'sent; it shows here when the channel is back', icon: <CheckIcon aria-hidden /> },
   failed: { words: 'not sent', icon: <CrossCircledIcon aria-hidden /> },
 }
