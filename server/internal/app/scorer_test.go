@@ -138,6 +138,37 @@ func TestOneMessageHasOneAlertUnlessTheSecondSideFindsWorse(t *testing.T) {
 	}
 }
 
+// TestASecondAlertIsRaisedForEachCategoryThatPages: also where the first is as grave by its level.
+func TestASecondAlertIsRaisedForEachCategoryThatPages(t *testing.T) {
+	t.Parallel()
+	p := storetest.New(t, clusters.Database(t))
+	f := flowOf(p)
+	scorer, s := f.newScorer(), p.StrictSession(t)
+	for category, flag := range map[string]byte{"harm_others": envelope.FlagHarmOthers, "abuse": envelope.FlagAbuse, "distress": envelope.FlagDistress} {
+		if _, err := p.Superuser.Exec(t.Context(), `update public.crisis_policies set page_categories = array[$1, 'self_harm'], page_at_level = 5`, category); err != nil {
+			t.Fatal(err)
+		}
+		besides := found(5)
+		besides.Flags, besides.Hard = flag, byte(triage.CategoriesOf([]string{category}))
+		m := s.Send(t, "one")
+		s.Score(t, s.Client, m, triage.SourceSender, found(5), nil)
+		look(t, scorer)
+		s.Score(t, p.Therapist, m, triage.SourceClinician, besides, nil)
+		look(t, scorer)
+		if got := scoredOf(t, p, m); len(got) != 2 || got[0].Alerts != 1 || got[1].Alerts != 1 {
+			t.Errorf("%s besides: %+v, want an alert of each side", category, got)
+		}
+		m = s.Send(t, "one")
+		s.Score(t, s.Client, m, triage.SourceSender, besides, nil)
+		look(t, scorer)
+		s.Score(t, p.Therapist, m, triage.SourceClinician, besides, nil)
+		look(t, scorer)
+		if got := scoredOf(t, p, m); len(got) != 2 || got[0].Alerts+got[1].Alerts != 1 {
+			t.Errorf("%s by both: %+v, want one alert", category, got)
+		}
+	}
+}
+
 // TestWhatTheDeviceWouldAlertOfIsThePolicysToSay: its detector knows the default policy only.
 func TestWhatTheDeviceWouldAlertOfIsThePolicysToSay(t *testing.T) {
 	t.Parallel()

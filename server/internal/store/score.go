@@ -30,8 +30,8 @@ func (s *Store) ScoresDue(ctx context.Context, most int) ([]triage.Score, error)
 	return found, nil
 }
 
-// insertScoreAlert raises one alert of a message, and a second only where that would page for more than the first did: what a
-// sender's device says must not keep quiet what a clinician's finds.
+// insertScoreAlert raises one alert of a message, and a second only where that would page for more than the first did, by whatever
+// private.deserves_page looks at: what a sender's device says must not keep quiet what a clinician's finds.
 const insertScoreAlert = `
 	insert into public.alerts (
 	  id, organization_id, session_id, message_id, assessment_id, level, source, policy_version, ruleset_version, model_version
@@ -45,7 +45,10 @@ const insertScoreAlert = `
 	    select from public.alerts e
 	    join public.assessments f on f.id = e.assessment_id
 	    where e.message_id = a.message_id
-	      and ($4::smallint is null or e.level >= $4 and f.harm_others >= a.harm_others)
+	      and (
+	        $4::smallint is null
+	        or e.level >= $4 and f.harm_others >= a.harm_others and f.abuse >= a.abuse and f.distress >= a.distress
+	      )
 	  )
 	on conflict do nothing
 	returning id`
