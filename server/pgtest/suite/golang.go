@@ -14,7 +14,7 @@ import (
 func (s *suite) vet(ctx context.Context) error { return s.call(ctx, ".", "go", "vet", "./...") }
 
 // packageTimeout is for one package, under the ten minutes that all tests may take.
-const packageTimeout = "8m"
+const packageTimeout = "15m"
 
 func (s *suite) goTests(ctx context.Context) error {
 	cmd := s.command(ctx, ".", "go", "test", "-json", "-timeout", packageTimeout, "./...")
