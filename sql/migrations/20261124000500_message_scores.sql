@@ -141,6 +141,9 @@ set search_path = ''
 as $$
 begin
   insert into private.unassessed_scores (message_id, side) values (new.message_id, new.side);
+  -- It came late, and counts all the same.
+  update public.assessments a set superseded_at = now()
+  where a.message_id = new.message_id and a.source = new.side and a.reason = 'unscored' and a.superseded_at is null;
   return null;
 end
 $$;
@@ -168,6 +171,29 @@ create or replace trigger an_assessment_settles_its_score
   when (new.source in ('sender', 'clinician'))
   execute function private.settle_score();
 
+-- That nobody scored a message is not written once somebody has: under the session's lock, so that of the two the later sees the earlier.
+create or replace function private.admit_unscored()
+returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform from public.messages m where m.id = new.message_id for key share;
+  perform from public.session_counters c where c.session_id = new.session_id for update;
+  if exists (select from public.message_scores s where s.message_id = new.message_id and s.side = new.source) then
+    return null;
+  end if;
+  return new;
+end
+$$;
+revoke all on function private.admit_unscored() from public;
+
+create or replace trigger a_score_goes_before_its_absence
+  before insert on public.assessments
+  for each row
+  when (new.source in ('sender', 'clinician') and new.reason = 'unscored')
+  execute function private.admit_unscored();
+
 create or replace trigger a_score_stands
   before update on public.message_scores
   for each row execute function private.refuse_change('a message is scored once by each side');
@@ -189,6 +215,33 @@ as $$
   limit greatest(most, 0)
 $$;
 
+-- Clients' messages of strict epochs whose device has said nothing of them for `older`, of the last day, the oldest first: a device that does
+-- not score must not be one that found nothing. Settled by an assessment of source sender, reason 'unscored', or by the score.
+create index if not exists messages_strict_idx on public.messages (created_at, id) where not assisted;
+
+create or replace function private.unscored_messages(older interval, most int)
+returns table (
+  message_id uuid, session_id uuid, organization_id uuid, "position" bigint, epoch int, device_id uuid, created_at timestamptz
+)
+language sql stable security definer
+set search_path = ''
+as $$
+  select m.id, m.session_id, m.organization_id, m.position, m.epoch, m.sender_device_id, m.created_at
+  from public.messages m
+  where not m.assisted
+    and m.created_at < now() - older
+    and m.created_at > now() - interval '1 day'
+    and exists (
+      select from public.session_participants p where p.session_id = m.session_id and p.user_id = m.sender_id and p.role = 'client'
+    )
+    and not exists (select from public.message_scores s where s.message_id = m.id and s.side = 'sender')
+    and not exists (
+      select from public.assessments a where a.message_id = m.id and a.source = 'sender' and a.superseded_at is null
+    )
+  order by m.created_at, m.id
+  limit greatest(most, 0)
+$$;
+
 alter table public.message_scores enable row level security;
 alter table private.unassessed_scores enable row level security;
 
@@ -202,4 +255,6 @@ grant insert (
 ) on public.message_scores to authenticated;
 
 revoke all on function private.scores_due(int) from public;
+revoke all on function private.unscored_messages(interval, int) from public;
 grant execute on function private.scores_due(int) to vigil;
+grant execute on function private.unscored_messages(interval, int) to vigil;

@@ -146,6 +146,56 @@ select tests.act('vigil', format(
 select is(tests.read('vigil', 'select count(*) from private.scores_due(10)'), '0', 'so does one that says it was refused');
 select is(count(*), 0::bigint, 'nothing of it is kept') from private.unassessed_scores;
 
+-- What nobody scored is listed once it is old enough, for a day; clients' and strict ones only.
+create function tests.unscored(older text) returns text language sql as $$
+  select tests.read('vigil', format('select coalesce(string_agg(u.message_id::text, '','' order by u.created_at), ''none'') from private.unscored_messages(%L, 10) u', older))
+$$;
+create function tests.unscored_command(message uuid) returns text language sql as $$
+  select format(
+    'insert into public.assessments (organization_id, session_id, message_id, position, source, status, reason)
+    values (%L, %L, %L, %s, ''sender'', ''not_assessed'', ''unscored'')', m.organization_id, m.session_id, m.id, m.position)
+  from public.messages m where m.id = message
+$$;
+create function tests.silent_message(seq int) returns uuid language sql immutable as $$ select tests.message('clio', tests.session('strict'), seq) $$;
+select is(tests.unscored('-1 minute'), 'none', 'a message with a score is not listed, nor an assisted one');
+select tests.act('clio', tests.message_command('clio', tests.session('strict'), 7));
+select tests.act('clio', tests.message_command('clio', tests.session('strict'), 8));
+select tests.act('theo', tests.message_command('theo', tests.session('strict'), 9));
+select is(
+  tests.unscored('-1 minute'), tests.silent_message(7) || ',' || tests.silent_message(8), 'clients'' messages that nobody scored are, the oldest first'
+);
+select is(tests.unscored('2 minutes'), 'none', 'not before they are old enough');
+select is(tests.read('vigil', 'select count(*) from private.unscored_messages(''-1 minute'', 1)'), '1', 'no more of them than asked');
+select is(
+  tests.read('vigil', 'select string_agg(concat_ws(''/'', u.session_id, u.organization_id, u.position, u.epoch, u.device_id), '','') from private.unscored_messages(''-1 minute'', 1) u'),
+  concat_ws('/', tests.session('strict'), tests.organization('alder'), 2, 1, tests.device('clio')), 'with where they are'
+);
+select is(tests.attempt('clio', 'select private.unscored_messages(''1 minute'', 10)'), '42501', 'for the sidecar only');
+set local session_replication_role = replica;
+update public.messages set created_at = now() - interval '25 hours' where id = tests.silent_message(8);
+select is(tests.unscored('1 hour'), 'none', 'after a day it is too late');
+update public.messages set created_at = now() - interval '23 hours' where id = tests.silent_message(8);
+set local session_replication_role = origin;
+select is(tests.unscored('1 hour'), tests.silent_message(8)::text, 'within it, it is not');
+select tests.act('vigil', tests.unscored_command(tests.silent_message(7)));
+select is(tests.unscored('-1 minute'), tests.silent_message(8)::text, 'an assessment that says so settles it');
+-- A score that came first stands; one that comes late takes the other's place.
+select tests.act('clio', tests.score_command('clio', tests.silent_message(8), 'sender'));
+select is(tests.attempt('vigil', tests.unscored_command(tests.silent_message(8))), '0', 'nobody says that a score is missing which is there');
+select tests.act('clio', tests.score_command('clio', tests.silent_message(7), 'sender'));
+select is(
+  tests.read('vigil', 'select string_agg(s.message_id::text, '','' order by s.position) from private.scores_due(10) s'),
+  tests.silent_message(7) || ',' || tests.silent_message(8), 'a late score is due as any'
+);
+select is(
+  tests.attempt('vigil', format(
+    'insert into public.assessments (organization_id, session_id, message_id, position, source, status, level) values (%L, %L, %L, 2, ''sender'', ''assessed'', 4)',
+    tests.organization('alder'), tests.session('strict'), tests.silent_message(7))),
+  '1', 'and can be assessed'
+);
+-- The rest counts messages from 0 again.
+select tests.act('service_role', format('delete from public.messages where session_id = %L and seq > 0', tests.session('strict')));
+
 -- A therapist's message is scored by its sender only.
 select tests.act('theo', tests.message_command('theo', tests.session('strict'), 0));
 select is(tests.attempt('theo', tests.score_command('theo', tests.message('theo', tests.session('strict'), 0), 'clinician')), '42501', 'nobody scores their own as the other side');

@@ -50,6 +50,7 @@ var functions = []string{
 	"private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
 	"private.refuse_device(uuid,text)", "private.register_analysis_device(uuid,text,text)",
 	"private.retire_analysis_device(uuid)", "private.scores_due(integer)", "private.transactions_are_visible(bigint[])",
+	"private.unscored_messages(interval,integer)",
 }
 
 func (g privilege) sql() string {
