@@ -99,6 +99,10 @@ export class FakeSession implements OpenSession {
     return Promise.resolve(true)
   }
 
+  wake(): void {
+    this.asked.push(['wake'])
+  }
+
   safety(): Promise<string> {
     return Promise.resolve('12345 67890 12345 67890 12345 67890')
   }

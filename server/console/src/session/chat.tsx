@@ -75,7 +75,7 @@ export function Chat(props: {
           })}
           {drafts.map((draft) => (
             <li key={draft.key}>
-              <DraftBubble draft={draft} retry={() => { void store.outgoing.retry(draft.key) }} edit={() => { void store.takeBack(draft).then((text) => { if (text !== null) props.takeBack(text) }) }} />
+              <DraftBubble draft={draft} retry={() => { void store.again(draft) }} edit={() => { void store.takeBack(draft).then((text) => { if (text !== null) props.takeBack(text) }) }} />
             </li>
           ))}
         </ol>

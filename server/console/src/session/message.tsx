@@ -106,6 +106,9 @@ const states: Readonly<Record<OutgoingState, { readonly words: string; readonly 
   failed: { words: 'not sent', icon: <CrossCircledIcon aria-hidden /> },
 }
 
+/** What a text waits for that is decided elsewhere on the screen: to send it again would change nothing. */
+const decisions: ReadonlySet<string> = new Set(['device_changed', 'mode_changed', 'consent_missing', 'device_waiting', 'not_active'])
+
 /** A message of one's own that is on its way. */
 export function DraftBubble(props: { readonly draft: Draft; readonly retry: () => void; readonly edit: () => void }): ReactNode {
   const { draft } = props
@@ -120,7 +123,7 @@ export function DraftBubble(props: { readonly draft: Draft; readonly retry: () =
       <div className={failed ? 'facts failed' : 'facts'} role={failed ? 'alert' : undefined}>
         <span className="fact">{icon} {words}</span>
         {draft.problem === null ? null : <span>{draft.problem.title}. {draft.problem.next}</span>}
-        {failed ? <Button size="1" variant="soft" onClick={props.retry}>Send again</Button> : null}
+        {failed || (draft.state === 'held' && !decisions.has(draft.problem?.code ?? '')) ? <Button size="1" variant="soft" onClick={props.retry}>Send again</Button> : null}
         {failed || draft.state === 'held' ? <Button size="1" variant="soft" color="gray" onClick={props.edit}>Edit</Button> : null}
       </div>
     </article>

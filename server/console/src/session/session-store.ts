@@ -8,7 +8,7 @@ import { Outgoing, type Draft } from './outgoing.ts'
 
 /** What the console uses of a session. */
 export type OpenSession = Pick<
-  Session, 'acknowledge' | 'acknowledgeMode' | 'changeMode' | 'close' | 'consent' | 'entry' | 'id' | 'on' | 'open' | 'readers' | 'row' | 'safety' | 'send' | 'suggestions' | 'takeBack' | 'watched'
+  Session, 'acknowledge' | 'acknowledgeMode' | 'changeMode' | 'close' | 'consent' | 'entry' | 'id' | 'on' | 'open' | 'readers' | 'row' | 'safety' | 'send' | 'suggestions' | 'takeBack' | 'wake' | 'watched'
 >
 
 /** What opens one: a Vigil. */
@@ -223,6 +223,12 @@ export class SessionStore {
   /** The person has seen who may read now. */
   async acknowledgeMode(mode: SessionRow['mode']): Promise<void> {
     await this.#session().acknowledgeMode(mode)
+  }
+
+  /** Sends a text again: one that was refused anew, one that is kept by what keeps it. */
+  async again(draft: Draft): Promise<void> {
+    if (draft.state === 'failed') await this.outgoing.retry(draft.key)
+    else this.#session().wake()
   }
 
   /** Takes a text that waits out of the queue; gives it, for the composer. null when it went out after all. */
