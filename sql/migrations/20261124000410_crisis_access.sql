@@ -27,7 +27,7 @@ $$;
 revoke all on function private.covers(uuid, text) from public;
 
 -- Which devices may hold which epochs for which alert now, in one session or in all (null). An alert without a page reached nobody outside
--- the app, and those who take part have the key already.
+-- the app. Who holds the epoch as one who takes part needs no other key; taking part is not enough: some joined after it, or lost their devices.
 create or replace function private.crisis_readers(session uuid)
 returns table (
   alert_id uuid, session_id uuid, organization_id uuid, epoch int, device_id uuid, user_id uuid, enc_pub text, sig_pub text, raised_at timestamptz
@@ -56,7 +56,9 @@ as $$
   join public.devices d on d.user_id = r.user_id and d.kind = 'participant' and d.admitted_at is not null and d.revoked_at is null
   join public.session_epochs e on e.session_id = a.session_id and e.epoch >= a.first_epoch
   where not exists (
-    select from public.session_participants p where p.session_id = a.session_id and p.user_id = r.user_id and p.ended_at is null
+    select from public.epoch_wraps w
+    join public.devices o on o.id = w.device_id and o.user_id = r.user_id and o.kind = 'participant' and o.revoked_at is null
+    where w.session_id = e.session_id and w.epoch = e.epoch and w.role in (1, 2)
   )
 $$;
 revoke all on function private.crisis_readers(uuid) from public;
@@ -203,7 +205,7 @@ create or replace trigger withdrawn_consent_ends_crisis_access
   when (old.withdrawn_at is null and new.withdrawn_at is not null and 'crisis_access' = any (old.scope))
   execute function private.end_crisis_access();
 
--- Who takes part decides whose consent is asked for, and who has the key anyway.
+-- Who takes part decides whose consent is asked for.
 create or replace trigger taking_part_decides_crisis_access
   after insert or update or delete on public.session_participants
   for each row execute function private.end_crisis_access();
