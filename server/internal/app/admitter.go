@@ -4,33 +4,35 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"vigil/server/internal/envelope"
 	"vigil/server/internal/logkey"
 	"vigil/server/internal/triage"
 )
 
-// admitMost is how many signatures one look takes.
+// admitMost is how many signatures are asked for at once.
 const admitMost = 100
 
 // newAdmitter makes what verifies the signatures by which people's devices vouch for their new ones: SQL cannot. Every client
 // verifies the same again, so that this keeps what a stolen token registers off rosters, and is believed by nobody.
 func (f *flow) newAdmitter() *errand {
-	return f.newErrand("admitter", f.admitDevices, "device_signatures")
+	return f.newErrand("admitter", f.admitDevices(admitMost), "device_signatures")
 }
 
-// admitDevices looks once. A signature that fails for a cause of the database does not hold up those after it.
-func (f *flow) admitDevices(ctx context.Context) (more bool, err error) {
-	due, err := f.store.DevicesToAdmit(ctx, admitMost)
-	if err != nil {
-		return false, err
+// admitDevices looks once, `most` at a time. A signature that fails for a cause of the database does not hold up those after it.
+func (f *flow) admitDevices(most int) looking {
+	return func(ctx context.Context) error {
+		return drain(ctx, most, f.store.DevicesToAdmit, func(a *triage.Admission) uuid.UUID { return a.SignatureID },
+			func(ctx context.Context, page []triage.Admission) (faults []error) {
+				for i := range page {
+					if err := f.admitDevice(ctx, &page[i]); err != nil {
+						faults = append(faults, err)
+					}
+				}
+				return faults
+			})
 	}
-	var faults []error
-	for i := range due {
-		if err := f.admitDevice(ctx, &due[i]); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	return len(due) == admitMost, errors.Join(faults...)
 }
 
 func (f *flow) admitDevice(ctx context.Context, a *triage.Admission) error {

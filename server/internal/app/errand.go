@@ -13,16 +13,19 @@ import (
 	"vigil/server/internal/replication"
 )
 
+// looking does all that it finds, and what fails does not hold up the rest (drain). It may be called again at any time; what it has done
+// it does not find again.
+type looking func(ctx context.Context) error
+
 // errand is work that stands in the tables until it is done: devices to admit, keys to give, scores to judge. The log says when
 // to look, so that it is done at once; what the log never had is found by looking at each interval. It holds nothing up: a look
-// that fails is made again, ever later, and the flow goes on.
+// that fails is made again, ever later, and the flow goes on; what comes meanwhile asks for a look as ever, a second after the failure
+// at the latest.
 type errand struct {
-	name   string
-	tables []string // an entry of LOG that names one of them asks for a look
-	every  time.Duration
-	// look does what it finds and says whether there may be more. It may be called again at any time; what it has done it does
-	// not find again.
-	look    func(ctx context.Context) (more bool, err error)
+	name    string
+	tables  []string // an entry of LOG that names one of them asks for a look
+	every   time.Duration
+	look    looking
 	visible func(ctx context.Context, xids []uint32) (bool, error)
 	log     *slog.Logger
 
@@ -35,6 +38,7 @@ type errand struct {
 const (
 	errandRest    = 50 * time.Millisecond // between two looks: many transactions at once ask for one
 	errandFirst   = 250 * time.Millisecond
+	errandDeaf    = time.Second // after a failure, at most: whatever asks is not heard, so that a storm of rows makes no storm of failures
 	errandLongest = time.Minute
 	awaited       = 256             // transactions; of more, the earlier ones are visible before the later
 	visibleWait   = 2 * time.Second // a database that was restored never shows what the log has shown
@@ -45,39 +49,32 @@ const (
 func (e *errand) run(ctx context.Context) error {
 	for failed := 0; ; {
 		e.await(ctx)
-		more, err := e.look(ctx)
-		wait := e.every
+		err := e.look(ctx)
+		wait, deaf := e.every, errandRest
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			wait = min(errandFirst<<min(failed, 16), errandLongest)
+			wait, deaf = min(errandFirst<<min(failed, 16), errandLongest), errandDeaf
 			failed++
 			e.log.WarnContext(ctx, "errand could not be done and is tried again", logkey.Part, e.name, logkey.Attempt, failed, logkey.Error, err)
 		default:
 			failed = 0
-			if more {
-				wait = 0
-			}
 		}
-		if !pause(ctx, min(wait, errandRest)) || !e.rest(ctx, wait, err == nil) {
+		if !pause(ctx, min(wait, deaf)) || !e.rest(ctx, wait) {
 			return nil
 		}
 	}
 }
 
-// rest waits until the next look is due or, if it listens, asked for: after a failure, asking would fail as well.
-func (e *errand) rest(ctx context.Context, wait time.Duration, listens bool) bool {
+// rest waits until the next look is due or asked for.
+func (e *errand) rest(ctx context.Context, wait time.Duration) bool {
 	t := time.NewTimer(wait)
 	defer t.Stop()
-	wake := e.wake
-	if !listens {
-		wake = nil
-	}
 	select {
 	case <-t.C:
 		return true
-	case <-wake:
+	case <-e.wake:
 		return true
 	case <-ctx.Done():
 		return false
@@ -148,7 +145,7 @@ func (e *errand) asking(batch replication.Batch) (xids []uint32) {
 }
 
 // newErrand makes one. It starts nothing.
-func (f *flow) newErrand(name string, look func(context.Context) (bool, error), tables ...string) *errand {
+func (f *flow) newErrand(name string, look looking, tables ...string) *errand {
 	return &errand{
 		name: name, tables: tables, every: f.config.ReconcileInterval, look: look, visible: f.store.Visible, log: f.log, wake: make(chan struct{}, 1),
 	}

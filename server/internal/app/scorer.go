@@ -11,50 +11,61 @@ import (
 	"vigil/server/internal/triage"
 )
 
-// scoreMost is how many scores one look takes.
+// scoreMost is how many scores are asked for at once.
 const scoreMost = 100
 
 // newScorer makes what turns scores of strict messages, which devices signed, into assessments and alerts, by the policies that
 // hold for what the sidecar reads itself. One that its device did not sign, or may not have, becomes "not assessed", with an
 // alert: never silence.
 func (f *flow) newScorer() *errand {
-	return f.newErrand("scorer", f.judgeScores, "message_scores")
+	return f.newErrand("scorer", f.judgeScores(scoreMost), "message_scores")
 }
 
-// judgeScores looks once. A score that cannot be judged or recorded now does not hold up those after it.
-func (f *flow) judgeScores(ctx context.Context) (more bool, err error) {
-	due, err := f.store.ScoresDue(ctx, scoreMost)
-	if err != nil || len(due) == 0 {
-		return false, err
-	}
-	policies, err := f.policiesOf(ctx, due)
-	if err != nil {
-		return false, err
-	}
-	var faults []error
-	for i := range due {
-		policy, ok := policies[due[i].OrganizationID]
-		if !ok {
-			policy = triage.DefaultCrisisPolicy(due[i].OrganizationID)
-		}
-		if err := f.judgeScore(ctx, &due[i], policy); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	return len(due) == scoreMost, errors.Join(faults...)
+// scoreID is a score's key.
+type scoreID struct {
+	message uuid.UUID
+	side    triage.Source
 }
 
-func (f *flow) policiesOf(ctx context.Context, due []triage.Score) (map[uuid.UUID]triage.CrisisPolicy, error) {
-	policies := make(map[uuid.UUID]triage.CrisisPolicy)
-	var organizations []uuid.UUID
-	for i := range due {
-		organizations = append(organizations, due[i].OrganizationID)
+// judgeScores looks once, `most` at a time. A score that cannot be judged or recorded now does not hold up those after it.
+func (f *flow) judgeScores(most int) looking {
+	return func(ctx context.Context) error {
+		return drain(ctx, most, f.store.ScoresDue, func(s *triage.Score) scoreID { return scoreID{s.MessageID, s.Side} },
+			func(ctx context.Context, page []triage.Score) []error {
+				return underPolicies(ctx, f, page, func(s *triage.Score) uuid.UUID { return s.OrganizationID }, f.judgeScore)
+			})
+	}
+}
+
+// underPolicies does each of a page under its organisation's policy, and gives the faults.
+func underPolicies[T any](
+	ctx context.Context, f *flow, page []T, organization func(*T) uuid.UUID, do func(context.Context, *T, triage.CrisisPolicy) error,
+) (faults []error) {
+	if len(page) == 0 {
+		return nil
+	}
+	organizations := make([]uuid.UUID, len(page))
+	for i := range page {
+		organizations[i] = organization(&page[i])
 	}
 	found, err := f.store.Policies(ctx, organizations)
+	if err != nil {
+		return []error{err}
+	}
+	policies := make(map[uuid.UUID]triage.CrisisPolicy, len(found))
 	for _, p := range found {
 		policies[p.OrganizationID] = p
 	}
-	return policies, err
+	for i := range page {
+		policy, ok := policies[organizations[i]]
+		if !ok {
+			policy = triage.DefaultCrisisPolicy(organizations[i])
+		}
+		if err := do(ctx, &page[i], policy); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
 }
 
 func (f *flow) judgeScore(ctx context.Context, s *triage.Score, policy triage.CrisisPolicy) error {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -12,15 +11,15 @@ import (
 	"vigil/server/internal/triage"
 )
 
-// shareMost is how many keys one look takes, those of the newest alerts first: what is refused stays due, and is looked at again
-// each time.
+// shareMost is how many keys are asked for at once, those of the newest alerts first: what is refused stays due, and is looked at
+// again each time.
 const shareMost = 1000
 
 // newSharer makes what gives the key of an alert's message to the devices of those whom the alert paged, where the clients agreed to
 // that: somebody must be able to read what paged them. What decides is asked of the tables at each look, and again by the
 // database in the transaction that gives; the clients' signatures are verified here. What a crash left is given at the next start.
 func (f *flow) newSharer() *errand {
-	s := &sharer{flow: f, refused: make(map[uuid.UUID]string), at: faultsAt("sharer")}
+	s := &sharer{flow: f, most: shareMost, refused: make(map[uuid.UUID]string), at: faultsAt("sharer")}
 	return f.newErrand("sharer", s.look,
 		"alerts", "alert_events", "alert_recipients", "devices", "session_epochs", "session_consents", "session_participants", "memberships")
 }
@@ -28,6 +27,7 @@ func (f *flow) newSharer() *errand {
 type sharer struct {
 	*flow
 	at      func(point string)
+	most    int
 	refused map[uuid.UUID]string // alerts whose key could not be given at the last look, and why, so that it is said once
 }
 
@@ -37,13 +37,23 @@ type sealed struct {
 	session uuid.UUID
 }
 
-func (s *sharer) look(ctx context.Context) (more bool, err error) {
-	due, err := s.store.CrisisGrantsDue(ctx, shareMost)
-	if err != nil {
-		return false, err
-	}
-	var faults []error
+// grantID is which epoch's key goes to which device.
+type grantID struct {
+	session, device uuid.UUID
+	epoch           int32
+}
+
+// look gives all that is due and can be given. What is refused, or fails, does not hold up what is older.
+func (s *sharer) look(ctx context.Context) error {
 	refused := make(map[uuid.UUID]string)
+	err := drain(ctx, s.most, s.store.CrisisGrantsDue, func(d *triage.DueGrant) grantID { return grantID{d.SessionID, d.DeviceID, d.Epoch} },
+		func(ctx context.Context, due []triage.DueGrant) []error { return s.giveAll(ctx, due, refused) })
+	s.refused = refused
+	return err
+}
+
+// giveAll gives what can be given of a page, and gives the faults.
+func (s *sharer) giveAll(ctx context.Context, due []triage.DueGrant, refused map[uuid.UUID]string) (faults []error) {
 	var order []uuid.UUID
 	byAlert := make(map[uuid.UUID]*sealed)
 	for i := range due {
@@ -62,13 +72,12 @@ func (s *sharer) look(ctx context.Context) (more bool, err error) {
 			faults = append(faults, err)
 		}
 	}
-	s.refused = refused
 	for _, alert := range order {
 		if err := s.give(ctx, alert, byAlert[alert]); err != nil {
 			faults = append(faults, err)
 		}
 	}
-	return false, errors.Join(faults...)
+	return faults
 }
 
 // grant seals the epoch's key to the device. What the envelope refuses has a reason (envelope.Reason).
@@ -103,8 +112,9 @@ func (s *sharer) grant(ctx context.Context, d *triage.DueGrant) (triage.Grant, e
 
 // refuse says once why whom an alert paged cannot read its message.
 func (s *sharer) refuse(ctx context.Context, d *triage.DueGrant, reason string, refused map[uuid.UUID]string) {
+	said := s.refused[d.AlertID] == reason || refused[d.AlertID] == reason
 	refused[d.AlertID] = reason
-	if s.refused[d.AlertID] == reason {
+	if said {
 		return
 	}
 	s.metrics.Grants.WithLabelValues(reason).Inc()
