@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,14 +12,53 @@ import (
 	"vigil/server/internal/triage"
 )
 
+// unscoredAfter is how long a device may take to score what it sent before somebody is told. `vigil doctor` looks for twice that.
+const unscoredAfter = 2 * time.Minute
+
 // scoreMost is how many scores are asked for at once.
 const scoreMost = 100
 
 // newScorer makes what turns scores of strict messages, which devices signed, into assessments and alerts, by the policies that
 // hold for what the sidecar reads itself. One that its device did not sign, or may not have, becomes "not assessed", with an
-// alert: never silence.
+// alert: never silence. Nor is a message that its sender's device does not score at all: at each interval those are looked for.
 func (f *flow) newScorer() *errand {
-	return f.newErrand("scorer", f.judgeScores(scoreMost), "message_scores")
+	judge, note := f.judgeScores(scoreMost), f.noteUnscored(scoreMost)
+	var noted time.Time
+	return f.newErrand("scorer", func(ctx context.Context) error {
+		err := judge(ctx)
+		if now := time.Now(); now.Sub(noted) >= f.config.ReconcileInterval { // not at each score
+			noted = now
+			err = errors.Join(err, note(ctx))
+		}
+		return err
+	}, "message_scores")
+}
+
+// noteUnscored records the messages that nobody has scored in time as not assessed, with an alert, which is paged as often as any of
+// that kind. A score that comes late is judged as any, and may alert again.
+func (f *flow) noteUnscored(most int) looking {
+	due := func(ctx context.Context, most int) ([]triage.Unscored, error) {
+		return f.store.UnscoredMessages(ctx, unscoredAfter, most)
+	}
+	return func(ctx context.Context) error {
+		return drain(ctx, most, due, func(u *triage.Unscored) uuid.UUID { return u.MessageID },
+			func(ctx context.Context, page []triage.Unscored) []error {
+				return underPolicies(ctx, f, page, func(u *triage.Unscored) uuid.UUID { return u.OrganizationID }, f.noteOne)
+			})
+	}
+}
+
+func (f *flow) noteOne(ctx context.Context, u *triage.Unscored, policy triage.CrisisPolicy) error {
+	o := triage.Outcome{
+		Message: triage.Message{ID: u.MessageID, SessionID: u.SessionID, OrganizationID: u.OrganizationID, Position: u.Position, Epoch: u.Epoch},
+		Policy:  policy, Source: triage.SourceSender, Reason: triage.ReasonUnscored,
+	}
+	r, err := f.store.RecordScore(ctx, o)
+	if err != nil {
+		return err
+	}
+	f.scored(ctx, &o, r)
+	return nil
 }
 
 // scoreID is a score's key.

@@ -56,8 +56,12 @@ insert into public.device_signatures (device_id, user_id, by_device_id, signatur
 	d.must(d.healthy(), "waiting", "ok", "no device, key or score")
 	d.sql(pgtest.RoleSuperuser, unguarded+"update public.device_signatures set created_at = now() - interval '3 minutes'")
 	d.must(d.doctor(), "waiting", "fail", "1 device that its owner approved waited")
-	d.env["VIGIL_ROLES"], d.env["NATS_URL"] = "relay", "nats://127.0.0.1:1"
 	d.sql(pgtest.RoleSuperuser, unguarded+"delete from public.device_signatures")
+	d.sql(pgtest.RoleSuperuser, unguarded+`insert into public.session_participants (session_id, user_id, organization_id, role) values (md5('strict')::uuid, md5('person')::uuid, md5('practice')::uuid, 'client')
+insert into public.messages (id, session_id, organization_id, sender_id, sender_device_id, epoch, seq, position, assisted, body, created_at) select md5(n::text)::uuid, md5('strict')::uuid, md5('practice')::uuid, md5('person')::uuid, md5('1')::uuid, 1, n, n, false, 'AQ' || repeat('x', 122), now() - n * interval '3 minutes' from generate_series(1, 2) n`)
+	d.must(d.doctor(), "waiting", "fail", "1 strict message that no device scored waited")
+	d.sql(pgtest.RoleSuperuser, unguarded+"delete from public.messages")
+	d.env["VIGIL_ROLES"], d.env["NATS_URL"] = "relay", "nats://127.0.0.1:1"
 	d.must(d.doctor(), "waiting", "ok", "this process admits, shares and judges nothing")
 }
 

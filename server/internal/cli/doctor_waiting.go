@@ -11,7 +11,7 @@ import (
 const waitingMinutes = 2
 
 // examineWaiting looks for what waits for a sidecar that detects: devices that another vouched for, keys for whom an alert paged, and
-// scores of strict messages.
+// scores of strict messages; and for messages that should have been noted as not scored by now.
 func (e *examination) examineWaiting(ctx context.Context, r *report, p *patient) {
 	const check = "waiting"
 	const query = `
@@ -20,9 +20,10 @@ func (e *examination) examineWaiting(ctx context.Context, r *report, p *patient)
 		    join public.device_signatures s on s.id = d.signature_id where s.created_at < now() - $1 * interval '1 minute'),
 		  (select count(*) from private.crisis_grants_due(1000) g
 		    join public.alerts a on a.id = g.alert_id where a.raised_at < now() - $1 * interval '1 minute'),
-		  (select count(*) from private.scores_due(1000) s where s.created_at < now() - $1 * interval '1 minute')`
-	var devices, keys, scores int
-	if err := p.conn.QueryRow(ctx, query, waitingMinutes).Scan(&devices, &keys, &scores); err != nil {
+		  (select count(*) from private.scores_due(1000) s where s.created_at < now() - $1 * interval '1 minute'),
+		  (select count(*) from private.unscored_messages(2 * $1 * interval '1 minute', 1000))`
+	var devices, keys, scores, unscored int
+	if err := p.conn.QueryRow(ctx, query, waitingMinutes).Scan(&devices, &keys, &scores, &unscored); err != nil {
 		r.fail(check, again, "what waits for the sidecar could not be read: %s", code(err))
 		return
 	}
@@ -35,6 +36,9 @@ func (e *examination) examineWaiting(ctx context.Context, r *report, p *patient)
 	}
 	if scores > 0 {
 		what = append(what, plural(scores, "score of a strict message", "scores of strict messages"))
+	}
+	if unscored > 0 {
+		what = append(what, plural(unscored, "strict message that no device scored", "strict messages that no device scored"))
 	}
 	detects := e.Has(config.RoleDetect)
 	switch {

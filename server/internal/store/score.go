@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,22 @@ func (s *Store) ScoresDue(ctx context.Context, most int) ([]triage.Score, error)
 	}, query, most)
 	if err != nil {
 		return nil, fmt.Errorf("read scores that nobody has judged: %w", err)
+	}
+	return found, nil
+}
+
+// UnscoredMessages returns at most `most` messages of clients in strict sessions, older than that and of the last day, that their
+// senders' devices have not scored and nobody has noted as such, the oldest first.
+func (s *Store) UnscoredMessages(ctx context.Context, older time.Duration, most int) ([]triage.Unscored, error) {
+	const query = `
+		select message_id, session_id, organization_id, device_id, position, epoch
+		from private.unscored_messages($1 * interval '1 microsecond', $2)`
+	found, err := collect(ctx, s, func(row pgx.CollectableRow) (u triage.Unscored, err error) {
+		err = row.Scan(&u.MessageID, &u.SessionID, &u.OrganizationID, &u.DeviceID, &u.Position, &u.Epoch)
+		return u, err
+	}, query, older.Microseconds(), most)
+	if err != nil {
+		return nil, fmt.Errorf("read messages that nobody has scored: %w", err)
 	}
 	return found, nil
 }
@@ -55,7 +72,7 @@ const insertScoreAlert = `
 
 // RecordScore writes what became of a score, in one transaction: the assessment under its source, and the alert, whom it reaches
 // and that it was raised, unless the message has one already that pages for as much. What is recorded already is no error, and
-// writes nothing. Moved says whether it was written now. A message that is erased is a foreign-key failure.
+// writes nothing; nor does triage.ReasonUnscored once there is a score, which in its turn supersedes that. Moved says whether it was written now. A message that is erased is a foreign-key failure.
 func (s *Store) RecordScore(ctx context.Context, o triage.Outcome) (r triage.Recorded, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		w := writing{}

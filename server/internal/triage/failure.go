@@ -17,6 +17,8 @@ const (
 	ReasonUnrecordable Reason = "unrecordable"
 	// ReasonScore: a device's score of it is not signed by that device, or by none that may score it.
 	ReasonScore Reason = "score"
+	// ReasonUnscored: its sender's device has not scored it. A score that comes late supersedes this.
+	ReasonUnscored Reason = "unscored"
 	// ReasonGaveUp: a temporary cause lasted too long.
 	ReasonGaveUp Reason = "gave_up"
 )

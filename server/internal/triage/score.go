@@ -23,6 +23,13 @@ type Score struct {
 	ModelVersion, RulesetVersion, Signature      string
 }
 
+// Unscored is a client's message of a strict session that its sender's device has not scored in time.
+type Unscored struct {
+	MessageID, SessionID, OrganizationID, DeviceID uuid.UUID
+	Position                                       int64
+	Epoch                                          int32
+}
+
 // scoreUnit is a probability of 1.
 const scoreUnit = 1_000_000
 

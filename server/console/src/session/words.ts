@@ -94,6 +94,8 @@ const reasons: Readonly<Record<string, string>> = {
   content: 'what is inside is no text',
   detector: 'the detector failed on it',
   unrecordable: 'the result could not be stored',
+  score: 'what a device says of it is not signed by that device',
+  unscored: 'the device that sent it has not scored it',
   gave_up: 'a fault lasted too long',
   format: 'its envelope is damaged',
   suite: 'its envelope is of an unknown kind',
