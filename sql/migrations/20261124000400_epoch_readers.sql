@@ -23,6 +23,7 @@ create table if not exists public.epoch_readers (
 comment on table public.epoch_readers is 'That a device which is not on an epoch''s roster holds its key. Written by share_epochs and, for the sidecar, by private.grant_crisis_access; ended by trigger.';
 comment on column public.epoch_readers.role is 'As in epoch_wraps: 1 client and 2 therapist for a device of theirs, 3 on-call clinician, 4 recovery key. What the signature is over.';
 comment on column public.epoch_readers.by_device_id is 'Who gave it: another device of the same person, or the analysis device that the epoch''s roster names.';
+comment on column public.epoch_readers.signature is 'The giver''s, over the wrap and whom it is for. One of a shared history that does not hold is replaced by another of the person''s devices.';
 comment on column public.epoch_readers.ended_at is 'Crisis access is over: its wrap is deleted, and the session''s epochs are retired.';
 comment on table public.epoch_wraps is 'The epoch key, sealed to one device: of the roster, by create_epoch, or beside it, by share_epochs and private.grant_crisis_access, with a row in epoch_readers. Written by these only; deleted to erase, and when crisis access ends. Not published.';
 create index if not exists epoch_readers_device_id_idx on public.epoch_readers (device_id);
@@ -36,10 +37,12 @@ as $$
 declare
   changing text[] := array['ended_at'];
 begin
-  if old.ended_at is not null and new.ended_at is null then -- a later alert gives the same epoch again
-    changing := changing || array['alert_id', 'by_device_id', 'signature', 'created_at'];
+  if old.ended_at is not null and new.ended_at is null then -- a later alert, or one's own other device, gives the same epoch again
+    changing := changing || array['role', 'reason', 'alert_id', 'by_device_id', 'signature', 'created_at'];
   elsif old.ended_at is not null then
     changing := '{}';
+  elsif old.reason = 'history' and new.signature <> old.signature then -- what was shared is corrected
+    changing := array['by_device_id', 'signature', 'created_at'];
   end if;
   if to_jsonb(new) - changing <> to_jsonb(old) - changing then
     raise exception using errcode = 'VG015', message = 'who was given a key stands, but for its end';
@@ -123,7 +126,9 @@ $$;
 revoke all on function private.hold_own_device(uuid, uuid) from public;
 
 -- Gives epochs that one of the caller's devices holds to another of theirs. shares: [{session_id, epoch, wrap, signature}], 500 at most. What
--- the other holds already, or the first does not, is passed over; gives how many are new. A key held only on call is not passed on.
+-- the other holds from the roster or on call, or the first does not, is passed over; gives how many were written. A key held only on call is
+-- not passed on. What was shared is replaced by what is signed otherwise: whoever has a token could share what opens nothing, and the person's
+-- own devices, which see that it does not hold, must be able to mend it.
 create or replace function private.share_epochs(device_id uuid, by_device_id uuid, shares jsonb)
 returns int
 language plpgsql security definer
@@ -162,18 +167,22 @@ begin
     join public.epoch_wraps w
       on w.session_id = s.session_id and w.epoch = s.epoch and w.device_id = share_epochs.by_device_id and w.role in (1, 2, 4)
     join public.session_participants p on p.session_id = s.session_id and p.user_id = me
+    left join public.epoch_wraps h on h.session_id = s.session_id and h.epoch = s.epoch and h.device_id = share_epochs.device_id
+    left join public.epoch_readers r on r.session_id = s.session_id and r.epoch = s.epoch and r.device_id = share_epochs.device_id
     where s.session_id in (select private.sessions_of_participant())
-      and not exists (
-        select from public.epoch_wraps h where h.session_id = s.session_id and h.epoch = s.epoch and h.device_id = share_epochs.device_id
-      )
+      and (h.wrap is null or r.reason = 'history' and r.ended_at is null and r.signature is distinct from s.signature)
     order by s.session_id, s.epoch
   ), wrapped as (
-    insert into public.epoch_wraps (session_id, epoch, device_id, organization_id, role, wrap)
+    insert into public.epoch_wraps as h (session_id, epoch, device_id, organization_id, role, wrap)
     select x.session_id, x.epoch, given_to.id, x.organization_id, x.role, x.wrap from wanted x
+    on conflict on constraint epoch_wraps_pkey do update set wrap = excluded.wrap
   )
-  insert into public.epoch_readers (session_id, epoch, device_id, user_id, organization_id, role, reason, by_device_id, signature)
+  insert into public.epoch_readers as r (session_id, epoch, device_id, user_id, organization_id, role, reason, by_device_id, signature)
   select x.session_id, x.epoch, given_to.id, me, x.organization_id, x.role, 'history', share_epochs.by_device_id, x.signature
-  from wanted x;
+  from wanted x
+  on conflict on constraint epoch_readers_pkey do update set
+    role = excluded.role, reason = 'history', alert_id = null, by_device_id = excluded.by_device_id, signature = excluded.signature,
+    created_at = now(), ended_at = null;
   get diagnostics stored = row_count;
   return stored;
 end

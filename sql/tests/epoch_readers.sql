@@ -99,6 +99,45 @@ select is(
 );
 select is(array_agg(distinct role), '{1}'::smallint[], 'as a client''s') from public.epoch_readers where device_id = md5('third clio')::uuid;
 rollback to recovered;
+-- What does not hold is replaced, by the same device or another; not what is the roster's, nor by the same.
+create function tests.share_again(session uuid, epoch int, what text) returns jsonb language sql immutable as $$
+  select tests.share(session, epoch) || jsonb_build_object('wrap', tests.bytes(what, 151), 'signature', tests.bytes(what, 86))
+$$;
+select is(
+  tests.shares('clio', tests.share_command(md5('second clio')::uuid, md5('recovery')::uuid, tests.share_again(tests.session('strict'), 1, 'mended'), tests.share_again(tests.session('strict'), 2, 'mended'))),
+  '1', 'a share that is signed otherwise replaces the other, but no wrap of a roster'
+);
+select results_eq(
+  format($$select r.signature, r.by_device_id, r.role, r.reason, w.wrap, w.role from public.epoch_readers r join public.epoch_wraps w using (session_id, epoch, device_id)
+    where r.session_id = %L and r.device_id = %L$$, tests.session('strict'), md5('second clio')::uuid),
+  format($$values (%L, %L::uuid, 1::smallint, 'history', %L, 1::smallint)$$, tests.bytes('mended', 86), md5('recovery')::uuid, tests.bytes('mended', 151)),
+  'the wrap with its signature, and who gave it'
+);
+select is(
+  tests.shares('clio', tests.share_command(md5('second clio')::uuid, tests.device('clio'), tests.share_again(tests.session('strict'), 1, 'mended'))), '0', 'the same is not written again'
+);
+select is(
+  tests.shares('clio', tests.share_command(md5('recovery')::uuid, tests.device('clio'), tests.share_again(tests.session('strict'), 1, 'mended'))), '1', 'a recovery key''s is mended too'
+);
+select is(
+  (select wrap from public.epoch_wraps where session_id = tests.session('strict') and epoch = 1 and device_id = md5('recovery')::uuid), tests.bytes('mended', 151), 'with its wrap'
+);
+select results_eq(
+  $$select details ->> 'device_id', details ->> 'by_device_id' from public.audit_log where subject_table = 'epoch_readers' and action = 'update' order by seq$$,
+  format($$values (%L, %L), (%L, %L)$$, md5('second clio')::uuid, md5('recovery')::uuid, md5('recovery')::uuid, tests.device('clio')), 'all of it is in the audit log'
+);
+rollback to recovered;
+-- What was held on call, until it ended, may be shared later.
+insert into public.epoch_readers (session_id, epoch, device_id, user_id, organization_id, role, reason, alert_id, by_device_id, signature)
+values (tests.session('assisted'), 1, md5('second theo')::uuid, tests.id('theo'), tests.organization('alder'), 3, 'crisis_access', md5('alert')::uuid, md5('analysis')::uuid, tests.bytes('s', 86));
+select is(tests.attempt('postgres', 'update public.epoch_readers set signature = tests.bytes(''z'', 86) where role = 3'), 'VG015', 'what was given on call stands');
+update public.epoch_readers set ended_at = now() where role = 3;
+select is(tests.shares('theo', tests.share_command(md5('second theo')::uuid, tests.device('theo'), tests.share(tests.session('assisted')))), '1', 'an epoch that was held on call is shared once that ended');
+select results_eq(
+  format($$select role, reason, alert_id, ended_at from public.epoch_readers where session_id = %L and device_id = %L$$, tests.session('assisted'), md5('second theo')::uuid),
+  $$values (2::smallint, 'history', null::uuid, null::timestamptz)$$, 'as one''s own'
+);
+rollback to recovered;
 update public.session_participants set ended_at = now() where session_id = tests.session('assisted') and user_id = tests.id('theo');
 select is(tests.shares('theo', tests.share_command(md5('second theo')::uuid, tests.device('theo'), tests.share(tests.session('assisted')))), '0', 'nothing of a session that somebody has left');
 rollback to recovered;
@@ -126,7 +165,7 @@ select * from tests.commands(
   ]
 );
 select is(tests.attempt('postgres', 'update public.epoch_readers set ' || change), 'VG015', 'a row stands: ' || change)
-from unnest(array['role = 4', 'user_id = tests.id(''theo'')', 'signature = tests.bytes(''z'', 86)', 'by_device_id = device_id', 'created_at = ''2020-01-01''']) as change;
+from unnest(array['role = 4', 'user_id = tests.id(''theo'')', 'reason = ''crisis_access''', 'signature = tests.bytes(''z'', 86), role = 4', 'by_device_id = device_id', 'created_at = ''2020-01-01''']) as change;
 
 -- One entry for each session and device of a call, in its organisation's chain.
 select results_eq(
