@@ -105,6 +105,9 @@ begin
   ) then
     raise exception using errcode = '42501', message = 'a message is scored by the device that sent it, and a client''s by the therapist''s';
   end if;
+  if new.after_position >= m.position then
+    raise exception using errcode = '23514', message = 'a score is after a position before its message''s';
+  end if;
   new.session_id := m.session_id;
   new.organization_id := m.organization_id;
   new.position := m.position;

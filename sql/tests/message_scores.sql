@@ -51,6 +51,8 @@ select * from tests.matrix(array[
   array['clio', tests.score_command('clio', md5('no message')::uuid, 'sender'), '42501'],
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', jsonb_build_object('device_id', tests.device('theo'))), 'VG011'],
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"after_position": -1}'), '23514'],
+  array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"after_position": 1}'), '23514'],
+  array['theo', tests.score_command('theo', tests.strict_message(), 'clinician', '{"after_position": 1}'), '23514'],
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"level": 7}'), '23514'],
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"level": null}'), '23502'],
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"hard": ["everything"]}'), '23514'],
@@ -127,7 +129,12 @@ select is(tests.disagrees('{}'), 'false/0', 'two that say the same agree');
 select is(tests.disagrees('{"level": 3}'), 'true/1', 'another level is a disagreement, and audited');
 select is(tests.disagrees('{"rules": ["Plan"]}'), 'true/1', 'other rules are');
 select is(tests.disagrees('{"scores": [912001, 0, 1000, 250000]}'), 'true/1', 'another probability is');
+savepoint near;
+set local session_replication_role = replica;
+update public.messages set position = 9 where id = tests.strict_message();
+set local session_replication_role = origin;
 select is(tests.disagrees('{"level": 3, "after_position": 1}'), 'false/0', 'after another position it is a race');
+rollback to near;
 select is(tests.disagrees('{"level": 3, "model_version": "m-2"}'), 'false/0', 'another model may find something else');
 select is(tests.disagrees('{"level": 3, "ruleset_version": "r-2"}'), 'false/0', 'and other rules');
 
