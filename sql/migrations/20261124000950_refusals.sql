@@ -12,8 +12,9 @@ create table if not exists private.refusals (
 comment on table private.refusals is 'What was reported, so that it is audited once for each person. Written by report_refusal only.';
 create index if not exists refusals_user_id_idx on private.refusals (user_id, created_at);
 
--- One entry for each row and reason that this person reports; at most 50 a day, beyond which nothing is written, and nothing raised: a client
--- that is shown a flood of forgeries goes on refusing them. Only ids come in, for the log is read by people.
+-- One entry for each row and reason that this person reports; at most 50 a day in one session, beyond which one entry says so (flood), nothing
+-- else is written, and nothing raised: a client that is shown a flood of forgeries goes on refusing them. Only ids come in, for the log is read
+-- by people.
 create or replace function private.report_refusal(session_id uuid, subject_table text, subject_id text, reason text)
 returns void
 language plpgsql security definer
@@ -21,6 +22,8 @@ set search_path = ''
 as $$
 declare
   most_a_day constant int := 50;
+  a_day constant interval := interval '1 day';
+  flood constant text := 'flood';
   me constant uuid := private.caller();
   organization uuid;
 begin
@@ -42,18 +45,37 @@ begin
     raise exception using errcode = '23514', message = 'a refusal names a table, the ids of a row of it, with slashes, and one of the reasons';
   end if;
   perform from public.session_counters c where c.session_id = report_refusal.session_id for update;
-  if (select count(*) from private.refusals r where r.user_id = me and r.created_at > now() - interval '1 day') >= most_a_day then
+  if exists (
+    select from private.refusals r
+    where r.session_id = report_refusal.session_id
+      and r.user_id = me
+      and r.subject_table = report_refusal.subject_table
+      and r.subject_id = report_refusal.subject_id
+      and r.reason = report_refusal.reason
+  ) then
+    return;
+  end if;
+  if (
+    select count(*) from private.refusals r
+    where r.session_id = report_refusal.session_id and r.user_id = me and r.reason <> flood and r.created_at > now() - a_day
+  ) >= most_a_day then
+    insert into private.refusals as r (session_id, user_id, subject_table, subject_id, reason)
+    values (report_refusal.session_id, me, 'sessions', report_refusal.session_id::text, flood)
+    on conflict on constraint refusals_pkey do update set created_at = now() where r.created_at <= now() - a_day;
+    if found then
+      perform private.append_audit(
+        organization, 'refuse', 'sessions', report_refusal.session_id::text,
+        jsonb_build_object('session_id', report_refusal.session_id, 'reason', flood)
+      );
+    end if;
     return;
   end if;
   insert into private.refusals (session_id, user_id, subject_table, subject_id, reason)
-  values (report_refusal.session_id, me, report_refusal.subject_table, report_refusal.subject_id, report_refusal.reason)
-  on conflict do nothing;
-  if found then
-    perform private.append_audit(
-      organization, 'refuse', report_refusal.subject_table, report_refusal.subject_id,
-      jsonb_build_object('session_id', report_refusal.session_id, 'reason', report_refusal.reason)
-    );
-  end if;
+  values (report_refusal.session_id, me, report_refusal.subject_table, report_refusal.subject_id, report_refusal.reason);
+  perform private.append_audit(
+    organization, 'refuse', report_refusal.subject_table, report_refusal.subject_id,
+    jsonb_build_object('session_id', report_refusal.session_id, 'reason', report_refusal.reason)
+  );
 end
 $$;
 

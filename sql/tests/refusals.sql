@@ -44,7 +44,25 @@ select tests.act('theo', tests.refuse('assisted', 'messages', md5('m')::uuid::te
 select tests.act('clio', tests.refuse('assisted', 'messages', md5('m')::uuid::text, 'body'));
 select is(tests.refused(), 3::bigint, 'each person''s, and each reason');
 select tests.act('clio', tests.refuse('strict', 'messages', md5('m' || i)::uuid::text, 'body')) from generate_series(1, 60) i;
-select is((select count(*) from public.audit_log where action = 'refuse' and actor_id = tests.id('clio')), 50::bigint, 'no more than fifty a day');
+select is(
+  (select count(*) from public.audit_log where action = 'refuse' and actor_id = tests.id('clio') and details ->> 'session_id' = tests.session('strict')::text and details ->> 'reason' <> 'flood'),
+  50::bigint, 'no more than fifty a day'
+);
+select results_eq(
+  $$select subject_table, subject_id, details from public.audit_log where action = 'refuse' and actor_id = tests.id('clio') and details ->> 'reason' = 'flood'$$,
+  format($$values ('sessions', %L, %L::jsonb)$$, tests.session('strict'), jsonb_build_object('reason', 'flood', 'session_id', tests.session('strict'))),
+  'and one entry that there were more'
+);
+update private.refusals set created_at = created_at - interval '25 hours' where reason = 'flood';
+select tests.act('clio', tests.refuse('strict', 'messages', md5('m1')::uuid::text, 'body'));
+select is((select count(*) from public.audit_log where details ->> 'reason' = 'flood'), 1::bigint, 'what was reported already is not more');
+select tests.act('clio', tests.refuse('strict', 'messages', md5('m60')::uuid::text, 'body'));
+select is((select count(*) from public.audit_log where details ->> 'reason' = 'flood'), 2::bigint, 'once a day');
+select tests.act('clio', tests.refuse('assisted', 'messages', md5('n')::uuid::text, 'body'));
+select is(
+  (select count(*) from public.audit_log where action = 'refuse' and subject_id = md5('n')::uuid::text), 1::bigint, 'a flood in one session hides nothing of another'
+);
+select is(tests.attempt('clio', tests.refuse('strict', 'sessions', tests.session('strict')::text, 'flood')), '23514', 'nobody else says flood');
 select is(tests.attempt('clio', tests.refuse('strict', 'messages', md5('more')::uuid::text, 'body')), '1', 'and more are no error');
 select tests.act('theo', tests.refuse('strict', 'messages', md5('m1')::uuid::text, 'body'));
 select is((select count(*) from public.audit_log where action = 'refuse' and actor_id = tests.id('theo')), 2::bigint, 'another person''s are still written');
