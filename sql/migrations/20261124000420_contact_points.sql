@@ -12,7 +12,7 @@ create table if not exists public.contact_points (
   primary key (organization_id, user_id, kind),
   foreign key (organization_id, user_id) references public.memberships (organization_id, user_id) on delete cascade
 );
-comment on table public.contact_points is 'How a person can be reached in an emergency, in one organisation. Written by that person, and by staff; read by that person and the clinicians of a session in which they are the client.';
+comment on table public.contact_points is 'How a person can be reached in an emergency, in one organisation. Written and read by that person, and by the clinicians of a session in which they are the client.';
 
 create or replace function private.sign_contact_point()
 returns trigger

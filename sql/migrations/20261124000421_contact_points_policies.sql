@@ -15,10 +15,12 @@ create policy "people say how they can be reached"
   on public.contact_points for insert to authenticated
   with check (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()));
 
+-- Not of whom they like: they will be told to call it in an emergency.
 drop policy if exists "staff say how people can be reached" on public.contact_points;
-create policy "staff say how people can be reached"
+drop policy if exists "clinicians say how to reach the clients of their sessions" on public.contact_points;
+create policy "clinicians say how to reach the clients of their sessions"
   on public.contact_points for insert to authenticated
-  with check (organization_id in (select private.organizations_of_staff()));
+  with check (organization_id in (select private.organizations_of_staff()) and user_id in (select private.clients_of_clinician()));
 
 drop policy if exists "people correct how they can be reached" on public.contact_points;
 create policy "people correct how they can be reached"

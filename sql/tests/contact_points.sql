@@ -1,4 +1,4 @@
--- How a client can be reached: theirs to say, staff's to add, corrected and read by the clinicians of their sessions; nothing to the sidecar.
+-- How a client can be reached: theirs to say, added, corrected and read by the clinicians of their sessions; nothing to the sidecar.
 begin;
 \ir fixtures/people.sql
 \ir fixtures/alert.sql
@@ -22,7 +22,7 @@ select * from tests.commands(
     array['theo', '2', '1', '2', '1'],
     array['sunny', '1', '1', '1', '0'],
     array['olive', '1', '1', '1', '0'],
-    array['ada', '0', '1', '0', '0'],
+    array['ada', '0', '42501', '0', '0'],
     array['brook', '1', '42501', '1', '1'],
     array['bram', '1', '42501', '1', '0'],
     array['vigil', '42501', '42501', '42501', '42501'],
@@ -36,7 +36,10 @@ select * from tests.matrix(array[
   array['clio', $$insert into public.contact_points (organization_id, kind, value) values (tests.organization('birch'), 'email', 'clio@example.invalid')$$, '42501'],
   array['clio', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('theo'), 'phone', '1')$$, '42501'],
   array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('birch'), tests.id('brook'), 'email', 'x')$$, '42501'],
-  array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('brook'), 'email', 'x')$$, '23503'],
+  array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('brook'), 'email', 'x')$$, '42501'],
+  array['olive', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('theo'), 'phone', '1')$$, '42501'],
+  array['bram', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('birch'), tests.id('brook'), 'phone', '1')$$, '23505'],
+  array['bram', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('birch'), tests.id('bella'), 'phone', '1')$$, '42501'],
   array['clio', $$insert into public.contact_points (organization_id, kind, value) values (tests.organization('alder'), 'pigeon', 'x')$$, '23514'],
   array['clio', $$insert into public.contact_points (organization_id, kind, value) values (tests.organization('alder'), 'other', '')$$, '23514'],
   array['clio', $$insert into public.contact_points (organization_id, kind, value) values (tests.organization('alder'), 'other', repeat('x', 201))$$, '23514'],
