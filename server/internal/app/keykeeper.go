@@ -23,14 +23,19 @@ import (
 const keyLookInterval = 2 * time.Second
 
 // keyKeeper keeps the ring's keys equal to those of the file while the process runs, and destroys retired keys that nothing
-// needs any more.
+// needs any more, and revoked ones sooner.
 //
 //	vigil keys new --rotate ──▶ file ──▶ ring ──▶ registered: on the rosters of new epochs
 //	vigil keys retire ──▶ on no new roster ──▶ needed by nothing ──▶ destroyed: database, file, ring, in this order
+//	revoked in SQL ──▶ its epochs end at once ──▶ no message waits for it ──▶ destroyed: file, ring
 //
 // Guarantees: a key opens what is sealed to it before any roster names it; a key leaves the file only after the database has
 // said that nothing needs it, and a crash in between is made good at the next look; a file that cannot be read, or that somebody
 // took keys out of, changes nothing of what this process can open.
+//
+// A revoked key may be in other hands, so it is not kept for sessions to be read again (VIGIL_KEY_KEEP), only until what was sealed to it
+// before is assessed: what it cannot open any more would be recorded as not assessed. The only key that is left here stays, and the log
+// says what to do.
 //
 // Not guaranteed: that keys are overwritten, in memory or on disk (see envelope.Ring.Drop and FileSource.Remove); that another
 // process has a new key as soon as this one: sidecars that share the work must be given the file within VIGIL_GIVE_UP_AFTER.
@@ -176,7 +181,10 @@ func (k *keyKeeper) register(ctx context.Context) error {
 	return nil
 }
 
-// destroy ends the retired keys of the ring that nothing needs any more.
+// errOnlyRevoked: removing it would leave nothing to detect with, and says nothing to anybody.
+var errOnlyRevoked = errors.New("the only analysis key here is revoked, and no new session can be watched: make another with vigil keys new --rotate")
+
+// destroy ends the retired keys of the ring that nothing needs any more, and the revoked ones that no message waits for.
 func (k *keyKeeper) destroy(ctx context.Context) error {
 	known, err := k.tables.AnalysisKeys(ctx, k.keep)
 	if err != nil {
@@ -184,10 +192,14 @@ func (k *keyKeeper) destroy(ctx context.Context) error {
 	}
 	held := k.held()
 	for _, key := range known {
-		if key.RetiredAt.IsZero() || key.Needed || !slices.Contains(held, key.ID) {
+		if !slices.Contains(held, key.ID) || key.Needed {
 			continue
 		}
-		if err := k.destroyKey(ctx, key.ID); err != nil {
+		end := k.destroyKey
+		if key.RetiredAt.IsZero() {
+			end = k.destroyRevoked // a live one is needed
+		}
+		if err := end(ctx, key.ID); err != nil {
 			return err
 		}
 	}
@@ -205,7 +217,23 @@ func (k *keyKeeper) destroyKey(ctx context.Context, id uuid.UUID) error {
 	if err != nil || !gone {
 		return err
 	}
-	err = k.source.Remove(ctx, id)
+	return k.remove(ctx, id)
+}
+
+func (k *keyKeeper) destroyRevoked(ctx context.Context, id uuid.UUID) error {
+	awaited, err := k.tables.AnalysisKeyAwaited(ctx, id)
+	if err != nil || awaited {
+		return err
+	}
+	if len(k.held()) == 1 {
+		return errOnlyRevoked
+	}
+	return k.remove(ctx, id)
+}
+
+// remove takes a key that the database has given up out of file and ring.
+func (k *keyKeeper) remove(ctx context.Context, id uuid.UUID) error {
+	err := k.source.Remove(ctx, id)
 	if errors.Is(err, envelope.ErrReadOnly) {
 		k.ring.Drop(id) // this process has no use for it; the variable is its operator's to change
 		k.log.WarnContext(ctx, "analysis key has ended: take it out of VIGIL_ANALYSIS_KEY, and destroy its backups", logkey.Device, id)

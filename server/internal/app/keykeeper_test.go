@@ -191,6 +191,41 @@ func TestAKeyIsDestroyedOnlyWhenNothingNeedsIt(t *testing.T) {
 	b.destroy(t) // again
 }
 
+// TestARevokedKeyEndsOnceNoMessageWaitsForIt: its sessions go on, under another key.
+func TestARevokedKeyEndsOnceNoMessageWaitsForIt(t *testing.T) {
+	t.Parallel()
+	b := setupKeys(t)
+	b.Session(t).Send(t, "sealed to the old key")
+	newer := makeKey(t)
+	b.add(t, newer)
+	b.takeUp(t)
+	b.sql(t, "update public.devices set revoked_at = now() where id = $1", b.old.KID())
+	b.destroy(t)
+	if both := []uuid.UUID{newer.KID(), b.old.KID()}; !slices.Equal(b.keeper.held(), both) || !slices.Equal(b.inFile(t), both) {
+		t.Fatalf("a message waits, and the ring holds %v, the file %v", b.keeper.held(), b.inFile(t))
+	}
+	b.sql(t, "update public.session_progress set assessed_position = 1")
+	b.destroy(t)
+	if only := []uuid.UUID{newer.KID()}; !slices.Equal(b.keeper.held(), only) || !slices.Equal(b.inFile(t), only) {
+		t.Errorf("the ring holds %v, the file %v", b.keeper.held(), b.inFile(t))
+	}
+	b.destroy(t) // again
+}
+
+// TestTheOnlyKeyStaysThoughRevoked: what to do is said, and nothing ends in silence.
+func TestTheOnlyKeyStaysThoughRevoked(t *testing.T) {
+	t.Parallel()
+	b := setupKeys(t)
+	b.takeUp(t)
+	b.sql(t, "update public.devices set revoked_at = now() where id = $1", b.old.KID())
+	if err := b.keeper.destroy(t.Context()); !errors.Is(err, errOnlyRevoked) {
+		t.Error(err)
+	}
+	if only := []uuid.UUID{b.old.KID()}; !slices.Equal(b.keeper.held(), only) || !slices.Equal(b.inFile(t), only) {
+		t.Errorf("the ring holds %v, the file %v", b.keeper.held(), b.inFile(t))
+	}
+}
+
 // TestACrashBetweenDatabaseAndFileIsMadeGood: the database has given the key up, and the process ended before its file was written.
 func TestACrashBetweenDatabaseAndFileIsMadeGood(t *testing.T) {
 	t.Parallel()

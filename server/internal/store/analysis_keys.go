@@ -43,6 +43,23 @@ func (s *Store) RetireAnalysisKey(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
+// AnalysisKeyAwaited says whether a message that is sealed to the key has still to be assessed.
+func (s *Store) AnalysisKeyAwaited(ctx context.Context, id uuid.UUID) (awaited bool, err error) {
+	const query = `
+		select exists (
+		  select
+		  from public.epoch_wraps w
+		  join public.session_progress p on p.session_id = w.session_id
+		  join public.session_counters c on c.session_id = w.session_id and c.last_assisted_position > p.assessed_position
+		  join public.messages m on m.session_id = w.session_id and m.epoch = w.epoch and m.assisted and m.position > p.assessed_position
+		  where w.device_id = $1 and w.role = 9
+		)`
+	if err := s.pool.QueryRow(ctx, query, id).Scan(&awaited); err != nil {
+		return false, fmt.Errorf("look for what waits for analysis key %s: %w", id, classify(err))
+	}
+	return awaited, nil
+}
+
 // DestroyAnalysisKey notes that a retired key which nothing needs is gone for good, and says whether it is, now or before:
 // then its file may go, too. False: it is not retired, or something may still have to be read with it.
 func (s *Store) DestroyAnalysisKey(ctx context.Context, id uuid.UUID, keep time.Duration) (gone bool, err error) {
