@@ -49,8 +49,8 @@ export function ChatPane(props: {
   return (
     <section className="chat-pane" aria-label="Conversation">
       <div className="notices">
-        {view.channel === 'ended' ? <div className="pad"><ProblemNote problem={cut} again={() => { window.location.reload() }} /></div> : null}
-        {view.trouble === null ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
+        {view.channel === 'ended' && !view.erased ? <div className="pad"><ProblemNote problem={cut} again={() => { window.location.reload() }} /></div> : null}
+        {view.trouble === null || view.erased ? null : <div className="pad"><ProblemNote problem={view.trouble} quiet /></div>}
         {view.erased ? <div className="pad"><Note tone="amber">This session was erased. Its keys are gone: nobody can read it any more.</Note></div> : null}
         {consent.problem === null ? null : <div className="pad"><ProblemNote problem={consent.problem} /></div>}
         {consent.words === null ? null : <ConsentStrip session={session} view={view} words={consent.words} />}

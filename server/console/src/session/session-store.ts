@@ -1,4 +1,5 @@
 import { SessionError, TopicStatus, type Badge, type ChatMessage, type ConsentRow, type DeviceRow, type ModeChange, type Recovery, type Session, type SessionRow } from 'vigil-client'
+import { ErasureStatus, readErasures } from '../api/erasures.ts'
 import { readNames } from '../api/people.ts'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { readParticipants, stepSession, type Participant, type SessionStep } from '../api/sessions.ts'
@@ -179,12 +180,24 @@ export class SessionStore {
 
   #turn(view: Store<SessionView>, status: TopicStatus): void {
     view.update((old) => ({ ...old, channel: channelAfter(old.channel, status) }))
+    if (status === TopicStatus.ended) void this.#whetherErased(view)
     if (status !== TopicStatus.joined) return
     view.update((old) => ({ ...old, trouble: null }))
     const timer = setTimeout(() => {
       view.update((old) => (old.liveFrom >= 0 ? old : { ...old, liveFrom: old.messages.length }))
     }, SettleMs)
     this.#undo.push(() => { clearTimeout(timer) })
+  }
+
+  /** An erasure ends everybody's access, which may be heard before the erasure itself: nothing of it may stay in sight. */
+  async #whetherErased(view: Store<SessionView>): Promise<void> {
+    try {
+      const found = await readErasures(this.#supabase)
+      const erased = found.some((one) => one.sessionId === this.#id && one.status !== ErasureStatus.requested)
+      if (erased) view.update((old) => ({ ...old, erased: true, messages: [], trouble: null }))
+    } catch {
+      // the page says that access has ended, which is true as well
+    }
   }
 
   /** Messages of one turn of the loop are shown at once: a history of hundreds is one rendering. */
