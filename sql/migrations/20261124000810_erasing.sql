@@ -154,7 +154,8 @@ begin
 end
 $$;
 
--- Destroys what an organisation has of a person: the sessions they were the client of, how to reach them, and the membership, which ends.
+-- Destroys what an organisation has of a person: the sessions they were the client of, their keys to others (wraps_elsewhere), how to reach them,
+-- and the membership, which ends.
 -- Where they belong to no other organisation, their devices are revoked and lose their labels, and the name and every version of the recovery
 -- key go too. Public keys stay while the epochs of others name them.
 create or replace function private.erase_person(organization uuid, person uuid)
@@ -169,7 +170,9 @@ declare
   counts jsonb;
   elsewhere boolean;
 begin
-  if not exists (select from public.memberships m where m.organization_id = organization and m.user_id = person) then
+  -- The membership before the devices, and these before the sessions: the order of grant_crisis_access.
+  perform from public.memberships m where m.organization_id = organization and m.user_id = person for no key update;
+  if not found then
     raise exception using errcode = 'PT404', message = 'no such member of the organisation';
   end if;
   perform private.lock_devices_of(person);
@@ -230,6 +233,18 @@ declare
 begin
   -- First: it locks alerts and shifts of the whole organisation, before anything is audited.
   update public.memberships m set ended_at = now() where m.organization_id = organization and m.user_id = person and m.ended_at is null;
+  -- In the sessions of others: nothing is sealed to them any more, and nothing that was is theirs to open. Those they were the client of come later.
+  delete from public.epoch_wraps w
+  using public.devices d
+  where d.id = w.device_id
+    and d.user_id = person
+    and w.organization_id = organization
+    and w.session_id not in (
+      select p.session_id from public.session_participants p
+      where p.user_id = person and p.organization_id = organization and p.role = 'client'
+    );
+  get diagnostics n = row_count;
+  counts := counts || jsonb_build_object('wraps_elsewhere', n);
   delete from public.contact_points c where c.organization_id = organization and c.user_id = person;
   get diagnostics n = row_count;
   counts := counts || jsonb_build_object('contact_points', n);

@@ -182,7 +182,11 @@ select is(count(*), 0::bigint, 'the chains hold') from public.organizations o wh
 
 -- Staff: what they did stays with the sessions it was done in.
 select tests.act('service_role', format('select public.erase_person(%L, %L)', tests.organization('birch'), tests.id('bram')));
-select isnt(tests.left_of(tests.session('theirs')), null, 'a therapist''s erasure erases no client''s session');
+select is(
+  tests.left_of(tests.session('theirs')), 'alerts 1, assessments 1, consents 1, epochs 1, events 1, messages 1, recipients 2, seals 1, states 1, suggestions 1, wraps 2', 'a therapist''s erasure erases no client''s session'
+);
+select is(count(*), 0::bigint, 'but their keys to it') from public.epoch_wraps where device_id = tests.device('bram');
+select is(counts ->> 'wraps_elsewhere', '1', 'which the receipt counts') from public.erasures where person_id = tests.id('bram');
 select is((revoked_at is not null)::text, 'true', 'but revokes their devices') from public.devices where id = tests.device('bram');
 select cmp_ok(min_epoch, '>', 1, 'and retires the epochs that they hold') from public.sessions where id = tests.session('theirs');
 select tests.act('service_role', format('select public.settle_erasure(%L, 0)', e.id)) from public.erasures e where e.person_id = tests.id('bram');
