@@ -66,8 +66,8 @@ create or replace trigger a_consent_text_stands
 create or replace trigger written_in_the_audit_log after insert or update on public.consent_texts
   for each row execute function private.audit_row('organization_id,text_hash', 'version,scope,language,retired_at');
 
--- As 20261124000110_admitted_devices.sql had it, and: where the organisation has published texts for what is consented to, it is one of these.
--- Without any, the app that asks keeps its own.
+-- As 20261124000110_admitted_devices.sql had it, and: where the organisation ever published a text for what is consented to, it is one in force.
+-- Where it never did, the app that asks keeps its own.
 create or replace function private.admit_consent()
 returns trigger
 language plpgsql security definer
@@ -87,8 +87,7 @@ begin
     select g.scope
     from unnest(new.scope) g (scope)
     where exists (
-      select from public.consent_texts t
-      where t.organization_id = new.organization_id and t.retired_at is null and g.scope = any (t.scope)
+      select from public.consent_texts t where t.organization_id = new.organization_id and g.scope = any (t.scope)
     ) and not exists (
       select from public.consent_texts t
       where t.organization_id = new.organization_id and t.retired_at is null and g.scope = any (t.scope) and t.text_hash = new.text_hash

@@ -37,7 +37,7 @@ select * from tests.matrix(array[
   array['postgres', $$update public.consent_texts set body = 'other'$$, 'VG015']
 ]);
 
--- Until the organisation has a text for it, a consent names any; then one in force that explains all that it covers.
+-- Until the organisation publishes a text for it, a consent names any; from then on one in force that explains all that it covers.
 create function tests.consents(scope text, hash text) returns text language sql as $$
   select tests.attempt('clio', format(
     'insert into public.session_consents (session_id, device_id, scope, text_hash, signature) values (%L, %L, %L, %L, %L)',
@@ -45,7 +45,9 @@ create function tests.consents(scope text, hash text) returns text language sql 
 $$;
 create function tests.text_hash(body text) returns text language sql immutable as $$ select private.to_base64url(sha256(convert_to($1, 'UTF8'))) $$;
 
-select is(tests.consents('{external_models}', tests.bytes('any', 43)), '1', 'a retired text asks for nothing');
+select is(tests.consents('{analysis}', tests.bytes('any', 43)), '1', 'what never had a text asks for none');
+select is(tests.consents('{external_models}', tests.bytes('any', 43)), 'VG023', 'what had one asks for one in force');
+select is(tests.consents('{external_models}', tests.text_hash('An old text.')), 'VG023', 'which a retired one is not');
 select tests.act('ada', $$insert into public.consent_texts (organization_id, scope, language, body) values
   (tests.organization('alder'), '{crisis_access,analysis,analysis}', 'en', 'What analysis means — to you.')$$);
 select results_eq(
@@ -59,16 +61,17 @@ select is(tests.consents('{analysis}', tests.text_hash('An old text.')), 'VG023'
 select is(
   tests.detail('clio', format('insert into public.session_consents (session_id, device_id, scope, text_hash, signature) values (%L, %L, ''{external_models,crisis_access}'', %L, %L)',
     tests.session('strict'), tests.device('clio'), tests.bytes('any', 43), tests.bytes('s', 86))),
-  '["crisis_access"]', 'the detail says for what'
+  '["crisis_access", "external_models"]', 'the detail says for what'
 );
 select is(tests.consents('{analysis}', tests.text_hash('What analysis means — to you.')), '1', 'the one in force is not');
-select is(tests.consents('{analysis,crisis_access,external_models}', tests.text_hash('What analysis means — to you.')), '1', 'for all that it explains, and what nothing explains');
+select is(tests.consents('{analysis,crisis_access}', tests.text_hash('What analysis means — to you.')), '1', 'for all that it explains');
+select is(tests.consents('{analysis,external_models}', tests.text_hash('What analysis means — to you.')), 'VG023', 'and nothing else that ever was explained');
 select tests.act('ada', $$insert into public.consent_texts (organization_id, scope, language, body) values (tests.organization('alder'), '{analysis}', 'de', 'Was Analyse heißt.')$$);
 select is(tests.consents('{analysis}', tests.text_hash('Was Analyse heißt.')), '1', 'a text in another language stands beside it');
 select is(tests.consents('{analysis,crisis_access}', tests.text_hash('Was Analyse heißt.')), 'VG023', 'but explains no more than it says');
 select tests.act('ada', $$update public.consent_texts set retired_at = '2000-01-01' where version = 2$$);
 select is(retired_at > '2001-01-01', true, 'retired now, whatever is said') from public.consent_texts where version = 2;
-select is(tests.consents('{crisis_access}', tests.bytes('any', 43)), '1', 'with its text, the demand for it goes');
+select is(tests.consents('{crisis_access}', tests.bytes('any', 43)), 'VG023', 'the demand for a text outlives it: nobody consents until there is another');
 select tests.act('brook', format('insert into public.session_consents (session_id, device_id, scope, text_hash, signature) values (%L, %L, ''{crisis_access}'', %L, %L)',
   tests.session('theirs'), tests.device('brook'), tests.bytes('any', 43), tests.bytes('s', 86)));
 select is(count(*), 1::bigint, 'another practice''s texts ask nothing of this one''s clients') from public.session_consents where user_id = tests.id('brook') and scope = '{crisis_access}';
