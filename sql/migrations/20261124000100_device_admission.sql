@@ -137,7 +137,8 @@ end
 $$;
 
 -- A signature is of a device that takes part, for one that waits, both of the caller. No more than 20 wait to be verified for one device; those
--- that were refused do not count, or whoever stole a token could use up the true device's.
+-- that were refused do not count, nor those of a device that is revoked since, which nobody will verify: or whoever stole a token could use up
+-- the true device's.
 create or replace function private.admit_device_signature()
 returns trigger
 language plpgsql security definer
@@ -164,7 +165,11 @@ begin
   if not found then
     raise exception using errcode = 'VG011', message = 'only an admitted, unrevoked device of the caller can vouch for another';
   end if;
-  if (select count(*) from public.device_signatures s where s.device_id = new.device_id and s.refused_at is null) >= most then
+  if (
+    select count(*) from public.device_signatures s
+    join public.devices b on b.id = s.by_device_id and b.revoked_at is null
+    where s.device_id = new.device_id and s.refused_at is null
+  ) >= most then
     raise exception using errcode = '23514', message = format('at most %s signatures of one device wait to be verified', most),
       hint = 'wait until the sidecar has looked at them';
   end if;

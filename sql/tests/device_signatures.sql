@@ -105,6 +105,13 @@ select is(tests.attempt('vigil', $$select private.refuse_device(md5('clio vouche
 select tests.act('clio', tests.vouch_command(tests.second('clio'), tests.device('clio'))) from generate_series(2, 20);
 select is(tests.attempt('clio', tests.vouch_command(tests.second('clio'), tests.device('clio'))), '23514', 'the 21st of one device is refused');
 select is(tests.attempt('theo', tests.vouch_command(tests.second('theo'), tests.device('theo'))), '1', 'which is nothing to others');
+savepoint full_house;
+insert into public.devices (id, user_id, enc_pub, sig_pub) values (md5('third clio')::uuid, tests.id('clio'), tests.key('t'), tests.key('t'));
+select tests.admit(md5('third clio')::uuid);
+select is(tests.attempt('clio', tests.vouch_command(tests.second('clio'), md5('third clio')::uuid)), '23514', 'whoever gives it');
+update public.devices set revoked_at = now() where id = tests.device('clio');
+select is(tests.attempt('clio', tests.vouch_command(tests.second('clio'), md5('third clio')::uuid)), '1', 'until the device that gave them is revoked');
+rollback to full_house;
 select tests.act('vigil', $$select private.refuse_device(md5('clio vouches')::uuid, 'signature')$$);
 select is(tests.attempt('clio', tests.vouch_command(tests.second('clio'), tests.device('clio'))), '1', 'until one is refused');
 
