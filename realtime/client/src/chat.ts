@@ -36,7 +36,7 @@ export interface ChatMessage {
   /** All marks, the gravest first; `badge` is the first. */
   readonly badges: readonly Badge[]
   readonly badge: Badge | null
-  /** Whether the sidecar watches this message. */
+  /** Whether the sidecar can read this message, by the signed roster; by the database's word while a badge is 'unreadable'. */
   readonly watched: boolean
   /** Who can read it: the roster it was sealed for, and whoever was let in beside it. Empty when a badge is 'unreadable'. */
   readonly readers: readonly Reader[]

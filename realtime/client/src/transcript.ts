@@ -2,7 +2,7 @@ import type { Badge, ChatMessage } from './chat.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
 import { openMessage, parseContent, type Content, type Seen } from './message.ts'
 import { readersOf } from './readers.ts'
-import { Role, findMember } from './roster.ts'
+import { Role, findMember, isWatched } from './roster.ts'
 import { ParticipantRole, type MessageRow } from './rows.ts'
 import { SeenRows } from './seen.ts'
 import type { Pins } from './pins.ts'
@@ -126,7 +126,9 @@ export class Transcript {
     }
     try {
       const { content, ...opened } = await this.#open(row)
-      const message = { ...place, text: content.body, files: content.files, readers: opened.readers, from: { ...from, role: opened.role } }
+      const { role, readers, watched } = opened
+      if (watched !== row.assisted) this.#deps.refused({ table: 'messages', id: row.id, reason: 'mode' }) // what was signed holds
+      const message = { ...place, text: content.body, files: content.files, readers, watched, from: { ...from, role } }
       return { message: marked(message, await this.#strangeness(row.sender_device_id)), seen: content.seen }
     } catch (thrown) {
       if (!(thrown instanceof EnvelopeError)) throw thrown
@@ -137,11 +139,12 @@ export class Transcript {
     }
   }
 
-  async #open(row: MessageRow): Promise<{ content: Content; role: ParticipantRole; readers: ChatMessage['readers'] }> {
+  async #open(row: MessageRow): Promise<{ content: Content; role: ParticipantRole } & Pick<ChatMessage, 'readers' | 'watched'>> {
     const epoch = await this.#deps.state.reading(row.epoch)
     const content = parseContent(await openMessage(epoch, row))
     const client = findMember(epoch.roster, row.sender_device_id)?.role === Role.client
-    return { content, role: client ? ParticipantRole.client : ParticipantRole.therapist, readers: readersOf(epoch, this.#deps.state) }
+    const role = client ? ParticipantRole.client : ParticipantRole.therapist
+    return { content, role, readers: readersOf(epoch, this.#deps.state), watched: isWatched(epoch.roster) }
   }
 
   async #strangeness(deviceId: string): Promise<readonly Badge[]> {

@@ -10,8 +10,10 @@ import { makeEpoch } from '../src/epoch.ts'
 import { sealMessage, textContent, type Seen } from '../src/message.ts'
 import { parseRoster } from '../src/roster.ts'
 import type { DeviceRow, MessageRow } from '../src/rows.ts'
+import { StrictWatch } from '../src/strict.ts'
 import { addDevice, addSignedDevice } from './memory-database.ts'
 import { World, texts, type Seat } from './seats.ts'
+import { WordDetector } from './strict-world.ts'
 
 let world: World
 afterEach(() => world.close())
@@ -304,4 +306,28 @@ test('a recovery key that stands where a participant does, and one that would se
   expect(therapist.heard[0]?.badge).toEqual({ kind: 'unreadable', refusal: 'roster' })
   await expect(forged(4, 2, recovery)).rejects.toMatchObject({ refusal: 'roster' })
   expect(world.reports(therapist)).toContain('messages roster')
+})
+
+test('a strict message that is called assisted counts as what its roster says: it is scored on the devices', async () => {
+  const { client, therapist } = await setup()
+  therapist.database.lies.messages = (rows) => rows.map((row) => ({ ...row, assisted: true }))
+  const watch = new StrictWatch(therapist.session, new WordDetector(), { graceMs: 0, clinician: true })
+  await client.session.send('something grave')
+  await world.arrive(1, therapist)
+  await watch.settled()
+  watch.close()
+  expect(therapist.heard[0]).toMatchObject({ text: 'something grave', watched: false })
+  expect(world.reports(therapist)).toEqual(['messages mode'])
+  expect(world.tables.scores.map((score) => [score.message_id, score.side])).toEqual([[stored(0).id, 'clinician']])
+  expect(watch.badgesOf(stored(0).id)).toEqual([{ kind: 'unscored' }])
+})
+
+test('an assisted message that is called strict is shown as watched', async () => {
+  const { client, therapist } = await setup('assisted')
+  await client.session.consent.give({ text: 'I agree' })
+  therapist.database.lies.messages = (rows) => rows.map((row) => ({ ...row, assisted: false }))
+  await client.session.send('a')
+  await world.arrive(1, therapist)
+  expect(therapist.heard[0]).toMatchObject({ text: 'a', watched: true })
+  expect(world.reports(therapist)).toEqual(['messages mode'])
 })
