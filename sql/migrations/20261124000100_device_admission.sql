@@ -73,12 +73,14 @@ end
 $$;
 revoke all on function private.lock_devices_of(uuid) from public;
 
--- How a device begins, whatever its writer says.
+-- How a device begins, whatever its writer says. At most 20 of a person wait: people are asked to look at each.
 create or replace function private.admit_first_device()
 returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
+declare
+  most constant int := 20;
 begin
   new.admitted_at := null;
   new.admitted_by := null;
@@ -87,11 +89,16 @@ begin
   if new.kind = 'analysis' then
     new.admitted_at := new.created_at;
     new.admission := 'sidecar';
-  elsif new.kind = 'participant' then
+  else
     perform private.lock_devices_of(new.user_id);
-    if not exists (select from public.devices d where d.user_id = new.user_id) then
+    if new.kind = 'participant' and not exists (select from public.devices d where d.user_id = new.user_id) then
       new.admitted_at := now();
       new.admission := 'first';
+    elsif (
+      select count(*) from public.devices d where d.user_id = new.user_id and d.admitted_at is null and d.revoked_at is null
+    ) >= most then
+      raise exception using errcode = '23514', message = format('at most %s devices of a person wait to be admitted', most),
+        hint = 'approve or revoke those that wait already';
     end if;
   end if;
   return new;

@@ -175,5 +175,22 @@ select is(tests.state(md5('c5')::uuid), 'waiting', 'the next waits');
 rollback to before_migration;
 select is(tests.state(md5('c2')::uuid), 'signed', 'and here an admission is what it was');
 
+-- Twenty may wait; the person makes room.
+select tests.register('brook', 'many ' || i) from generate_series(1, 20) i;
+select is(
+  tests.attempt('brook', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '23514', 'the 21st that waits is refused'
+);
+select is(
+  tests.attempt('postgres', format('insert into public.devices (user_id, kind, enc_pub, sig_pub) values (%L, ''recovery'', %L, %L)', tests.id('brook'), tests.key('enc more'), tests.key('sig more'))),
+  '23514', 'a recovery key, too'
+);
+select is(
+  tests.attempt('bram', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '1', 'which is nothing to others'
+);
+select tests.act('brook', format('update public.devices set revoked_at = now() where id = %L', md5('many 1')::uuid));
+select is(
+  tests.attempt('brook', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '1', 'until one is revoked'
+);
+
 select * from finish();
 rollback;
