@@ -31,7 +31,7 @@ const view: SessionView = {
 }
 const found = (assessment: Assessment, more: Partial<CareView> = {}): CareView => ({
   phase: 'ready', problem: null, assessments: new Map([['m', assessment]]), topics: [], alerts: new Map(), events: new Map(), names: new Map(),
-  suggestions: [], suggesting: 'off', raised: [], contacts: [], ...more,
+  suggestions: [], suggesting: 'off', raised: [], contacts: [], readers: new Map(), ...more,
 })
 
 afterEach(cleanup)

@@ -62,7 +62,7 @@ function Cards(props: { readonly alerts: readonly Alert[]; readonly view: Alerts
       {alerts.map((alert) => (
         <li key={alert.id} id={`alert-${alert.id}`} tabIndex={-1}>
           <AlertCard
-            alert={alert} events={view.events.get(alert.id)} names={view.names} text={null} contacts={view.contacts.get(alert.sessionId) ?? []} step={(step) => store.step(step, alert)}
+            alert={alert} events={view.events.get(alert.id)} names={view.names} text={null} contacts={view.contacts.get(alert.sessionId) ?? []} readers={view.readers.get(alert.id)} step={(step) => store.step(step, alert)}
             link={<a className="link" href={linkTo({ at: 'session', id: alert.sessionId })}>Session with {plainName(view.clients.get(alert.sessionId) ?? 'a client')}</a>}
           />
         </li>

@@ -3,6 +3,7 @@ import type { Vigil } from 'vigil-client'
 import { AlertStep, readAlertEvents, readOpenAlerts, readResolvedAlerts, stepAlert } from '../api/care.ts'
 import { readContacts, type ContactPoint } from '../api/contact.ts'
 import { readNames } from '../api/people.ts'
+import { readSharing, SharingMs } from '../api/sharing.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
 import type { Supabase } from '../api/rest.ts'
 import { readParticipants } from '../api/sessions.ts'
@@ -25,7 +26,12 @@ export interface AlertsView {
   readonly raised: readonly string[]
   /** How each session's client is reached, by session id. */
   readonly contacts: ReadonlyMap<string, readonly ContactPoint[]>
+  /** Who can read each alert's message, by alert id: its session's people, and whom it paged as far as they were given the key. */
+  readonly readers: ReadonlyMap<string, ReadonlySet<string>>
 }
+
+/** How soon it looks again whether a key was given that is still on its way: no topic of the practice tells. */
+const SharingLookMs = 5_000
 
 /** How many that are over are read. */
 const ResolvedShown = 10
@@ -33,7 +39,7 @@ const ResolvedShown = 10
 /** The alerts of a supervisor's organisations, kept fresh by the topics org:<id>. */
 export class AlertsStore {
   readonly view = new Store<AlertsView>({
-    phase: 'loading', problem: null, channel: 'connecting', alerts: new Map(), events: new Map(), names: new Map(), clients: new Map(), raised: [], contacts: new Map(),
+    phase: 'loading', problem: null, channel: 'connecting', alerts: new Map(), events: new Map(), names: new Map(), clients: new Map(), raised: [], contacts: new Map(), readers: new Map(),
   })
   readonly #supabase: Supabase
   readonly #organizationIds: readonly string[]
@@ -41,6 +47,7 @@ export class AlertsStore {
   #closed = false
   #reading = false
   #again = false
+  #look: ReturnType<typeof setTimeout> | undefined
 
   constructor(deps: { readonly supabase: Supabase; readonly organizationIds: readonly string[] }) {
     this.#supabase = deps.supabase
@@ -57,6 +64,7 @@ export class AlertsStore {
 
   close(): void {
     this.#closed = true
+    clearTimeout(this.#look)
     for (const undo of this.#undo.splice(0)) undo()
   }
 
@@ -96,20 +104,28 @@ export class AlertsStore {
   async #read(): Promise<void> {
     const [open, resolved] = await Promise.all([readOpenAlerts(this.#supabase), readResolvedAlerts(this.#supabase, ResolvedShown)])
     const alerts = [...open, ...resolved]
-    const [events, participants] = await Promise.all([
+    const [events, participants, sharing] = await Promise.all([
       readAlertEvents(this.#supabase, alerts.map((one) => one.id)),
       readParticipants(this.#supabase, alerts.map((one) => one.sessionId)),
+      readSharing(this.#supabase, open),
     ])
     const actors = events.flatMap((one) => (one.actorId === null ? [] : [one.actorId]))
     const names = await readNames(this.#supabase, [...participants.map((one) => one.userId), ...actors])
     const points = await readContacts(this.#supabase, participants.filter((one) => one.role === 'client').map((one) => one.userId))
     if (this.#closed) return
     const contacts = new Map(participants.filter((one) => one.role === 'client').map((one) => [one.sessionId, points.filter((point) => point.userId === one.userId)]))
+    const readers = new Map(alerts.map((alert) => [
+      alert.id, new Set([...sharing.get(alert.id) ?? [], ...participants.filter((one) => one.sessionId === alert.sessionId && one.endedAt === null).map((one) => one.userId)]),
+    ]))
+    clearTimeout(this.#look)
+    if (open.some((one) => one.textShared && sharing.get(one.id)?.size === 0 && Date.now() - one.raisedAt.getTime() < SharingMs)) {
+      this.#look = setTimeout(() => { void this.read() }, SharingLookMs)
+    }
     const clients = new Map(participants.filter((one) => one.role === 'client').map((one) => [one.sessionId, names.get(one.userId) ?? 'a client']))
     this.view.update((old) => {
       const known = withAlerts(new Map([...old.alerts].filter(([id]) => alerts.some((one) => one.id === id))), alerts)
       const fresh = old.phase === 'ready' ? open.filter((one) => !old.alerts.has(one.id)).map((one) => one.id) : []
-      return { ...old, phase: 'ready', problem: null, alerts: known, events: withEvents(old.events, events), names, clients, contacts, raised: [...old.raised, ...fresh] }
+      return { ...old, phase: 'ready', problem: null, alerts: known, events: withEvents(old.events, events), names, clients, contacts, readers, raised: [...old.raised, ...fresh] }
     })
   }
 

@@ -6,6 +6,7 @@ import { ContactKind, type ContactPoint } from '../api/contact.ts'
 import type { Problem } from '../api/problem.ts'
 import { AlertStatus, type Alert, type AlertEvent, type Assessment } from '../api/rows.ts'
 import { inOrder, lastStep, unresolved } from '../alerts/book.ts'
+import { Sharing, sharingOf } from '../api/sharing.ts'
 import { contactWords } from '../devices/contact.tsx'
 import { useDesk } from '../lib/use.ts'
 import { LevelBadge } from '../ui/badges.tsx'
@@ -19,6 +20,7 @@ import { alertTone, alertWords, findings } from './words.ts'
 
 export function AlertsPanel(props: { readonly care: CareStore; readonly found: CareView; readonly view: SessionView; readonly show: (messageId: string) => void }): ReactNode {
   const { care, found, view } = props
+  const { me } = useDesk()
   const alerts = inOrder(found.alerts)
   const open = unresolved(alerts)
   return (
@@ -29,7 +31,7 @@ export function AlertsPanel(props: { readonly care: CareStore; readonly found: C
         {alerts.map((alert) => (
           <li key={alert.id}>
             <AlertCard
-              alert={alert} contacts={found.contacts} found={foundIn(found.assessments.get(alert.messageId))} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
+              alert={alert} contacts={found.contacts} readers={view.myRole === null ? found.readers.get(alert.id) : everyone(found.readers.get(alert.id), me.userId)} found={foundIn(found.assessments.get(alert.messageId))} events={found.events.get(alert.id)} names={found.names} text={view.messages.find((one) => one.id === alert.messageId)?.text ?? null}
               step={(step) => care.step(step, alert)} show={() => { props.show(alert.messageId) }}
             />
           </li>
@@ -37,6 +39,10 @@ export function AlertsPanel(props: { readonly care: CareStore; readonly found: C
       </ul>
     </section>
   )
+}
+
+function everyone(given: ReadonlySet<string> | undefined, me: string): ReadonlySet<string> {
+  return new Set([...given ?? [], me]) // who takes part has the key anyway
 }
 
 function foundIn(assessment: Assessment | undefined): readonly string[] {
@@ -53,6 +59,8 @@ export function AlertCard(props: {
   readonly text: string | null
   /** How the client is reached outside, where the text is not there to be read. */
   readonly contacts?: readonly ContactPoint[]
+  /** Who can read it, on some device of theirs. */
+  readonly readers?: ReadonlySet<string> | undefined
   readonly step: (step: AlertStep) => Promise<StepOutcome>
   /** What else was found in the message, where that is known. */
   readonly found?: readonly string[]
@@ -77,7 +85,7 @@ export function AlertCard(props: {
         <time className="quiet" dateTime={alert.raisedAt.toISOString()} title={shortTime(alert.raisedAt, now)}>{ago(alert.raisedAt, now)}</time>
       </div>
       {props.text === null ? null : <blockquote className="quote">{props.text}</blockquote>}
-      {props.text === null && alert.status !== AlertStatus.resolved ? <NotShared alert={alert} contacts={props.contacts ?? []} /> : null}
+      {props.text === null && alert.status !== AlertStatus.resolved ? <NotShared alert={alert} contacts={props.contacts ?? []} readers={props.readers} now={now} /> : null}
       <WhoHasIt alert={alert} last={last} names={props.names} />
       {problem === null ? null : <ProblemNote problem={problem} />}
       <div className="row">
@@ -97,12 +105,20 @@ export function AlertCard(props: {
   )
 }
 
+const sharingWords: Readonly<Record<Sharing, string>> = {
+  shared: 'The text is shared with you, and not open on this screen.',
+  underway: 'The text is being shared with you…',
+  failed: 'The text could not be shared with you, though the client agreed to it. Whoever runs Vigil finds why in its log.',
+  refused: 'The text is not shared with you: the client has not agreed that who is called may read.',
+}
+
 /** Why there is no text, and what there is instead: a way to the person. */
-function NotShared(props: { readonly alert: Alert; readonly contacts: readonly ContactPoint[] }): ReactNode {
+function NotShared(props: { readonly alert: Alert; readonly contacts: readonly ContactPoint[]; readonly readers: ReadonlySet<string> | undefined; readonly now: Date }): ReactNode {
   const { alert, contacts } = props
+  const { me } = useDesk()
   return (
     <div className="not-shared">
-      <p>{alert.textShared ? 'The text is sealed for the session’s people and those who were paged; it is not open on this screen.' : 'The text is not shared with you: the client has not agreed that who is called may read.'}</p>
+      <p>{sharingWords[sharingOf(alert, props.readers, me.userId, props.now)]}</p>
       {contacts.length === 0 ? <p className="quiet">The client has left no way to be reached. Ask their therapist, or your practice’s records.</p> : (
         <ul aria-label="How to reach the client">{contacts.map((one) => <li key={one.kind}>{contactWords[one.kind]}: <Reach point={one} /></li>)}</ul>
       )}

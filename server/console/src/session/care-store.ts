@@ -2,10 +2,11 @@ import { ParticipantRole, SuggestionDecision, SuggestionStatus, TopicStatus, typ
 import { AlertStep, readAlertEvents, readAssessments, readSessionAlerts, readSessionTopics, stepAlert } from '../api/care.ts'
 import { readContacts, type ContactPoint } from '../api/contact.ts'
 import { readNames, readOrganizations } from '../api/people.ts'
+import { readSharing } from '../api/sharing.ts'
 import { conflictOf, problemOf, type Problem } from '../api/problem.ts'
 import type { Supabase } from '../api/rest.ts'
 import { readParticipants } from '../api/sessions.ts'
-import { parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, type Assessment, type TopicWeight } from '../api/rows.ts'
+import { AlertStatus, parseAlert, parseAlertEvent, parseAssessment, Suggesting, type Alert, type Assessment, type TopicWeight } from '../api/rows.ts'
 import { withAlerts, withEvents, type AlertEvents, type Alerts } from '../alerts/book.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
@@ -29,12 +30,14 @@ export interface CareView {
   readonly raised: readonly string[]
   /** How the session's clients are reached outside. */
   readonly contacts: readonly ContactPoint[]
+  /** Whom an alert paged and who was given its message's key, by alert id. */
+  readonly readers: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 const nothing: CareView = {
   phase: 'loading', problem: null,
   assessments: new Map(), topics: [], alerts: new Map(), events: new Map(), names: new Map(),
-  suggestions: [], suggesting: Suggesting.off, raised: [], contacts: [],
+  suggestions: [], suggesting: Suggesting.off, raised: [], contacts: [], readers: new Map(),
 }
 
 /** What became of a step on an alert. */
@@ -79,6 +82,7 @@ export class CareStore {
       session.on('suggestion_deleted', (id) => {
         this.view.update((old) => ({ ...old, suggestions: old.suggestions.filter((one) => one.id !== id) }))
       }),
+      session.on('reader', () => { void this.#readSharing() }),
       session.on('status', (status) => { if (status === TopicStatus.joined) void this.read() }),
       session.on('error', () => { void this.read() }), // a row, perhaps, that could not be read
       whileLookedAt(() => { void this.#readSetting() }),
@@ -102,7 +106,7 @@ export class CareStore {
       this.view.update((old) => ({
         ...old, phase: 'ready', problem: null, alerts: withAlerts(old.alerts, alerts), events: withEvents(old.events, events),
       }))
-      await this.#name(events.map((one) => one.actorId))
+      await Promise.all([this.#name(events.map((one) => one.actorId)), this.#readSharing()])
     } catch (thrown) {
       this.#fail(thrown)
     }
@@ -162,6 +166,15 @@ export class CareStore {
       if (!this.#closed) this.view.update((old) => ({ ...old, contacts }))
     } catch {
       // an alert then says that none is known; the next reading asks again
+    }
+  }
+
+  async #readSharing(): Promise<void> {
+    try {
+      const readers = await readSharing(this.#supabase, [...this.view.get().alerts.values()].filter((one) => one.status !== AlertStatus.resolved))
+      if (!this.#closed) this.view.update((old) => ({ ...old, readers }))
+    } catch {
+      // an alert then says what was known; the next reading asks again
     }
   }
 
