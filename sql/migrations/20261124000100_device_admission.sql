@@ -370,15 +370,15 @@ end
 $$;
 
 -- What cannot be taken back asks for a sign-in of the last minutes: a token that lay about is not enough.
-create or replace function private.require_fresh_login(person uuid)
-returns void
+create or replace function private.login_is_fresh(person uuid)
+returns boolean
 language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
   fresh constant interval := interval '10 minutes';
 begin
-  if exists (
+  return exists (
     select from auth.sessions l where l.id = (auth.jwt() ->> 'session_id')::uuid and l.user_id = person and l.created_at > now() - fresh
   ) and (
     auth.jwt() ->> 'aal' = 'aal2'
@@ -387,7 +387,18 @@ begin
       join public.organizations o on o.id = m.organization_id and o.require_aal2
       where m.user_id = person and m.ended_at is null and m.role <> 'client'
     )
-  ) then
+  );
+end
+$$;
+revoke all on function private.login_is_fresh(uuid) from public;
+
+create or replace function private.require_fresh_login(person uuid)
+returns void
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  if private.login_is_fresh(person) then
     return;
   end if;
   raise exception using errcode = 'VG024', message = 'this needs a sign-in of the last ten minutes',

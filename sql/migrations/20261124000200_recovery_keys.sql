@@ -28,8 +28,18 @@ create or replace trigger written_in_the_audit_log after insert on public.recove
   referencing new table as changed
   for each statement execute function private.audit_device();
 
+-- The newest version of each person that was written right after signing in.
+create table if not exists private.fresh_recovery_keys (
+  user_id uuid primary key,
+  version int not null,
+  foreign key (user_id, version) references public.recovery_keys (user_id, version) on delete cascade
+);
+comment on table private.fresh_recovery_keys is 'Which version of a recovery key no newer one pushes out, but one that is written right after signing in. Written by set_recovery and rewrap_recovery.';
+alter table private.fresh_recovery_keys enable row level security;
+revoke all on private.fresh_recovery_keys from public, anon, authenticated, service_role, vigil;
+
 -- The next version, and no other: two tabs do not overwrite one another. Whoever stole a token cannot push the true versions out by writing
--- many: they stay for a month, and a day takes ten.
+-- many: they stay for a month, a day takes ten, and the newest that was written right after signing in stays whatever comes.
 create or replace function private.add_recovery_key(device uuid, key jsonb)
 returns int
 language plpgsql security definer
@@ -53,12 +63,17 @@ begin
   end if;
   insert into public.recovery_keys (user_id, version, device_id, memory_kib, passes, lanes, salt, wrapped, age_recipient)
   values (me, given.version, device, given.memory_kib, given.passes, given.lanes, given.salt, given.wrapped, given.age_recipient);
+  if private.login_is_fresh(me) then
+    insert into private.fresh_recovery_keys (user_id, version) values (me, given.version)
+    on conflict (user_id) do update set version = excluded.version;
+  end if;
   delete from public.recovery_keys k
   where k.user_id = me
     and k.version <= given.version - versions_kept
+    and not exists (select from private.fresh_recovery_keys f where f.user_id = me and f.version = k.version)
     and exists (
       select from public.recovery_keys n
-      where n.user_id = me and n.version = k.version + 1 and n.created_at < now() - kept_for
+      where n.user_id = me and n.version > k.version and n.created_at < now() - kept_for
     );
   return given.version;
 end

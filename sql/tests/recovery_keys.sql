@@ -130,6 +130,28 @@ update public.recovery_keys set created_at = now() - interval '31 days' where us
 select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(11)));
 select results_eq('select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (7), (8), (9), (10), (11)', 'after a month five are kept');
 
+-- The newest that was written right after signing in is never pushed out by what a token writes.
+savepoint five;
+update auth.sessions set created_at = now() - interval '11 minutes' where id = tests.login('clio');
+do $$
+begin
+  for v in 12 .. 17 loop
+    update public.recovery_keys set created_at = now() - interval '31 days' where user_id = tests.id('clio');
+    perform tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(v)));
+  end loop;
+end
+$$;
+select results_eq(
+  'select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (11), (13), (14), (15), (16), (17)', 'the version of the last sign-in stays'
+);
+update auth.sessions set created_at = now() where id = tests.login('clio');
+update public.recovery_keys set created_at = now() - interval '31 days' where user_id = tests.id('clio');
+select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(18)));
+select results_eq(
+  'select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (14), (15), (16), (17), (18)', 'until there is one of a later'
+);
+rollback to five;
+
 -- Removed: only right after signing in, and for good.
 select is(tests.attempt(who, 'select public.remove_recovery()'), '42501', who || ' removes none') from unnest(array['anon', 'vigil', 'service_role']) as who;
 savepoint before_removal;
