@@ -9,8 +9,8 @@ import type { Recovery, TopicStatus } from './topic.ts'
 
 /** Why a message is shown with a mark. */
 export type Badge =
-  /** It cannot be read: what was refused of it. */
-  | { readonly kind: 'unreadable'; readonly refusal: Refusal }
+  /** It cannot be read: what was refused of it. 'replay': it is a message that stands at an earlier position already. */
+  | { readonly kind: 'unreadable'; readonly refusal: Refusal | 'replay' }
   /** It comes from a device that nobody has acknowledged here. */
   | { readonly kind: 'new_device'; readonly deviceId: string }
   /** As new_device, and no device of that person which is known here has signed it: compare the safety number. */
@@ -19,6 +19,8 @@ export type Badge =
   | { readonly kind: 'split_view'; readonly positions: readonly number[] }
   /** Its sender was shown messages at these positions that this device is not: withheld, or erased since. */
   | { readonly kind: 'withheld'; readonly positions: readonly number[] }
+  /** Its device sent it before another message that is shown above it. */
+  | { readonly kind: 'out_of_order' }
   /** Strict sessions, clinicians: nothing on a device has assessed it yet. */
   | { readonly kind: 'unscored' }
   /** Strict sessions, clinicians: the sender's score and this device's differ in these fields. */
@@ -44,6 +46,8 @@ export interface ChatMessage {
   readonly missing: number
   /** By the database's clock. */
   readonly at: Date
+  /** By its sender's clock, signed; only where it is more than ten minutes from `at`: it waited, was held back, or a clock is wrong. */
+  readonly writtenAt?: Date
 }
 
 /** Options of Session.send. */

@@ -50,3 +50,30 @@ export class SeenRows {
     return { split, withheld }
   }
 }
+
+/**
+ * The rows that were verified here, in the order they are shown in. No signature covers a position: whoever has the database could
+ * show one message twice, or a sender's messages in another order.
+ */
+export class VerifiedRows {
+  /** By id, and by device, epoch and seq. */
+  readonly #positions = new Map<string, number>()
+  readonly #seqs = new Map<string, number>()
+
+  /** Whether the message was verified at another position before; if not, it is known from now on. */
+  isRepeated(row: MessageRow): boolean {
+    const keys = [row.id, `${chainOf(row)} ${row.seq}`]
+    if (keys.some((key) => (this.#positions.get(key) ?? row.position) !== row.position)) return true
+    for (const key of keys) this.#positions.set(key, row.position)
+    return false
+  }
+
+  /** How many seqs of the sender are missing before the row, and whether a later one was shown before it. */
+  follow(row: MessageRow): { readonly missing: number; readonly late: boolean } {
+    const last = this.#seqs.get(chainOf(row)) ?? -1
+    this.#seqs.set(chainOf(row), Math.max(row.seq, last))
+    return { missing: Math.max(0, row.seq - last - 1), late: row.seq < last }
+  }
+}
+
+const chainOf = (row: MessageRow): string => `${row.sender_device_id} ${row.epoch}`

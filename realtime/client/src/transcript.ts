@@ -4,7 +4,7 @@ import { openMessage, parseContent, type Content, type Seen } from './message.ts
 import { readersOf } from './readers.ts'
 import { Role, findMember, isWatched } from './roster.ts'
 import { ParticipantRole, type MessageRow } from './rows.ts'
-import { SeenRows } from './seen.ts'
+import { SeenRows, VerifiedRows } from './seen.ts'
 import type { Pins } from './pins.ts'
 import type { Refused } from './refusals.ts'
 import type { State } from './state.ts'
@@ -18,20 +18,25 @@ export interface TranscriptDeps {
   readonly changed: (message: ChatMessage) => void
 }
 
-/** A row, judged: what is shown of it, and what its sender says it had seen. */
+/** How far the sender's clock may be from the database's without a word. */
+const ClockMs = 10 * 60 * 1000
+
+/** A row, judged: what is shown of it, what its sender says it had seen, and whether only its key is missing. */
 interface Judged {
   readonly message: ChatMessage
   readonly seen: readonly Seen[]
+  readonly locked: boolean
 }
 
 /** The messages of a session as they are shown: each row verified and opened, in its place, with its readers and its badges. */
 export class Transcript {
   readonly #deps: TranscriptDeps
   readonly #shown: ChatMessage[] = []
-  readonly #seqs = new Map<string, number>()
   readonly #seen = new SeenRows()
-  /** Rows of epochs that this device was not given the key of yet. */
-  readonly #locked = new Map<string, MessageRow>()
+  readonly #verified = new VerifiedRows()
+  /** By position: rows of epochs that this device was not given the key of yet. */
+  readonly #locked = new Map<number, MessageRow>()
+  #opening: Promise<void> | undefined
   #readers = ''
 
   constructor(deps: TranscriptDeps) {
@@ -49,17 +54,27 @@ export class Transcript {
 
   /** Shows the next row of the session. */
   async deliver(row: MessageRow): Promise<void> {
-    const { message, seen } = await this.#judge(row)
-    const badges: Badge[] = [...message.badges]
-    const { split, withheld } = this.#seen.compare(row, seen)
-    if (split.length > 0) badges.push(this.#doubt(row, 'split_view', split))
-    if (withheld.length > 0) badges.push(this.#doubt(row, 'withheld', withheld))
-    await this.#seen.shown(row, message.text !== null)
-    const missing = this.#gap(row)
-    if (missing > 0) this.#deps.refused({ table: 'messages', id: row.id, reason: 'withheld' })
-    const whole = marked({ ...message, missing }, badges)
+    const judged = await this.#judge(row)
+    await this.#openLocked() // what is above it comes first
+    await this.#seen.shown(row, judged.message.text !== null)
+    if (judged.locked && this.#deps.state.holds(row.epoch)) return this.deliver(row) // the key came meanwhile
+    if (judged.locked) this.#locked.set(row.position, row)
+    const whole = this.#compared(row, judged)
     this.#shown.push(whole)
     this.#deps.message(whole)
+  }
+
+  /** Holds a verified row against those that were shown before it; of any other nothing is believed. */
+  #compared(row: MessageRow, { message, seen }: Judged): ChatMessage {
+    if (message.text === null) return message
+    const badges: Badge[] = [...message.badges]
+    const { split, withheld } = this.#seen.compare(row, seen)
+    const { missing, late } = this.#verified.follow(row)
+    if (split.length > 0) badges.push(this.#doubt(row, 'split_view', split))
+    if (withheld.length > 0) badges.push(this.#doubt(row, 'withheld', withheld))
+    if (late) badges.push({ kind: 'out_of_order' })
+    if (missing > 0) this.#deps.refused({ table: 'messages', id: row.id, reason: 'withheld' })
+    return marked({ ...message, missing }, badges)
   }
 
   #doubt(row: MessageRow, kind: 'split_view' | 'withheld', positions: readonly number[]): Badge {
@@ -74,22 +89,35 @@ export class Transcript {
 
   /** Looks again at what is shown, after the session was read anew: keys and readers may have come, or readers have gone. */
   async update(): Promise<void> {
-    for (const [id, row] of [...this.#locked]) {
-      if (!this.#deps.state.holds(row.epoch)) continue
-      this.#locked.delete(id)
-      const { message } = await this.#judge(row)
-      this.#change((old) => (old.id === id ? { ...message, missing: old.missing } : old))
-    }
+    await this.#openLocked()
     const readers = JSON.stringify(this.#deps.state.readers)
     if (readers === this.#readers) return
     this.#readers = readers
     const { state } = this.#deps
     const known = await Promise.all(this.#shown.map(async (one) => (one.readers.length === 0 ? [] : readersOf(await state.reading(one.epoch), state))))
-    const byId = new Map(this.#shown.map((one, i) => [one.id, known[i] ?? []]))
+    const byPosition = new Map(this.#shown.map((one, i) => [one.position, known[i] ?? []]))
     this.#change((old) => {
-      const now = byId.get(old.id) ?? old.readers
+      const now = byPosition.get(old.position) ?? old.readers
       return JSON.stringify(now) === JSON.stringify(old.readers) ? old : { ...old, readers: now }
     })
+  }
+
+  /** Opens, in their order, the rows whose keys have come. */
+  #openLocked(): Promise<void> {
+    this.#opening ??= this.#openEach().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #openEach(): Promise<void> {
+    for (const [position, row] of this.#locked) {
+      if (!this.#deps.state.holds(row.epoch)) continue
+      const judged = await this.#judge(row)
+      if (!this.#locked.delete(position)) return // forgotten meanwhile
+      const whole = this.#compared(row, judged)
+      this.#change((old) => (old.position === position ? whole : old))
+    }
   }
 
   /** A device was acknowledged: its messages need no mark for that any more. */
@@ -124,18 +152,24 @@ export class Transcript {
       id: row.id, position: row.position, epoch: row.epoch, watched: row.assisted, missing: 0, readers: [], files: [], text: null, from,
       badges: [], badge: null, at: new Date(row.created_at),
     }
+    const refuse = (refusal: Refusal | 'replay', locked = false): Judged => ({
+      message: marked(place, [{ kind: 'unreadable', refusal }]), seen: [], locked,
+    })
     try {
-      const { content, ...opened } = await this.#open(row)
-      const { role, readers, watched } = opened
+      const { content, role, readers, watched } = await this.#open(row)
+      if (this.#verified.isRepeated(row)) {
+        this.#deps.refused({ table: 'messages', id: row.id, reason: 'split_view' })
+        return refuse('replay')
+      }
       if (watched !== row.assisted) this.#deps.refused({ table: 'messages', id: row.id, reason: 'mode' }) // what was signed holds
-      const message = { ...place, text: content.body, files: content.files, readers, watched, from: { ...from, role } }
-      return { message: marked(message, await this.#strangeness(row.sender_device_id)), seen: content.seen }
+      const writtenAt = Math.abs(content.at.getTime() - place.at.getTime()) > ClockMs && { writtenAt: content.at }
+      const message = { ...place, text: content.body, files: content.files, readers, watched, from: { ...from, role }, ...writtenAt }
+      return { message: marked(message, await this.#strangeness(row.sender_device_id)), seen: content.seen, locked: false }
     } catch (thrown) {
       if (!(thrown instanceof EnvelopeError)) throw thrown
-      const locked = thrown.refusal === Refusal.wrap && !state.holds(row.epoch)
-      if (locked) this.#locked.set(row.id, row) // nobody's fault: it was sent before this device was there
-      else this.#deps.refused({ table: 'messages', id: row.id, reason: thrown.refusal })
-      return { message: marked(place, [{ kind: 'unreadable', refusal: thrown.refusal }]), seen: [] }
+      const locked = thrown.refusal === Refusal.wrap && !state.holds(row.epoch) // nobody's fault: it was sent before this device was there
+      if (!locked) this.#deps.refused({ table: 'messages', id: row.id, reason: thrown.refusal })
+      return refuse(thrown.refusal, locked)
     }
   }
 
@@ -153,14 +187,6 @@ export class Transcript {
     const kind = pins.isUnsigned(deviceId) ? 'unsigned_device' : 'new_device'
     if (kind === 'unsigned_device') this.#deps.refused({ table: 'devices', id: deviceId, reason: 'device' })
     return [{ kind, deviceId }]
-  }
-
-  /** How many seqs of the sender are missing before this row. */
-  #gap(row: MessageRow): number {
-    const key = `${row.sender_device_id} ${row.epoch}`
-    const expected = (this.#seqs.get(key) ?? -1) + 1
-    this.#seqs.set(key, Math.max(row.seq, expected - 1))
-    return Math.max(0, row.seq - expected)
   }
 }
 

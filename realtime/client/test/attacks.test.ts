@@ -331,3 +331,61 @@ test('an assisted message that is called strict is shown as watched', async () =
   expect(therapist.heard[0]).toMatchObject({ text: 'a', watched: true })
   expect(world.reports(therapist)).toEqual(['messages mode'])
 })
+
+test('one message shown at two positions is shown once, and later ones are not lost for it', async () => {
+  const { client, therapist } = await setup()
+  await client.session.send('yes')
+  await client.session.send('no')
+  const [yes, no] = [stored(0), stored(1)]
+  therapist.database.lies.messages = (rows) => [yes, { ...yes, position: 2 }, { ...no, position: 3 }].filter((row) => rows.length > 0 && row.position > therapist.heard.length)
+  await world.arrive(3, therapist)
+  expect(texts(therapist)).toEqual(['yes', null, 'no'])
+  expect(therapist.heard[1]).toMatchObject({ readers: [], badge: { kind: 'unreadable', refusal: 'replay' } })
+  expect(world.reports(therapist)).toEqual(['messages split_view'])
+})
+
+test("a sender's messages in another order, and at another time, than they were signed in", async () => {
+  const { client, therapist } = await setup()
+  const none = (): readonly MessageRow[] => []
+  therapist.database.lies.messages = none
+  for (const text of ['shall I take them?', 'no', 'all is well']) await client.session.send(text)
+  const late = new Date(Date.now() + 3_600_000).toISOString()
+  const [a, b, c] = [stored(0), { ...stored(2), position: 2 }, { ...stored(1), position: 3, created_at: late }]
+  world.tables.messages = [a, b, c]
+  delete therapist.database.lies.messages
+  await world.arrive(3, therapist)
+  expect(therapist.heard.map((message) => [message.text, message.missing])).toEqual([['shall I take them?', 0], ['all is well', 1], ['no', 0]])
+  expect(kinds(therapist).map((badges) => badges.includes('out_of_order'))).toEqual([false, false, true])
+  expect(therapist.heard.map((message) => message.writtenAt !== undefined)).toEqual([false, false, true])
+  expect(therapist.heard[2]?.writtenAt?.getTime()).toBeLessThan(Date.now())
+})
+
+test('a forged row does not hide that messages are missing after it', async () => {
+  const { client, therapist } = await setup()
+  therapist.database.lies.messages = (): readonly MessageRow[] => []
+  for (const text of ['a', 'b', 'c']) await client.session.send(text)
+  world.tables.messages = [stored(0), { ...stored(1), id: crypto.randomUUID(), seq: 1000 }, stored(2)]
+  delete therapist.database.lies.messages
+  await world.arrive(3, therapist)
+  expect(therapist.heard.map((message) => [message.text, message.missing])).toEqual([['a', 0], [null, 0], ['c', 1]])
+  expect(world.reports(therapist)).toEqual(expect.arrayContaining(['messages signature', 'messages withheld']))
+})
+
+test('what opens late is held against what was shown, as is what comes in time', async () => {
+  const { client, therapist } = await setup()
+  await client.session.send('a')
+  await world.arrive(1, therapist)
+  await sealed(client, 'b', [[1, 'AAAAAAAAAAA']])
+  await sealed(client, 'c')
+  const wraps = world.tables.wraps.splice(0)
+  const later = await world.reload(therapist)
+  await world.arrive(3, later)
+  expect(kinds(later)).toEqual([['unreadable'], ['unreadable'], ['unreadable']])
+  world.tables.wraps.push(...wraps)
+  await world.stir(later)
+  await vi.waitFor(() => {
+    expect(later.changed.map((message) => message.text)).toEqual(['a', 'b', 'c'])
+  })
+  expect(later.changed[1]?.badges).toEqual([{ kind: 'split_view', positions: [1] }])
+  expect(world.reports(therapist)).toEqual(['messages split_view'])
+})

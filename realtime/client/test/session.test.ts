@@ -256,7 +256,7 @@ describe('session', () => {
     await vi.waitFor(() => {
       expect(texts(therapist)).toEqual(['a', null, 'd'])
     })
-    expect(therapist.heard.map((message) => message.missing)).toEqual([0, 1, 0])
+    expect(therapist.heard.map((message) => message.missing)).toEqual([0, 0, 2]) // what was forged counts for nothing
     expect(therapist.heard[1]?.badge).toEqual({ kind: 'unreadable', refusal: 'signature' })
     expect(therapist.heard.map((message) => message.position)).toEqual([1, 3, 4])
   })

@@ -61,6 +61,14 @@ describe('a message', () => {
     expect(text).not.toContain('sealed, verified')
   })
 
+  test('that its sender wrote at another time says when, and a repeated one why it is not shown', () => {
+    bubble(message({ writtenAt: new Date(message().at.getTime() - 3_600_000) }))
+    expect(screen.getByRole('article').textContent).toMatch(/written .* by its sender’s clock/)
+    cleanup()
+    bubble(message({ text: null, badges: [{ kind: 'unreadable', refusal: 'replay' }], readers: [] }))
+    expect(screen.getByRole('article').textContent).toContain('stands further up already')
+  })
+
   test('names who was let in by an alert and until when, and whose recovery keys can read it', () => {
     const more = [
       { deviceId: 'o', role: 'on_call', userId: 'o', via: 'crisis_access', until: null }, { deviceId: 'r', role: 'recovery', userId: ids.client, via: 'roster', until: null },
@@ -73,6 +81,7 @@ describe('a message', () => {
   test.each<[Badge, RegExp]>([
     [{ kind: 'split_view', positions: [3] }, /another conversation than you/],
     [{ kind: 'withheld', positions: [3, 4] }, /2 messages that you were not shown/],
+    [{ kind: 'out_of_order' }, /sent it before another message/],
     [{ kind: 'unsigned_device', deviceId: 'd' }, /none of its owner’s known devices/],
     [{ kind: 'disagreement', fields: ['level', 'harm_others'] }, /\(Level, Harm others\): read it yourself/],
   ])('%o is said in words, and it is not called verified', (badge, words) => {

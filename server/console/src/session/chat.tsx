@@ -65,7 +65,7 @@ export function Chat(props: {
             const before = view.messages[at - 1]
             const newDay = before === undefined || !sameDay(before.at, message.at)
             return (
-              <li key={message.id} id={`message-${message.id}`} tabIndex={-1}>
+              <li key={message.position} id={`message-${message.id}`} tabIndex={-1}>
                 {newDay ? <div className="day">{dayName(message.at, now)}</div> : null}
                 {message.missing > 0 ? <div className="gap" role="note">{message.missing === 1 ? 'A message is' : `${message.missing} messages are`} missing here</div> : null}
                 <MessageBubble message={message} name={nameOf(message)} names={names} me={me.userId} first={newDay || before.from.userId !== message.from.userId} marks={props.marks?.(message.id)} scored={view.scored.get(message.id)} open={props.openFile} />

@@ -2,7 +2,7 @@ import { CheckIcon, ClockIcon, CrossCircledIcon, EyeClosedIcon, EyeOpenIcon, Han
 import { Button } from '@radix-ui/themes'
 import type { ReactNode } from 'react'
 import type { AttachedFile, Badge, ChatMessage, Reader } from 'vigil-client'
-import { clockTime } from '../ui/time.ts'
+import { clockTime, shortTime } from '../ui/time.ts'
 import type { Draft, OutgoingState } from './outgoing.ts'
 import { marked, type Mark } from './evidence.ts'
 import { badgeWords, sizeWords, unreadableWords } from './words.ts'
@@ -85,6 +85,7 @@ function Facts(props: BubbleProps): ReactNode {
   return (
     <div className="facts">
       <time dateTime={message.at.toISOString()}>{clockTime(message.at)}</time>
+      {message.writtenAt === undefined ? null : <span className="fact"><ClockIcon aria-hidden /> written {shortTime(message.writtenAt, message.at)} by its sender’s clock</span>}
       {message.text === null ? <span className="fact warn"><LockOpen1Icon aria-hidden /> cannot be read here</span> : null}
       {marks.length === 0 && message.text !== null ? <span className="fact sealed"><LockClosedIcon aria-hidden /> sealed, verified</span> : null}
       {marks.map((one) => <span key={one.kind} className="fact warn"><LockOpen1Icon aria-hidden /> {badgeWords(one)}</span>)}

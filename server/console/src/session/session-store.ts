@@ -214,8 +214,8 @@ export class SessionStore {
   }
 
   #change(view: Store<SessionView>, message: ChatMessage): void {
-    this.#incoming = this.#incoming.map((one) => (one.id === message.id ? message : one))
-    view.update((old) => ({ ...old, messages: old.messages.map((one) => (one.id === message.id ? message : one)) }))
+    this.#incoming = this.#incoming.map((one) => (one.position === message.position ? message : one))
+    view.update((old) => ({ ...old, messages: old.messages.map((one) => (one.position === message.position ? message : one)) }))
     void this.#nameReaders(view, [message])
   }
 

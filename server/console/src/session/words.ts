@@ -107,6 +107,7 @@ const reasons: Readonly<Record<string, string>> = {
   commitment: 'its key is not the announced one',
   epoch: 'its key generation is unknown',
   body: 'its content does not verify',
+  replay: 'it is a message that stands further up already',
 }
 
 export function notAssessedWords(reason: string | null): string {
@@ -132,6 +133,8 @@ export function badgeWords(badge: Badge): string {
       return 'its sender was shown another conversation than you: somebody changed what one of you sees. Tell each other by another way'
     case 'withheld':
       return `its sender saw ${badge.positions.length === 1 ? 'a message' : `${badge.positions.length} messages`} that you were not shown: withheld, or erased since`
+    case 'out_of_order':
+      return 'its sender sent it before another message that stands above it'
     case 'unscored':
       return 'not assessed on a device yet'
     case 'disagreement':
