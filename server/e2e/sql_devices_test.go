@@ -61,7 +61,6 @@ func sqlCrisisRaces(t *testing.T, c *pgtest.Cluster) {
 		"consent is withdrawn":                "select tests.act('clio', $$select public.withdraw_consent(md5('crisis')::uuid, tests.bytes('w', 86))$$)",
 		"the alert is resolved":               "select tests.act('sunny', format('select public.resolve_alert(%L, 1)', tests.alert('assisted')))",
 		"the message is erased":               "delete from public.messages where id = tests.message('clio', tests.session('assisted'), 0)",
-		"the clinician comes to take part":    "insert into public.session_participants (session_id, user_id, organization_id, role) values (tests.session('assisted'), tests.id('olive'), tests.organization('alder'), 'therapist')",
 		"somebody who has not agreed arrives": "insert into public.session_participants (session_id, user_id, organization_id, role) select tests.session('assisted'), user_id, organization_id, 'client' from public.memberships where user_id = tests.id('nobody')",
 	}
 	for name, change := range changes {
