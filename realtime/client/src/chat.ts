@@ -23,7 +23,7 @@ export type Badge =
   | { readonly kind: 'out_of_order' }
   /** Strict sessions, clinicians: nothing on a device has assessed it yet. */
   | { readonly kind: 'unscored' }
-  /** Strict sessions, clinicians: the sender's score and this device's differ in these fields. */
+  /** Strict sessions, clinicians: the sender's score and this device's differ in these fields; 'not_comparable': this device cannot tell. */
   | { readonly kind: 'disagreement'; readonly fields: readonly string[] }
 
 /** A message, verified and opened; or its place, with a badge that says why not. */

@@ -51,7 +51,10 @@ export interface StrictEvents {
 /** Fields beside those found: the signature is not the sender's, or the score names a later position than its own. */
 const Forged = 'signature'
 const Ahead = 'after_position'
-const versions: readonly string[] = ['model_version', 'ruleset_version']
+/** The score was found after messages that this device cannot read, or has not: nothing can be said of it. */
+const Incomparable = 'not_comparable'
+/** What differs without anybody having done wrong, and is not reported. */
+const harmless: readonly string[] = ['model_version', 'ruleset_version', Incomparable]
 const GraceMs = 10_000
 /** A message of this device that was told as history is scored again up to this age: the tab may have closed before its score stood. */
 const AnewMs = 24 * 60 * 60 * 1000
@@ -197,6 +200,7 @@ export class StrictWatch {
 
   async #foldIn(message: ChatMessage): Promise<void> {
     const fold = this.#fold
+    if (message.badge?.kind === 'unreadable' && message.badge.refusal === 'replay') return // it was folded where it stands first
     if (message.text === null) this.#unread.add(message.id)
     const found = await fold.next(message.position, message.text)
     if (fold !== this.#fold || message.text === null || message.watched) return // begun anew meanwhile; or not a device's to score
@@ -282,7 +286,7 @@ export class StrictWatch {
       for (const field of await this.#differences(clinician, message, found)) fields.add(field)
     }
     this.#mark(messageId, fields.size === 0 ? [] : [{ kind: 'disagreement', fields: [...fields] }])
-    if ([...fields].some((field) => !versions.includes(field))) await this.#tell(messageId)
+    if ([...fields].some((field) => !harmless.includes(field))) await this.#tell(messageId)
   }
 
   /** The sender's device scored nothing, or it has not come yet. */
@@ -305,7 +309,7 @@ export class StrictWatch {
     if (row.after_position >= message.position) return [Ahead]
     if (row.after_position === found.after) return scoreDifferences(row, scoreOf(found.finding))
     const again = message.text === null ? undefined : await this.#fold.again(message.text, row.after_position)
-    return again === undefined ? [] : scoreDifferences(row, scoreOf(again))
+    return again === undefined ? [Incomparable] : scoreDifferences(row, scoreOf(again))
   }
 
   async #isSigned(row: ScoreRow, message: ChatMessage): Promise<boolean> {

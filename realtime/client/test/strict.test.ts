@@ -240,6 +240,21 @@ describe('a score that is not true', () => {
     expect(world.scoresOf(row.id).find((score) => score.side === 'clinician')).toMatchObject({ level: 5, alert: true })
   })
 
+  test('found after what this device cannot read is not called agreement, nor reported', async () => {
+    const { world, therapist } = await setup()
+    const closed = world.therapist.send('before this device came', { quiet: true })
+    world.unread.add(closed.id)
+    const row = world.client.send('something grave', { quiet: true })
+    world.therapist.hear()
+    await settled(therapist)
+    const finding = await new WordDetector().assess('nothing at all')
+    const terms = { ...scoreOf(finding), session_id: world.client.id, message_id: row.id, epoch: 1, side: ScoreSide.sender, after_position: 1 }
+    forge(world, row, await signScore(world.client.device, terms))
+    await settled(therapist)
+    expect(therapist.watch.badgesOf(row.id)).toEqual([{ kind: 'disagreement', fields: ['not_comparable'] }])
+    expect(world.tables.refusals).toEqual([])
+  })
+
   test('by another device than the sender’s counts for nothing, though it stands on the roster', async () => {
     const other = await makeDevice()
     const world = await World.make([other])

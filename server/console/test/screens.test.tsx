@@ -83,6 +83,7 @@ describe('a message', () => {
     [{ kind: 'withheld', positions: [3, 4] }, /2 messages that you were not shown/],
     [{ kind: 'out_of_order' }, /sent it before another message/],
     [{ kind: 'unsigned_device', deviceId: 'd' }, /none of its owner’s known devices/],
+    [{ kind: 'disagreement', fields: ['not_comparable'] }, /cannot be held against what yours did/],
     [{ kind: 'disagreement', fields: ['level', 'harm_others'] }, /\(Level, Harm others\): read it yourself/],
   ])('%o is said in words, and it is not called verified', (badge, words) => {
     bubble(message({ badges: [badge] }))

@@ -138,6 +138,7 @@ export function badgeWords(badge: Badge): string {
     case 'unscored':
       return 'not assessed on a device yet'
     case 'disagreement':
+      if (badge.fields.every((field) => field === 'not_comparable')) return 'what the sender’s device found in it cannot be held against what yours did: read it yourself'
       return `the sender’s device and yours found different things in it (${badge.fields.map(spelt).join(', ')}): read it yourself`
   }
 }
