@@ -73,7 +73,7 @@ export async function verifyConsent(consent: ConsentRow, roster: Roster): Promis
 }
 
 /** Whether the key signed the consent; one that cannot be read is refused, as 'consent'. */
-export async function signedBy(consent: ConsentRow, key: CryptoKey): Promise<boolean> {
+async function signedBy(consent: ConsentRow, key: CryptoKey): Promise<boolean> {
   try {
     const signature = decodeSized('signature', consent.signature, SignatureBytes)
     return await verify(key, signed('pe1/consent', consent), signature)

@@ -1,6 +1,10 @@
 import type { ModeChange } from './chat.ts'
-import type { SessionMode, SessionRow } from './rows.ts'
+import { isWithdrawn } from './consent.ts'
+import type { ConsentRow, SessionMode, SessionRow } from './rows.ts'
 import type { SessionPin, Store } from './store.ts'
+
+/** Before all epochs: when a consent was withdrawn of which no time is told. */
+const Unknown = new Date(0).toISOString()
 
 export interface GuardDeps {
   readonly store: Store
@@ -10,7 +14,7 @@ export interface GuardDeps {
 
 /**
  * What this browser remembers of a session, so that whoever has the database in hand cannot take it back unseen: the mode that
- * the person knows of, and the highest suite, epoch and min_epoch met. Read anew each time, for another tab may have moved it.
+ * the person knows of, the highest suite, epoch and min_epoch met, and the consents that were withdrawn. Read anew each time, for another tab may have moved it.
  */
 export class Guard {
   readonly #deps: GuardDeps
@@ -24,7 +28,7 @@ export class Guard {
     const { store, account, sessionId } = this.#deps
     const kept = await this.known()
     if (kept !== undefined) return kept
-    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0 }
+    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0, withdrawn: {} }
     await store.keepSessionPin(account, sessionId, first)
     return first
   }
@@ -57,6 +61,20 @@ export class Guard {
     const pin = await this.pin(row)
     const least = Math.min(row.min_epoch, next)
     if (least > pin.minEpoch) await this.#change(row, { minEpoch: least })
+  }
+
+  /** The consents as they stand here: one that was ever withdrawn stays so, since when it was first read as such. */
+  async consents(row: SessionRow, read: readonly ConsentRow[]): Promise<readonly ConsentRow[]> {
+    const { withdrawn } = await this.pin(row)
+    for (const { id, ...consent } of read) {
+      if (withdrawn[id] === undefined && isWithdrawn({ id, ...consent })) await this.withdrew(row, id, consent.withdrawn_at ?? Unknown)
+    }
+    return read.map((one) => ({ ...one, withdrawn_at: withdrawn[one.id] ?? one.withdrawn_at }))
+  }
+
+  async withdrew(row: SessionRow, consentId: string, at: string): Promise<void> {
+    const { withdrawn } = await this.pin(row)
+    await this.#change(row, { withdrawn: { [consentId]: at, ...withdrawn } })
   }
 
   async #change(row: SessionRow, change: Partial<SessionPin>): Promise<void> {

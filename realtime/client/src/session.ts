@@ -303,12 +303,16 @@ export class Session {
 
   /** The consent of the session's client. */
   readonly consent = {
-    /** Signs and stores a consent to the text that was shown; resolves with its id. The client's only. */
+    /**
+     * Signs and stores a consent to the text that was shown; resolves with its id. The client's only. One to the analysis says, in
+     * an assisted session, that this person knows of that mode.
+     */
     give: async (terms: { readonly text: string; readonly scope?: readonly ConsentScope[] }): Promise<string> => {
       const { device, database } = this.#deps
       const scope = terms.scope ?? [ConsentScope.analysis]
       const id = crypto.randomUUID()
       await database.insertConsent(await signConsent(device, { id, sessionId: this.id, text: terms.text, scope }))
+      if (this.watched && scope.includes(ConsentScope.analysis)) await this.#guard.acknowledge(this.row, SessionMode.assisted)
       await this.#refresh()
       return id
     },
@@ -321,6 +325,8 @@ export class Session {
       const consent = this.#state.consents.find((one) => one.id === id)
       if (consent === undefined) throw new EnvelopeError('consent', `consent ${id} is not there`)
       await database.withdrawConsent(id, await signWithdrawal(device, consent))
+      // As the database tells it, or at this device's word if it does not.
+      await this.#state.refresh().finally(() => this.#guard.withdrew(this.row, id, new Date().toISOString()))
       if (options.goOn === 'strict' && this.watched) await this.changeMode(SessionMode.strict)
       else await this.#refresh()
     },

@@ -1,5 +1,5 @@
 import { HashBytes, PointBytes, decodeSized, equal } from './bytes.ts'
-import { ConsentScope, isWithdrawn, signedBy, verifyConsent } from './consent.ts'
+import { ConsentScope, isWithdrawn, verifyConsent } from './consent.ts'
 import { makeEpoch, openEpoch, type Epoch } from './epoch.ts'
 import type { ModeChange } from './chat.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'
@@ -118,11 +118,12 @@ export class State {
     const before = await guard.known()
     const row = await database.session(id)
     if (row === undefined) throw new SessionError('not_participant', `session ${id} is not there, or not for you`)
-    const [participants, consents, epochs, wraps, readers] = await Promise.all([
+    const [participants, given, epochs, wraps, readers] = await Promise.all([
       database.participants(id), database.consents(id), database.epochs(id), database.wraps(id, device.kid), database.readers(id),
     ])
     const people = participants.map((person) => person.user_id)
     const [devices, signatures] = await Promise.all([database.devices(people), database.signatures(people)])
+    const consents = await guard.consents(row, given)
     this.#now = { row, participants, devices, consents, epochs, wraps, readers, signatures }
     this.#nextSeq.clear()
     const newest = epochs.at(-1)?.epoch ?? 0
@@ -254,21 +255,9 @@ export class State {
     throw new SessionError('not_active', 'the session changes faster than an epoch can be made')
   }
 
-  /**
-   * The mode in force, if it is another than the one acknowledged. A consent to the analysis that this very device signed, and
-   * that stands, acknowledges `assisted`.
-   */
-  async modeChange(): Promise<ModeChange | undefined> {
-    const { device, guard } = this.#deps
-    const change = await guard.modeChange(this.row)
-    if (change?.now !== SessionMode.assisted) return change
-    for (const consent of this.consents) {
-      if (consent.device_id !== device.kid || isWithdrawn(consent) || !consent.scope.includes(ConsentScope.analysis)) continue
-      if (!(await signedBy(consent, device.sig.publicKey).catch(() => false))) continue
-      await guard.acknowledge(this.row, change.now)
-      return undefined
-    }
-    return change
+  /** The mode in force, if it is another than the one acknowledged. */
+  modeChange(): Promise<ModeChange | undefined> {
+    return this.#deps.guard.modeChange(this.row)
   }
 
   /** Learns from a refused message which epochs may not be used any more, by the database's own count and clock. */

@@ -32,6 +32,8 @@ export interface SessionPin {
   readonly epoch: number
   /** The highest min_epoch met. */
   readonly minEpoch: number
+  /** The consents that were ever read as withdrawn, and when they were: no later word of the database brings one back. */
+  readonly withdrawn: Readonly<Record<string, string>>
 }
 
 /**
@@ -151,5 +153,9 @@ export function parseQueued(value: unknown): QueuedMessage {
 export function parseSessionPin(value: unknown): SessionPin | undefined {
   if (value === undefined) return undefined
   const row = fields(value, 'session pin')
-  return { mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch') }
+  const withdrawn = fields(row['withdrawn'] ?? {}, 'withdrawn') // not yet in what an older version kept
+  return {
+    mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch'),
+    withdrawn: Object.fromEntries(Object.keys(withdrawn).map((id) => [id, text(withdrawn, id)])),
+  }
 }

@@ -199,6 +199,36 @@ test.each([['assisted', 'strict'], ['strict', 'assisted']] as const)('the mode g
   expect(world.tables.messages).toHaveLength(1)
 })
 
+test.each(['', 'over a reload'])('a withdrawn consent brought back, and the mode with it: nothing is sent, nor sealed for the sidecar %s', async (reload) => {
+  const { client, analysis } = await setup('assisted')
+  const id = await client.session.consent.give({ text: 'I agree' })
+  await client.session.send('a')
+  const standing = world.tables.consents
+  await client.session.consent.withdraw(id, { goOn: 'strict' })
+  await client.session.send('b')
+  world.tables.consents = standing // as if it had never been withdrawn
+  world.tables.session = { ...world.tables.session, mode: 'assisted' }
+  client.database.rotate()
+  await world.stir(client)
+  const seat = reload === '' ? client : await world.reload(client)
+  await expect(seat.session.send('c')).rejects.toMatchObject({ reason: 'mode_changed' })
+  expect(seat.session.consent.list().map((row) => row.withdrawn_at === null)).toEqual([false])
+  await seat.session.acknowledgeMode('assisted') // knowing of the mode is no consent
+  await expect(seat.session.send('d')).rejects.toMatchObject({ reason: 'consent_missing' })
+  const again = await seat.session.consent.give({ text: 'I agree after all' })
+  await seat.session.send('e')
+  expect(world.tables.epochs.map((row) => row.consent_id)).toEqual([id, null, again])
+  expect(world.tables.wraps.filter((row) => row.device === analysis.kid).map((row) => row.epoch)).toEqual([1, 3])
+})
+
+test('a withdrawal that the database takes and does not store stands on the device that signed it', async () => {
+  const { client } = await setup('assisted')
+  const id = await client.session.consent.give({ text: 'I agree' })
+  client.database.withdrawConsent = () => Promise.resolve()
+  await client.session.consent.withdraw(id)
+  await expect(client.session.send('a')).rejects.toMatchObject({ reason: 'consent_missing' })
+})
+
 test('an epoch for the sidecar in a session that nobody consented to is not read', async () => {
   const { client, therapist, analysis } = await setup()
   const roster = await parseRoster([member(client.device, 1), member(therapist.device, 2), member(analysis, 9)])

@@ -91,7 +91,8 @@ describe('which epoch is sent under', () => {
     bench.tables.session = { ...bench.tables.session, mode: 'assisted', min_epoch: 2 }
     await bench.state.refresh()
     await expect(bench.state.sending()).rejects.toMatchObject({ reason: 'mode_changed' })
-    const id = await consent(bench, bench.client) // and so the client knows of it
+    const id = await consent(bench, bench.client)
+    await bench.guard.acknowledge(bench.state.row, 'assisted')
     await bench.state.refresh()
     const watched = await bench.state.sending()
     expect(watched).toMatchObject({ number: 2, consentId: id })
