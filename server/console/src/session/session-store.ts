@@ -112,7 +112,7 @@ export class SessionStore {
     }
   }
 
-  /** Leaves the session; what was not stored yet is lost, as the screen has said. */
+  /** Leaves the session; what was not stored yet waits in the device's queue, sealed, for the next visit. */
   close(): void {
     this.#closed = true
     this.#end()
