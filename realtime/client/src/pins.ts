@@ -82,9 +82,9 @@ export class Pins {
       if (row.admitted_at === null) continue
       const print = await rowFingerprint(row)
       const pin = known.get(row.id)
-      if (pin?.trusted === true && pin.fingerprint === print) {
+      if (pin?.trusted === true && pin.fingerprint === print && pin.owner === ownerOf(row)) {
         confirmed.set(row.id, row)
-      } else if ((pin === undefined || pin.fingerprint === print) && !met.has(ownerOf(row)) && row.admission !== Admission.signed) {
+      } else if ((pin === undefined || (!pin.trusted && pin.fingerprint === print)) && !met.has(ownerOf(row)) && row.admission !== Admission.signed) {
         await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: print, trusted: true })
         confirmed.set(row.id, row)
       } else {
@@ -103,14 +103,15 @@ export class Pins {
     const waiting: string[] = []
     for (const row of news) {
       const print = await rowFingerprint(row)
-      const changed = (known.get(row.id)?.fingerprint ?? print) !== print
+      const pin = known.get(row.id)
+      const changed = pin !== undefined && (pin.fingerprint !== print || (pin.trusted && pin.owner !== ownerOf(row)))
       const signed = vouched.has(row.id) && !changed
       if (signed && (!met.has(ownerOf(row)) || row.kind === DeviceKind.recovery)) {
         await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: print, trusted: true })
         continue
       }
       waiting.push(row.id)
-      if (signed || row.kind === DeviceKind.analysis) this.#unsigned.delete(row.id)
+      if (signed || (row.kind === DeviceKind.analysis && !(pin?.trusted === true && pin.owner !== AnalysisOwner))) this.#unsigned.delete(row.id)
       else this.#unsigned.add(row.id)
     }
     return waiting
@@ -137,10 +138,10 @@ export class Pins {
     return (await this.#load()).get(kid)?.trusted === true
   }
 
-  /** Whether the device is trusted with the very keys that the row has. */
+  /** Whether the device is trusted with the very keys that the row has, as the person's whose the row says it is. */
   async holds(row: DeviceRow): Promise<boolean> {
     const pin = (await this.#load()).get(row.id)
-    return pin?.trusted === true && pin.fingerprint === (await rowFingerprint(row))
+    return pin?.trusted === true && pin.owner === ownerOf(row) && pin.fingerprint === (await rowFingerprint(row))
   }
 }
 

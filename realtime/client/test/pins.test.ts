@@ -146,6 +146,20 @@ describe('a device that appears later', () => {
     expect([pins.isUnsigned(first.id), pins.isUnsigned(next.id)]).toEqual([true, true])
   })
 
+  test.each(['participant', 'analysis'] as const)('a known device under another person’s name is unsigned, vouches for nobody and holds nothing: %s', async (kind) => {
+    const { devices, rows } = await person(2)
+    const [first, second] = rows
+    if (first === undefined || second === undefined) throw new Error('both are there')
+    const other = kind === 'analysis' ? null : crypto.randomUUID()
+    const pins = newPins()
+    await pins.meet([first])
+    const moved = { ...first, user_id: other, kind }
+    const next = { ...second, user_id: other ?? second.user_id }
+    expect(await pins.meet([moved, next], [await vouch(devices[0], next)])).toEqual([first.id, next.id])
+    expect([pins.isUnsigned(first.id), pins.isUnsigned(next.id)]).toEqual([true, true])
+    expect([await pins.holds(moved), await pins.holds(next), await pins.holds(first)]).toEqual([false, false, true])
+  })
+
   test('a key of the sidecar’s is nobody’s to sign: it waits, and is no stranger’s', async () => {
     const tables = newTables('assisted')
     addDevice(tables, null, await makeDevice())
