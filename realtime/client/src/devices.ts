@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts'
 import type { SessionDatabase } from './database.ts'
 import { makeDevice, type Device } from './device.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError, toError } from './failure.ts'
-import { historyOf, lacking, type HistoryState } from './history.ts'
+import { historyOf, lacking, opensAlone, type HistoryState } from './history.ts'
 import type { Pins } from './pins.ts'
 import { DeviceKind, type DeviceRow, type HeldEpoch } from './rows.ts'
 import { deviceCode, safetyNumber } from './safety.ts'
@@ -172,11 +172,17 @@ export class Devices {
 
   /**
    * Puts a new device in the place of this one, which was revoked. It waits like any other; sessions that are open are closed.
-   * Rejects with SessionError 'not_active' if this device is not revoked.
+   * Rejects with SessionError 'not_active' if this device is not revoked; and, without the very words of ResetWords, if its keys are
+   * the last for anything: a part of the history that no other living device holds, or messages that are not sent yet.
    */
-  async renew(): Promise<void> {
+  async renew(words?: typeof ResetWords): Promise<void> {
+    await this.look()
     if (this.#state !== DeviceState.revoked) throw new SessionError('not_active', 'only a revoked device is renewed')
-    const { account, renewed, store } = this.#deps
+    const { account, database, renewed, store } = this.#deps
+    const last = opensAlone(await database.heldEpochs(), this.#rows, this.#device.kid)
+    if (words !== ResetWords && (last || (await store.queue(account)).length > 0)) {
+      throw new SessionError('not_active', `only this device opens some of what it keeps: say "${ResetWords}" to renew it`)
+    }
     await store.dropDevice(account)
     this.#device = await store.keepDevice(account, await makeDevice())
     await renewed()

@@ -39,6 +39,13 @@ export function historyOf(held: readonly HeldEpoch[], devices: readonly DeviceRo
   }
 }
 
+/** Whether the device `here` holds an epoch that no other living device does. */
+export function opensAlone(held: readonly HeldEpoch[], devices: readonly DeviceRow[], here: string): boolean {
+  const others = new Set(devices.filter((row) => isLive(row) && row.id !== here).map((row) => row.id))
+  const elsewhere = new Set(held.filter((one) => others.has(one.device_id)).map(place))
+  return held.some((one) => one.device_id === here && !elsewhere.has(place(one)))
+}
+
 /** What `by` holds and `to` does not, by session; in the order of `held`. */
 export function lacking(held: readonly HeldEpoch[], by: string, to: string): ReadonlyMap<string, readonly number[]> {
   const known = new Set(held.filter((one) => one.device_id === to).map(place))

@@ -58,9 +58,10 @@ export class IndexedDbStore implements Store {
     await done(store.put({ ...pin, account }, [account, pin.kid]))
   }
 
-  async queue(account: string, sessionId: string): Promise<readonly QueuedMessage[]> {
+  async queue(account: string, sessionId?: string): Promise<readonly QueuedMessage[]> {
     const store = await this.#store(Queue, 'readonly')
-    const kept = await done(store.index('session').getAll([account, sessionId])) // equal index keys come by rising order
+    const wanted = sessionId === undefined ? store.index('account').getAll(account) : store.index('session').getAll([account, sessionId])
+    const kept = await done(wanted) // equal index keys come by rising order
     return Array.isArray(kept) ? kept.map(parseQueued) : []
   }
 

@@ -34,6 +34,8 @@ export interface SessionPin {
   readonly minEpoch: number
   /** The consents that were ever read as withdrawn, and when they were: no later word of the database brings one back. */
   readonly withdrawn: Readonly<Record<string, string>>
+  /** Who takes part, by user id, with their role: as met before the first epoch, or as acknowledged since. */
+  readonly people: Readonly<Record<string, string>>
 }
 
 /**
@@ -48,8 +50,8 @@ export interface Store {
   dropDevice(account: string): Promise<void>
   pins(account: string): Promise<readonly Pin[]>
   keepPin(account: string, pin: Pin): Promise<void>
-  /** The messages of a session that are not stored yet, in the order in which each was first kept, by whichever tab. */
-  queue(account: string, sessionId: string): Promise<readonly QueuedMessage[]>
+  /** The messages of a session, or of all, that are not stored yet, in the order in which each was first kept, by whichever tab. */
+  queue(account: string, sessionId?: string): Promise<readonly QueuedMessage[]>
   /** Keeps a message at the queue's end, or in its old place if its id is there. */
   keepQueued(account: string, m: QueuedMessage): Promise<void>
   /** Drops a message; reports whether it was there. */
@@ -91,8 +93,9 @@ export class MemoryStore implements Store {
     return Promise.resolve()
   }
 
-  queue(account: string, sessionId: string): Promise<readonly QueuedMessage[]> {
-    return Promise.resolve([...(this.#queues.get(account)?.values() ?? [])].filter((one) => one.session_id === sessionId))
+  queue(account: string, sessionId?: string): Promise<readonly QueuedMessage[]> {
+    const all = [...(this.#queues.get(account)?.values() ?? [])]
+    return Promise.resolve(all.filter((one) => sessionId === undefined || one.session_id === sessionId))
   }
 
   keepQueued(account: string, m: QueuedMessage): Promise<void> {
@@ -153,9 +156,14 @@ export function parseQueued(value: unknown): QueuedMessage {
 export function parseSessionPin(value: unknown): SessionPin | undefined {
   if (value === undefined) return undefined
   const row = fields(value, 'session pin')
-  const withdrawn = fields(row['withdrawn'] ?? {}, 'withdrawn') // not yet in what an older version kept
   return {
     mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch'),
-    withdrawn: Object.fromEntries(Object.keys(withdrawn).map((id) => [id, text(withdrawn, id)])),
+    withdrawn: words(row, 'withdrawn'), people: words(row, 'people'),
   }
+}
+
+/** A record of texts; empty in what an older version kept. */
+function words(row: Fields, name: string): Readonly<Record<string, string>> {
+  const record = fields(row[name] ?? {}, name)
+  return Object.fromEntries(Object.keys(record).map((id) => [id, text(record, id)]))
 }

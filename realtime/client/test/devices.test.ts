@@ -233,6 +233,38 @@ describe('a lost device', () => {
     await expect(again.devices.renew()).rejects.toMatchObject({ reason: 'not_active' })
   })
 
+  test('is not replaced without the words while its keys are the last for any of the history', async () => {
+    const { tables, userId, first } = await setup()
+    const kid = first.devices.device.kid
+    await first.devices.revoke(kid)
+    expect(first.devices.history.state).toBe('only_here')
+    await expect(first.devices.renew()).rejects.toMatchObject({ reason: 'not_active' })
+    const second = await browser(tables, userId)
+    await second.devices.reset(ResetWords)
+    const epoch = await write(tables, second)
+    await first.devices.look()
+    expect(first.devices.history).toMatchObject({ here: 'part', state: 'locked' })
+    await expect(first.devices.renew()).rejects.toMatchObject({ reason: 'not_active' })
+    expect((await first.store.device('test'))?.kid).toBe(kid)
+    expect(await reads(tables, first, 1)).toBe(true)
+    await first.devices.renew(ResetWords)
+    expect(first.devices.device.kid).not.toBe(kid)
+    expect(await reads(tables, first, epoch)).toBe(false)
+  })
+
+  test('is not replaced without the words while it keeps messages that only it can send', async () => {
+    const { tables, userId, first } = await setup()
+    const second = await browser(tables, userId)
+    await first.devices.approve(second.devices.code)
+    await first.devices.revoke(first.devices.device.kid)
+    expect(first.devices.history.state).toBe('safe')
+    await first.store.keepQueued('test', { id: crypto.randomUUID(), session_id: tables.session.id, draft: 'sealed', row: null })
+    await expect(first.devices.renew()).rejects.toMatchObject({ reason: 'not_active' })
+    expect(await first.store.queue('test')).toHaveLength(1)
+    await first.devices.renew(ResetWords)
+    expect(first.devices.state).toBe('waiting')
+  })
+
   test('the last one: without recovery the history is lost, which a reset asks for in words', async () => {
     const { tables, userId, first } = await setup()
     await first.devices.revoke(first.devices.device.kid)
