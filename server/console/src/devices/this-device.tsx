@@ -83,12 +83,21 @@ function Reset(props: { readonly cancel: () => void; readonly confirm: () => voi
 function Removed(props: { readonly keys: KeysStore; readonly view: ReadyKeys }): ReactNode {
   const { keys, view } = props
   const { act, busy, problem } = useActing()
-  const renew = (): void => { void act('make new keys', () => view.vigil.devices.renew(), 'This browser has new keys, and waits to be let in').then(() => keys.read()) }
+  const [asking, setAsking] = useState(false)
+  const { here, state } = view.history
+  const last = state !== 'safe' && here !== 'none'
+  const renew = (): void => { void act('make new keys', () => view.vigil.devices.renew(resetWords), 'This browser has new keys, and waits to be let in').then(() => keys.read()) }
   return (
     <>
       <p>It was removed, on another of your devices or by your practice, and its keys open nothing new. If this is still your browser, make new keys for it and let it in like a new device.</p>
       {problem === null ? null : <ProblemNote problem={problem} />}
-      <div className="row"><Button size="2" loading={busy} onClick={renew}>Make new keys for this browser</Button></div>
+      <div className="row"><Button size="2" loading={busy} onClick={() => { setAsking(true) }}>Make new keys for this browser</Button></div>
+      {asking ? (
+        <Confirm title="Make new keys, and drop the old ones?" action="Make new keys" grave onCancel={() => { setAsking(false) }} onConfirm={() => { setAsking(false); renew() }}>
+          {last ? <p><strong>Some of your history may be opened by this browser alone.</strong> That will be lost: nobody can bring it back.</p> : null}
+          <p>What you wrote here that is not sent yet is dropped.</p>
+        </Confirm>
+      ) : null}
     </>
   )
 }
