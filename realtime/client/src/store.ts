@@ -34,8 +34,6 @@ export interface SessionPin {
   readonly minEpoch: number
   /** The consents that were ever read as withdrawn, and when they were: no later word of the database brings one back. */
   readonly withdrawn: Readonly<Record<string, string>>
-  /** Who takes part, by user id, with their role: as met before the first epoch, or as acknowledged since. */
-  readonly people: Readonly<Record<string, string>>
 }
 
 /**
@@ -158,7 +156,7 @@ export function parseSessionPin(value: unknown): SessionPin | undefined {
   const row = fields(value, 'session pin')
   return {
     mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch'),
-    withdrawn: words(row, 'withdrawn'), people: words(row, 'people'),
+    withdrawn: words(row, 'withdrawn'),
   }
 }
 
