@@ -15,11 +15,18 @@ const (
 		select tests.act('clio', format(
 			'insert into public.session_consents (id, session_id, device_id, scope, text_hash, signature) values (%L, %L, %L, %L, %L, %L)',
 			md5('crisis')::uuid, tests.session('assisted'), tests.device('clio'), '{crisis_access}', tests.bytes('t', 43), tests.bytes('s', 86)))`
+	// As the sidecar gives them: all of one alert in one call, and no more in a transaction.
 	sqlGrantsDue = `
-		select tests.act('vigil', format('select private.grant_crisis_access(%L, %L)', g.alert_id, jsonb_build_array(jsonb_build_object(
-			'session_id', g.session_id, 'epoch', g.epoch, 'device_id', g.device_id, 'wrap', tests.bytes('w', 151), 'signature', tests.bytes('s', 86),
-			'by_device_id', md5('analysis')::uuid))))
-		from private.crisis_grants_due(100) g`
+		select tests.act('vigil', format('select private.grant_crisis_access(%L, %L)', g.alert_id, g.grants))
+		from (
+			select d.alert_id, jsonb_agg(jsonb_build_object(
+				'session_id', d.session_id, 'epoch', d.epoch, 'device_id', d.device_id, 'wrap', tests.bytes('w', 151), 'signature', tests.bytes('s', 86),
+				'by_device_id', md5('analysis')::uuid)) as grants
+			from private.crisis_grants_due(100) d
+			group by d.alert_id
+			order by d.alert_id
+			limit 1
+		) g`
 	sqlHeldOnCall = `
 		select (select count(*) from public.epoch_wraps where role = 3) + (select count(*) from public.epoch_readers where ended_at is null)`
 )
