@@ -16,8 +16,8 @@ import { KeyBytes } from './bytes.ts'
 import { signDevice } from './cross.ts'
 import type { Device } from './device.ts'
 import { DeviceState } from './devices.ts'
-import { EnvelopeError, Refusal, SessionError } from './failure.ts'
-import { makeRecoveryKey, openSecrets, recoveryDevice, sealSecrets, type Secrets } from './recovery-key.ts'
+import { EnvelopeError, Refusal, SessionError, toError } from './failure.ts'
+import { makeRecoveryKey, openSecrets, recoveryDevice, sealSecrets, Stretch, type Secrets } from './recovery-key.ts'
 import { Admission, DeviceKind, type DeviceRow, type RecoveryKeyRow } from './rows.ts'
 import { shareHistory } from './share.ts'
 import type { Vigil } from './vigil.ts'
@@ -129,18 +129,23 @@ async function open(v: RecoveryVigil, passphrase: string, deps: RecoveryDeps): P
   const { database, userId } = v.entry
   const [keys, devices] = await Promise.all([database.recoveryKeys(), database.ownDevices(userId)])
   const live = devices.filter((row) => row.kind === DeviceKind.recovery && row.admitted_at !== null && row.revoked_at === null)
-  let refused: EnvelopeError | undefined
-  for (const key of keys) {
+  let refused: unknown
+  for (const key of [...keys.filter(isOurs), ...keys.filter((one) => !isOurs(one))]) {
     const device = live.find((row) => row.id === key.device_id)
     if (device === undefined) continue
     try {
       return { device, keys, secrets: await openSecrets(key, userId, passphrase, deps.argon2 ?? ownArgon2) }
     } catch (thrown) {
-      if (!(thrown instanceof EnvelopeError)) throw thrown
-      if (refused?.refusal !== Refusal.wrap) refused = thrown
+      // a false version may ask for more memory than there is, which fails as anything
+      if (!(refused instanceof EnvelopeError && refused.refusal === Refusal.wrap)) refused = thrown
     }
   }
-  throw refused ?? new SessionError('not_active', 'no recovery key is set')
+  throw refused === undefined ? new SessionError('not_active', 'no recovery key is set') : toError(refused, 'open recovery key')
+}
+
+/** Whether the key was sealed with the parameters that this package uses. */
+function isOurs(key: RecoveryKeyRow): boolean {
+  return key.memory_kib === Stretch.memoryKiB && key.passes === Stretch.passes && key.lanes === Stretch.lanes
 }
 
 function nextVersion(keys: readonly RecoveryKeyRow[]): number {

@@ -164,6 +164,18 @@ describe('recovering', () => {
     expect(asked.count).toBe(2) // the false one that could be the person's, and the true one
   })
 
+  test('is not shut out by a version that asks for more than the machine has', async () => {
+    const { tables, userId, first } = await setup()
+    await setRecovery(first, passphrase, deps)
+    const [key] = tables.recoveryKeys
+    if (key === undefined) throw new Error('it is set')
+    tables.recoveryKeys.push({ ...key, memory_kib: 2 ** 20, passes: 10, version: 2 })
+    const small: Argon2 = (typed, salt, asked) =>
+      asked.memoryKiB > 65536 ? Promise.reject(new Error('out of memory')) : deps.argon2(typed, salt, asked)
+    await expect(recover(await browser(tables, userId), 'vier Wörter über Brot', { argon2: small })).rejects.toMatchObject({ refusal: 'wrap' })
+    expect(await recover(await browser(tables, userId), passphrase, { argon2: small })).toEqual({ epochs: 3 })
+  })
+
   test('refuses a key whose row is another’s', async () => {
     const { tables, userId, first } = await setup()
     await setRecovery(first, passphrase, deps)
