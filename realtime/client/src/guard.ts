@@ -3,8 +3,8 @@ import { isWithdrawn } from './consent.ts'
 import type { ConsentRow, SessionMode, SessionRow } from './rows.ts'
 import type { SessionPin, Store } from './store.ts'
 
-/** Before all epochs: when a consent was withdrawn of which no time is told. */
-const Unknown = new Date(0).toISOString()
+/** When a consent was withdrawn of which the database tells that no more: before all epochs, so that none opens under it. */
+const Unknown = '1970-01-01T00:00:00Z'
 
 export interface GuardDeps {
   readonly store: Store
@@ -28,7 +28,7 @@ export class Guard {
     const { store, account, sessionId } = this.#deps
     const kept = await this.known()
     if (kept !== undefined) return kept
-    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0, withdrawn: {} }
+    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0, withdrawn: [] }
     await store.keepSessionPin(account, sessionId, first)
     return first
   }
@@ -63,18 +63,16 @@ export class Guard {
     if (least > pin.minEpoch) await this.#change(row, { minEpoch: least })
   }
 
-  /** The consents as they stand here: one that was ever withdrawn stays so, since when it was first read as such. */
+  /** The consents as they stand here: one that was ever withdrawn stays so. */
   async consents(row: SessionRow, read: readonly ConsentRow[]): Promise<readonly ConsentRow[]> {
+    for (const one of read) if (isWithdrawn(one)) await this.withdrew(row, one.id)
     const { withdrawn } = await this.pin(row)
-    for (const { id, ...consent } of read) {
-      if (withdrawn[id] === undefined && isWithdrawn({ id, ...consent })) await this.withdrew(row, id, consent.withdrawn_at ?? Unknown)
-    }
-    return read.map((one) => ({ ...one, withdrawn_at: withdrawn[one.id] ?? one.withdrawn_at }))
+    return read.map((one) => (withdrawn.includes(one.id) ? { ...one, withdrawn_at: one.withdrawn_at ?? Unknown } : one))
   }
 
-  async withdrew(row: SessionRow, consentId: string, at: string): Promise<void> {
+  async withdrew(row: SessionRow, consentId: string): Promise<void> {
     const { withdrawn } = await this.pin(row)
-    await this.#change(row, { withdrawn: { [consentId]: at, ...withdrawn } })
+    if (!withdrawn.includes(consentId)) await this.#change(row, { withdrawn: [...withdrawn, consentId] })
   }
 
   async #change(row: SessionRow, change: Partial<SessionPin>): Promise<void> {

@@ -325,8 +325,7 @@ export class Session {
       const consent = this.#state.consents.find((one) => one.id === id)
       if (consent === undefined) throw new EnvelopeError('consent', `consent ${id} is not there`)
       await database.withdrawConsent(id, await signWithdrawal(device, consent))
-      // As the database tells it, or at this device's word if it does not.
-      await this.#state.refresh().finally(() => this.#guard.withdrew(this.row, id, new Date().toISOString()))
+      await this.#guard.withdrew(this.row, id) // whatever the database tells of it
       if (options.goOn === 'strict' && this.watched) await this.changeMode(SessionMode.strict)
       else await this.#refresh()
     },

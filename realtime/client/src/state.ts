@@ -3,7 +3,7 @@ import { ConsentScope, isWithdrawn, verifyConsent } from './consent.ts'
 import { makeEpoch, openEpoch, type Epoch } from './epoch.ts'
 import type { ModeChange } from './chat.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError } from './failure.ts'
-import { fields, json, list } from './parse.ts'
+import { fields, json } from './parse.ts'
 import { Role, parseRoster, rosterHash, type MemberJson, type Roster } from './roster.ts'
 import type { SessionDatabase } from './database.ts'
 import { importSigPub, type Device } from './device.ts'
@@ -292,36 +292,14 @@ export class State {
       await database.createEpoch(row)
     } catch (thrown) {
       if (!(thrown instanceof RequestError) || thrown.temporary) throw thrown
-      await this.#learn(thrown)
+      const { learnRefused } = await import('./refused-epoch.ts')
+      learnRefused(thrown, this.#excluded)
+      await this.refresh()
       return undefined
     }
     await this.refresh()
     this.#opened.set(number, epoch)
     return epoch
-  }
-
-  /** What a refused epoch says: read again what changed, or tell the person what is missing. */
-  async #learn(error: RequestError): Promise<void> {
-    switch (error.code) {
-      case 'VG004': {
-        const difference = fields(json(error.details, 'difference'), 'difference')
-        for (const kid of list(difference['not_expected'], 'not_expected')) this.#excluded.add(String(kid))
-        for (const kid of list(difference['missing'], 'missing')) this.#excluded.delete(String(kid))
-        break
-      }
-      case 'VG006':
-        throw new SessionError('consent_missing', 'a client has yet to consent to the analysis', { cause: error })
-      case 'VG002':
-        throw new SessionError('not_active', 'the session has ended', { cause: error })
-      case 'VG025':
-        throw new SessionError('device_waiting', 'this device waits to be approved by another of yours', { cause: error })
-      case 'PT409':
-      case '23505':
-        break
-      default:
-        throw error
-    }
-    await this.refresh()
   }
 
   async #validConsent(roster: Roster): Promise<ConsentRow> {

@@ -1,6 +1,6 @@
 import type { Device, KeyPair } from './device.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
-import { fields, flag, id, oneOf, text, whole, type Fields } from './parse.ts'
+import { fields, flag, id, oneOf, text, texts, whole, type Fields } from './parse.ts'
 import { SessionMode, parseSealed, type SealedMessage } from './rows.ts'
 
 /** What is remembered of a device that was seen: whose it is, and one hash over both its keys. */
@@ -32,8 +32,8 @@ export interface SessionPin {
   readonly epoch: number
   /** The highest min_epoch met. */
   readonly minEpoch: number
-  /** The consents that were ever read as withdrawn, and when they were: no later word of the database brings one back. */
-  readonly withdrawn: Readonly<Record<string, string>>
+  /** The consents that were ever read as withdrawn: no later word of the database brings one back. */
+  readonly withdrawn: readonly string[]
 }
 
 /**
@@ -156,12 +156,6 @@ export function parseSessionPin(value: unknown): SessionPin | undefined {
   const row = fields(value, 'session pin')
   return {
     mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch'),
-    withdrawn: words(row, 'withdrawn'),
+    withdrawn: texts({ withdrawn: [], ...row }, 'withdrawn'), // not in what an older version kept
   }
-}
-
-/** A record of texts; empty in what an older version kept. */
-function words(row: Fields, name: string): Readonly<Record<string, string>> {
-  const record = fields(row[name] ?? {}, name)
-  return Object.fromEntries(Object.keys(record).map((id) => [id, text(record, id)]))
 }

@@ -81,7 +81,7 @@ describe.each(stores)('store in %s', (_, open) => {
     const store = open()
     const id = crypto.randomUUID()
     expect(await store.sessionPin('a', id)).toBeUndefined()
-    const pin = { mode: 'strict', suite: 2, epoch: 4, minEpoch: 3, withdrawn: { [id]: '2026-11-24T00:00:00Z' } } as const
+    const pin = { mode: 'strict', suite: 2, epoch: 4, minEpoch: 3, withdrawn: [id] } as const
     await store.keepSessionPin('a', id, pin)
     await store.keepSessionPin('a', id, { ...pin, mode: 'assisted' })
     expect(await store.sessionPin('a', id)).toEqual({ ...pin, mode: 'assisted' })
