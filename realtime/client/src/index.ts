@@ -21,7 +21,7 @@ export { makeEpoch, openEpoch, type Epoch, type NewEpoch, type OpenOptions } fro
 export { openMessage, parseContent, sealMessage, textContent, type AttachedFile, type Content } from './message.ts'
 export { Role, parseRoster, rosterHash, type Member, type Roster } from './roster.ts'
 export { IndexedDbStore } from './indexeddb.ts'
-export { MemoryStore, type Pin, type QueuedMessage, type Store } from './store.ts'
+export type { Pin, QueuedMessage, Store } from './store.ts'
 export {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
   SuggestionDecision, SuggestionSource, SuggestionStatus,

@@ -8,7 +8,7 @@ import type { HistoryState } from './history.ts'
 import { IndexedDbStore } from './indexeddb.ts'
 import { Pins } from './pins.ts'
 import { Session } from './session.ts'
-import { MemoryStore, type Store } from './store.ts'
+import type { Store } from './store.ts'
 
 /** Options of vigil(); all have defaults. */
 export interface VigilOptions {
@@ -189,7 +189,7 @@ export async function vigil(supabase: Supabase, url: string, options: VigilOptio
   if (data.session === null) throw new SessionError('not_participant', 'sign in first')
   const userId = data.session.user.id
   const database = new Database(supabase)
-  const store = options.store ?? (typeof indexedDB === 'undefined' ? new MemoryStore() : new IndexedDbStore())
+  const store = options.store ?? (typeof indexedDB === 'undefined' ? new (await import('./memory.ts')).MemoryStore() : new IndexedDbStore())
   const account = `${new URL(url).origin} ${userId}`
   const v = await Vigil.open({
     realtime: connect(supabase, url, options),

@@ -4,7 +4,7 @@ import { Devices, type VigilEvents } from '../src/devices.ts'
 import { makeEpoch, openEpoch } from '../src/epoch.ts'
 import { Pins } from '../src/pins.ts'
 import { Role, parseRoster, type Roster } from '../src/roster.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import type { VigilEntry } from '../src/vigil.ts'
 import { MemoryDatabase, type Tables } from './memory-database.ts'
 

@@ -7,7 +7,7 @@ import { verifyGrant } from '../src/grant.ts'
 import { historyOf } from '../src/history.ts'
 import { Pins } from '../src/pins.ts'
 import { shareHistory } from '../src/share.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import { browser, reads, write, type Browser } from './browser.ts'
 import { MemoryDatabase, join, newTables, runSidecar, type Tables } from './memory-database.ts'
 

@@ -12,7 +12,7 @@ import { exportSession, openExport } from '../src/export.ts'
 import { fields, json, text } from '../src/parse.ts'
 import { Pins } from '../src/pins.ts'
 import { Session } from '../src/session.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import { ownTestdata } from './bundle.ts'
 import { MemoryDatabase, addDevice, join, newTables, type Tables } from './memory-database.ts'
 

@@ -3,7 +3,7 @@ import { Refusal } from '../src/failure.ts'
 import { openMessage } from '../src/message.ts'
 import { fields, list, oneOf, text, whole } from '../src/parse.ts'
 import { Pins } from '../src/pins.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import type { Device } from '../src/device.ts'
 import { goTestdata, openIn, parseBundle, readJson, setPointer, type Bundle } from './bundle.ts'
 

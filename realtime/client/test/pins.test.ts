@@ -4,7 +4,7 @@ import { signDevice } from '../src/cross.ts'
 import { makeDevice, type Device } from '../src/device.ts'
 import { Pins } from '../src/pins.ts'
 import type { DeviceRow, DeviceSignatureRow } from '../src/rows.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import { addDevice, newTables } from './memory-database.ts'
 
 interface Person {

@@ -7,7 +7,7 @@ import { RequestError } from '../src/failure.ts'
 import { IndexedDbStore } from '../src/indexeddb.ts'
 import { textContent } from '../src/message.ts'
 import { Queue } from '../src/queue.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import { addSignedDevice } from './memory-database.ts'
 import { World, texts, type Seat } from './seats.ts'
 

@@ -9,7 +9,7 @@ import { Pins } from '../src/pins.ts'
 import { openSecrets, recoveryDevice } from '../src/recovery-key.ts'
 import { changePassphrase, exportIdentity, recover, removeRecovery, setRecovery, type Argon2 } from '../src/recovery.ts'
 import { Role, parseRoster } from '../src/roster.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import { browser, reads, rosterOf, write, type Browser } from './browser.ts'
 import { join, newTables, runSidecar, type Tables } from './memory-database.ts'
 

@@ -10,7 +10,7 @@ import { Pins } from '../src/pins.ts'
 import type { Refused } from '../src/refusals.ts'
 import { parseRoster } from '../src/roster.ts'
 import { State } from '../src/state.ts'
-import { MemoryStore } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
 import { MemoryDatabase, addDevice, join, newTables, type Tables } from './memory-database.ts'
 
 interface Bench {

@@ -4,7 +4,8 @@ import { utf8 } from '../src/bytes.ts'
 import { makeDevice, sign, verify, type Device } from '../src/device.ts'
 import { IndexedDbStore } from '../src/indexeddb.ts'
 import { Pins } from '../src/pins.ts'
-import { MemoryStore, type QueuedMessage, type Store } from '../src/store.ts'
+import { MemoryStore } from '../src/memory.ts'
+import type { QueuedMessage, Store } from '../src/store.ts'
 import type { DeviceRow } from '../src/rows.ts'
 
 const stores: readonly [string, () => Store][] = [

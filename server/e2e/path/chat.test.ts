@@ -1,6 +1,6 @@
 // Two people's browsers, through vigil-client: what each sees of what the other sent.
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { MemoryStore } from 'vigil-client'
+import { MemoryStore } from 'vigil-client/memory'
 import { closeAll, crisis, enter, practice, schedule, sql, start, therapy, type Side } from './people.ts'
 import { bare, disconnectAll, joined, named, rowOf } from './socket.ts'
 

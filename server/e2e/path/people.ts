@@ -1,7 +1,8 @@
 // A practice of people who are invented, made as an operator and its people make one: Auth's admin interface, the SQL editor for
 // the organisation, and the rest through supabase-js with row-level security.
 import { Client as Postgres } from 'pg'
-import { MemoryStore, parseSession, vigil, type ChatMessage, type Session, type SessionRow, type Vigil } from 'vigil-client'
+import { parseSession, vigil, type ChatMessage, type Session, type SessionRow, type Vigil } from 'vigil-client'
+import { MemoryStore } from 'vigil-client/memory'
 import { inject } from 'vitest'
 import { password, person, project, stranger, type Client, type Person } from '../standin/project.ts'
 import { totp } from '../standin/totp.ts'

@@ -1,6 +1,7 @@
 // A draft for the clinician, from what the client said to what was sent: sealed to this device, verified, and never sent by itself.
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { MemoryStore, type Suggestion } from 'vigil-client'
+import { MemoryStore } from 'vigil-client/memory'
+import type { Suggestion } from 'vigil-client'
 import { closeAll, crisis, enter, sql, therapy, type Side } from './people.ts'
 import { disconnectAll } from './socket.ts'
 
