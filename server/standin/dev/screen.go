@@ -40,7 +40,7 @@ func (s *stack) introduce(ctx context.Context) error {
 	if s.sidecar != nil {
 		line("sidecar", s.sidecar.url, "   (sockets at /realtime/v1 and /socket; metrics at "+s.sidecar.operator+"/metrics)")
 	}
-	line("Supabase", s.supabase.url, "   (a stand-in: Auth and REST; its mail is at /standin/mail)")
+	line("Supabase", s.supabase.url, "   (a stand-in: Auth, REST and Storage; its mail is at /standin/mail)")
 	where, remark := s.supabase.pages()
 	line("pages", where, remark)
 	line("publishable key", s.supabase.server.PublishableKey(), "")
