@@ -38,10 +38,7 @@ const readRelation = `select json_build_object(
 
 // relation finds the request's table, or gives PGRST205.
 func (t *transaction) relation(ctx context.Context, q *request) (relation, error) {
-	s := (&statement{}).write(readRelation)
-	s.parameter(q.schema)
-	s.parameter(q.target)
-	rows, err := t.run(ctx, s)
+	rows, err := t.fixed(ctx, readRelation, q.schema, q.target)
 	if err != nil {
 		return relation{}, err
 	}
@@ -150,15 +147,15 @@ func (f function) takesBody() bool {
 
 // function finds the one function of the request that takes these arguments: PGRST202 for none, PGRST203 for several.
 func (t *transaction) function(ctx context.Context, q *request, names []string, body bool) (function, error) {
-	s := (&statement{}).write(readFunctions)
-	s.parameter(q.schema)
-	s.parameter(q.target)
-	row, err := t.one(ctx, s)
+	rows, err := t.fixed(ctx, readFunctions, q.schema, q.target)
 	if err != nil {
 		return function{}, err
 	}
+	if len(rows) != 1 {
+		return function{}, fmt.Errorf("rest: %d rows where one was due", len(rows))
+	}
 	var all, fitting []function
-	if err := json.Unmarshal(row[0], &all); err != nil {
+	if err := json.Unmarshal(rows[0][0], &all); err != nil {
 		return function{}, fmt.Errorf("rest: read the catalogue: %w", err)
 	}
 	for _, f := range all {

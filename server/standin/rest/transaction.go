@@ -22,7 +22,10 @@ const setUp = `select
       ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout'))`
 
 // transaction is one request's, as the caller.
-type transaction struct{ conn *pgconn.PgConn }
+type transaction struct {
+	conn *pgconn.PgConn
+	all  *pgx.Conn // the same connection, which knows what is prepared on it
+}
 
 func (s *Server) transact(
 	ctx context.Context, q *request, readOnly bool, do func(context.Context, *transaction, *request) (*answer, error),
@@ -43,7 +46,7 @@ func (s *Server) transact(
 	// The clean-up must run when the caller has hung up, and a rolled-back transaction cannot fail.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 
-	t := &transaction{conn: conn.Conn().PgConn()}
+	t := &transaction{conn: conn.Conn().PgConn(), all: conn.Conn()}
 	if err := t.setUp(ctx, q); err != nil {
 		return nil, err
 	}
@@ -75,19 +78,28 @@ func (t *transaction) setUp(ctx context.Context, q *request) error {
 	if err != nil {
 		return fmt.Errorf("rest: write cookies: %w", err)
 	}
-	set := &statement{}
-	set.write(setUp)
 	path := "/" + q.target
 	if q.rpc {
 		path = "/rpc/" + q.target
 	}
-	for _, value := range []string{
-		quote(q.schema) + `, "extensions"`, q.role, string(q.claims), q.http.Method, path, string(headersJSON), string(cookiesJSON),
-	} {
-		set.parameter(value)
-	}
-	_, err = t.run(ctx, set)
+	_, err = t.fixed(ctx, setUp,
+		quote(q.schema)+`, "extensions"`, q.role, string(q.claims), q.http.Method, path, string(headersJSON), string(cookiesJSON))
 	return err
+}
+
+// fixed executes one of the statements that every request has, prepared once for each connection: planning it takes Postgres
+// longer than running it.
+func (t *transaction) fixed(ctx context.Context, sql string, values ...string) ([][][]byte, error) {
+	prepared, err := t.all.Prepare(ctx, sql, sql) // does nothing when it is prepared already
+	if err != nil {
+		return nil, err
+	}
+	s := &statement{}
+	for _, value := range values {
+		s.parameter(value)
+	}
+	r := t.conn.ExecPrepared(ctx, prepared.Name, s.values, nil, nil).Read()
+	return r.Rows, r.Err
 }
 
 // run executes a statement and returns its rows as text.
