@@ -100,8 +100,12 @@ func doctor(ctx context.Context, p Process, fs *flag.FlagSet) int {
 	if _, code, done := parse(p, fs, 0); done {
 		return code
 	}
-	r := examine(ctx, p)
-	if *asJSON {
+	return examine(ctx, p).write(p, *asJSON)
+}
+
+// write gives the exit code.
+func (r *report) write(p Process, asJSON bool) int {
+	if asJSON {
 		_ = json.NewEncoder(p.Stdout).Encode(r) // standard output is closed: nothing to do
 	} else {
 		r.print(p)

@@ -24,6 +24,9 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 	if f.Failed+f.Warned > 0 || !strings.Contains(f.text, "All is well.") {
 		t.Errorf("%d failures, %d warnings:\n%s", f.Failed, f.Warned, f.text)
 	}
+	if code, text, _ := d.with("doctor"); code != cli.ExitOK || !strings.Contains(text, "All is well.") {
+		t.Errorf("exit code %d:\n%s", code, text)
+	}
 	for _, check := range []string{
 		"configuration", "origins", "database", "clock", "role", "schema", "rls", "triggers", "ddl", "sign-out", "grants", "policies", "strangers", "waiting", "key",
 		"replication", "slot", "publications", "jwks", "clock (auth)", "auth", "outsider", "notify", "bus", "ports",

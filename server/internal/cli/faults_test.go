@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"testing"
@@ -30,22 +31,7 @@ func sets(name, value string) func(*deployment) {
 func (f fault) test(d *deployment) {
 	d.Helper()
 	env := maps.Clone(d.env)
-	if f.sql != "" {
-		d.sql(pgtest.RoleSuperuser, f.sql)
-	}
-	if f.seed != nil {
-		f.seed(d)
-	}
-	status := f.status
-	if status == "" {
-		status = "fail"
-	}
-	found := d.doctor()
-	x := d.must(found, f.check, status, f.says)
-	for check, words := range f.also {
-		d.must(found, check, "fail", words)
-	}
-	d.Logf("%s: %s → %s %s%s", x.Check, x.Detail, x.Fix, x.SQL, x.Shell)
+	found := f.find(d)
 	if f.undo != nil {
 		d.env = env
 		f.undo(d)
@@ -55,7 +41,7 @@ func (f fault) test(d *deployment) {
 			role = pgtest.RoleOwner
 		}
 		ran := map[string]bool{}
-		for _, x := range found.of(f.check, status) {
+		for _, x := range found.of(f.check, f.level()) {
 			if !ran[x.SQL+x.Shell] {
 				d.mend(role, x)
 			}
@@ -65,7 +51,32 @@ func (f fault) test(d *deployment) {
 			f.then(d)
 		}
 	}
-	for _, x := range d.healthy().of(f.check, status) {
+	f.gone(d, d.healthy())
+}
+
+func (f fault) level() string { return cmp.Or(f.status, "fail") }
+
+// find breaks and looks.
+func (f fault) find(d *deployment) findings {
+	d.Helper()
+	if f.sql != "" {
+		d.sql(pgtest.RoleSuperuser, f.sql)
+	}
+	if f.seed != nil {
+		f.seed(d)
+	}
+	found := d.doctor()
+	x := d.must(found, f.check, f.level(), f.says)
+	for check, words := range f.also {
+		d.must(found, check, "fail", words)
+	}
+	d.Logf("%s: %s → %s %s%s", x.Check, x.Detail, x.Fix, x.SQL, x.Shell)
+	return found
+}
+
+func (f fault) gone(d *deployment, healthy findings) {
+	d.Helper()
+	for _, x := range healthy.of(f.check, f.level()) {
 		d.Errorf("still there: %+v", x)
 	}
 }
