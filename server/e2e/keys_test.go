@@ -49,6 +49,28 @@ func (s *stack) awaitDevice(t testing.TB, id uuid.UUID, condition string) {
 	}
 }
 
+// vouchedFor demands that a client, which knows one key, can verify that the other is the same operator's.
+func (s *stack) vouchedFor(t testing.TB, key, by uuid.UUID) {
+	t.Helper()
+	var enc, sig, bySig, signature string
+	if err := s.admin.QueryRow(t.Context(), `select d.enc_pub, d.sig_pub, b.sig_pub, s.signature from public.device_signatures s
+		join public.devices d on d.id = s.device_id join public.devices b on b.id = s.by_device_id where d.id = $1 and b.id = $2`, key, by).Scan(&enc, &sig, &bySig, &signature); err != nil {
+		t.Fatalf("nothing says that the key %s is the next one of %s: %v", key, by, err)
+	}
+	terms := envelope.DeviceTerms{By: by, KID: key, Kind: envelope.KindAnalysis}
+	var bySigPub []byte
+	for of, into := range map[string]*[]byte{enc: &terms.EncPub, sig: &terms.SigPub, bySig: &bySigPub} {
+		point, err := envelope.DecodeText(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*into = point
+	}
+	if err := terms.Verify(bySigPub, signature); err != nil {
+		t.Error(err)
+	}
+}
+
 // read demands that a message of the session was opened, by the key that its epoch's roster has.
 func (y *therapy) read(t testing.TB, key uuid.UUID) {
 	t.Helper()
@@ -98,6 +120,7 @@ func TestKeysRotateWithoutARestart(t *testing.T) {
 	}
 	newer := ids[0]
 	s.awaitDevice(t, newer, "revoked_at is null")
+	s.vouchedFor(t, newer, old)
 	y.read(t, old) // its epoch goes on
 	fresh := s.therapy(t, org)
 	fresh.read(t, newer)

@@ -48,7 +48,7 @@ comment on column public.devices.retired_at is 'An analysis key that new epochs 
 create table if not exists public.device_signatures (
   id uuid primary key default gen_random_uuid(),
   device_id uuid not null references public.devices (id) on delete cascade,
-  user_id uuid not null default auth.uid(),
+  user_id uuid default auth.uid(),
   by_device_id uuid not null references public.devices (id) on delete cascade,
   signature text not null check (signature ~ '^[A-Za-z0-9_-]{86}$'),
   created_at timestamptz not null default now(),
@@ -56,7 +56,7 @@ create table if not exists public.device_signatures (
   refusal text check (refusal in ('format', 'signature', 'signer')),
   check ((refused_at is null) = (refusal is null))
 );
-comment on table public.device_signatures is 'That one device of a person vouches for another: ECDSA over both ids and the other''s keys. Written by that person; refused by the sidecar where it does not hold. Several for one device: a bogus one must not keep the true one out.';
+comment on table public.device_signatures is 'That one device of a person vouches for another: ECDSA over both ids and the other''s keys. Written by that person; refused by the sidecar where it does not hold. Several for one device: a bogus one must not keep the true one out. One analysis key for the next one, too: of nobody (user_id null), written by private.register_analysis_device.';
 create index if not exists device_signatures_device_id_idx on public.device_signatures (device_id, created_at);
 create index if not exists device_signatures_by_device_id_idx on public.device_signatures (by_device_id);
 create index if not exists device_signatures_user_id_idx on public.device_signatures (user_id);
@@ -143,7 +143,8 @@ begin
 end
 $$;
 
--- A signature is of a device that takes part, for one that waits, both of the caller. No more than 20 wait to be verified for one device; those
+-- A signature is of a device that takes part, for one that waits, both of the caller; or of one analysis key for a later one, which no policy
+-- lets anybody write but the sidecar, by its function: clients take a new key of the same operator for what it is. No more than 20 wait to be verified for one device; those
 -- that were refused do not count, nor those of a device that is revoked since, which nobody will verify: or whoever stole a token could use up
 -- the true device's.
 create or replace function private.admit_device_signature()
@@ -157,6 +158,16 @@ begin
   new.created_at := now();
   new.refused_at := null;
   new.refusal := null;
+  if exists (select from public.devices d where d.id = new.device_id and d.kind = 'analysis') then
+    new.user_id := null;
+    perform from public.devices d
+    join public.devices b on b.id = new.by_device_id and b.kind = 'analysis' and b.revoked_at is null and b.created_at < d.created_at
+    where d.id = new.device_id and d.revoked_at is null;
+    if not found then
+      raise exception using errcode = 'VG011', message = 'an analysis key is vouched for by an earlier one, both unrevoked';
+    end if;
+    return new;
+  end if;
   new.user_id := private.caller();
   if new.user_id is null then
     raise exception using errcode = '42501', message = 'only somebody signed in may vouch for a device of theirs';

@@ -99,7 +99,7 @@ select set_eq(
     'private.crisis_grants_due(integer)', 'private.grant_crisis_access(uuid,jsonb)',
     'private.live_logins(uuid[])', 'private.login_is_live()', 'private.permissions_of(text[],text[])',
     'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',
-    'private.register_analysis_device(uuid,text,text)', 'private.transactions_are_visible(bigint[])', 'private.unscored_messages(interval,integer)'
+    'private.register_analysis_device(uuid,text,text)', 'private.register_analysis_device(uuid,text,text,uuid,text)', 'private.transactions_are_visible(bigint[])', 'private.unscored_messages(interval,integer)'
   ],
   'the sidecar may call these, and no other'
 );

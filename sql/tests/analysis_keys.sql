@@ -31,6 +31,38 @@ select is(
   tests.next_key() || ' true,' || tests.first_key() || ' true', 'both are listed, the newest first'
 );
 
+-- The earlier one vouches for it: by the sidecar alone, once, and everybody signed in may verify it.
+create function tests.vouch(key uuid, seed text, by_key uuid) returns text language sql as $$
+  select format('select private.register_analysis_device(%L, %L, %L, %L, %L)', key, tests.key('enc ' || seed), tests.key('sig ' || seed), by_key, tests.bytes('vouch', 86))
+$$;
+create function tests.vouched() returns bigint language sql as $$ select count(*) from public.device_signatures where user_id is null $$;
+select * from tests.matrix(array[
+  array['clio', tests.vouch(tests.next_key(), 'analysis 2', tests.first_key()), '42501'],
+  array['service_role', tests.vouch(tests.next_key(), 'analysis 2', tests.first_key()), '42501'],
+  array['clio', format('insert into public.device_signatures (device_id, user_id, by_device_id, signature) values (%L, null, %L, %L)', tests.next_key(), tests.first_key(), tests.bytes('s', 86)), '42501'],
+  array['clio', format('insert into public.device_signatures (device_id, by_device_id, signature) values (%L, %L, %L)', tests.next_key(), tests.device('clio'), tests.bytes('s', 86)), 'VG011'],
+  array['vigil', format('insert into public.device_signatures (device_id, user_id, by_device_id, signature) values (%L, null, %L, %L)', tests.next_key(), tests.first_key(), tests.bytes('s', 86)), '42501'],
+  array['vigil', tests.vouch(tests.next_key(), 'other keys', tests.first_key()), 'VG017'],
+  array['vigil', tests.vouch(tests.next_key(), 'analysis 2', tests.first_key()) || '; select from public.device_signatures', '1']
+]);
+select tests.act('vigil', tests.vouch(tests.next_key(), 'analysis 2', tests.device('clio')));
+select tests.act('vigil', tests.vouch(tests.first_key(), 'analysis', tests.next_key()));
+select is(tests.vouched(), 0::bigint, 'no person''s device vouches for a key, nor a later key for an earlier one');
+savepoint before_revocation;
+update public.devices set revoked_at = now() where id = tests.first_key();
+select tests.act('vigil', tests.vouch(tests.next_key(), 'analysis 2', tests.first_key()));
+select is(tests.vouched(), 0::bigint, 'nor a revoked one');
+rollback to before_revocation;
+select tests.act('vigil', tests.vouch(tests.next_key(), 'analysis 2', tests.first_key()));
+select tests.act('vigil', tests.vouch(tests.next_key(), 'analysis 2', tests.first_key()));
+select is(tests.vouched(), 1::bigint, 'the earlier one does, once');
+select is(tests.attempt('brook', 'select from public.device_signatures where user_id is null'), '1', 'everybody signed in reads it');
+select is(tests.attempt('anon', 'select from public.device_signatures where user_id is null'), '42501', 'and nobody else');
+select is(
+  (select count(*) from public.audit_log where subject_table = 'devices' and action = 'vouch' and subject_id = tests.next_key()::text), 2::bigint, 'each organisation''s log says so'
+);
+select is_empty('select private.devices_to_admit(9)', 'there is nothing to admit');
+
 -- Retiring: sessions that use the key make their next epoch, without it.
 select is(min_epoch, 1, 'until then epoch 1 may be used') from public.sessions where id = tests.session('assisted');
 select tests.act('vigil', format('select private.retire_analysis_device(%L)', tests.first_key()));

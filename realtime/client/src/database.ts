@@ -106,11 +106,11 @@ export class Database {
     await answer('change device', this.#supabase.from('devices').update(change).eq('id', id))
   }
 
-  /** Who vouches for whom among these people's devices; refused ones are left out. */
+  /** Who vouches for whom among these people's devices, and the sidecar's; refused ones are left out. */
   signatures(userIds: readonly string[]): Promise<readonly DeviceSignatureRow[]> {
     const request = this.#supabase
       .from('device_signatures').select('id,device_id,user_id,by_device_id,signature,created_at,refused_at')
-      .in('user_id', [...userIds]).is('refused_at', null)
+      .or(`user_id.is.null,user_id.in.(${userIds.join()})`).is('refused_at', null)
     return rows('read device signatures', request, parseDeviceSignature)
   }
 

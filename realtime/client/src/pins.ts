@@ -11,7 +11,8 @@ export const AnalysisOwner = 'analysis'
 /**
  * Keys pinned on first use. A person's first device is trusted when that person is first met, and so are those for which it vouches,
  * by a chain of signatures that is verified here; one that appears later waits for an acknowledgement, and one whose keys changed
- * is refused. A recovery key that a known device signed is that person's, and nobody is asked. Without this, someone with the database
+ * is refused. A recovery key that a known device signed is that person's, and nobody is asked; nor for an analysis key that a known
+ * one signed: the operator's next one. Without this, someone with the database
  * in hand could replace a whole roster, or add a device of their own to it.
  */
 export class Pins {
@@ -62,7 +63,7 @@ export class Pins {
   /**
    * Meets the rows of `devices`, with who vouches for whom. Pins the devices of people not met before: a first one as it is, later
    * ones if a known one vouches for them. Returns the kids that must be acknowledged before anything is sent: those with other keys
-   * than pinned, those new for someone already known (but a recovery key for which a known one vouches), and those for which nobody
+   * than pinned, those new for someone already known (but a recovery or analysis key for which a known one vouches), and those for which nobody
    * known vouches. Devices that wait to be admitted
    * are passed over: they hold nothing.
    */
@@ -96,7 +97,7 @@ export class Pins {
 
   /**
    * Pins those of people not met before for which a known device vouches, and anybody's recovery key for which one does: it can do
-   * nothing but read what its owner reads, and is shown among the readers. The others wait.
+   * nothing but read what its owner reads, and is shown among the readers; so is the operator's next analysis key. The others wait.
    */
   async #ask(news: readonly DeviceRow[], met: ReadonlySet<string>, vouched: ReadonlySet<string>): Promise<readonly string[]> {
     const known = await this.#load()
@@ -106,7 +107,7 @@ export class Pins {
       const pin = known.get(row.id)
       const changed = pin !== undefined && (pin.fingerprint !== print || (pin.trusted && pin.owner !== ownerOf(row)))
       const signed = vouched.has(row.id) && !changed
-      if (signed && (!met.has(ownerOf(row)) || row.kind === DeviceKind.recovery)) {
+      if (signed && (!met.has(ownerOf(row)) || row.kind !== DeviceKind.participant)) {
         await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: print, trusted: true })
         continue
       }
@@ -173,7 +174,7 @@ async function hasVoucher(
 ): Promise<boolean> {
   for (const given of signatures) {
     const by = confirmed.get(given.by_device_id)
-    if (given.device_id !== row.id || by === undefined || by.user_id !== row.user_id || by.kind === DeviceKind.analysis) continue
+    if (given.device_id !== row.id || by === undefined || ownerOf(by) !== ownerOf(row)) continue
     const late = by.revoked_at !== null && Date.parse(given.created_at) > Date.parse(by.revoked_at)
     if (!late && (await verifyDevice(row, by, given.signature))) return true
   }

@@ -79,7 +79,8 @@ export interface DeviceRow {
 export interface DeviceSignatureRow {
   readonly id: string
   readonly device_id: string
-  readonly user_id: string
+  /** null under an analysis key. */
+  readonly user_id: string | null
   readonly by_device_id: string
   readonly signature: string
   readonly created_at: string
@@ -284,7 +285,7 @@ export function parseDeviceSignature(value: unknown): DeviceSignatureRow {
   return {
     id: id(row, 'id'),
     device_id: id(row, 'device_id'),
-    user_id: id(row, 'user_id'),
+    user_id: optionalId(row, 'user_id'),
     by_device_id: id(row, 'by_device_id'),
     signature: text(row, 'signature'),
     created_at: text(row, 'created_at'),

@@ -135,9 +135,9 @@ export type VigilDatabase = {
       device_signatures: {
         Row: {
           by_device_id: string; created_at: string; device_id: string; id: string; refusal: 'format' | 'signature' | 'signer' | null; refused_at: string | null
-          signature: string; user_id: string
+          signature: string; user_id: string | null
         }
-        Insert: { by_device_id: string; device_id: string; id?: string; signature: string; user_id?: string }
+        Insert: { by_device_id: string; device_id: string; id?: string; signature: string; user_id?: string | null }
         Update: Record<string, never>
         Relationships: [
           { foreignKeyName: 'device_signatures_by_device_id_fkey'; columns: ['by_device_id']; isOneToOne: false; referencedRelation: 'devices'; referencedColumns: ['id'] },

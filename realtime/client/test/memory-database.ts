@@ -166,7 +166,7 @@ export class MemoryDatabase implements SessionDatabase {
 
   signatures(userIds: readonly string[]): Promise<readonly DeviceSignatureRow[]> {
     return this.#call('signatures', () =>
-      this.#tables.signatures.filter((row) => row.refused_at === null && userIds.includes(row.user_id)))
+      this.#tables.signatures.filter((row) => row.refused_at === null && (row.user_id === null || userIds.includes(row.user_id))))
   }
 
   refusedSignatures(deviceId: string): Promise<number> {

@@ -25,7 +25,7 @@ async function person(count: number): Promise<Person> {
 async function vouch(by: Device | undefined, row: DeviceRow | undefined, at = '2026-02-01T00:00:00Z'): Promise<DeviceSignatureRow> {
   if (by === undefined || row === undefined) throw new Error('both are there')
   return {
-    id: crypto.randomUUID(), device_id: row.id, user_id: row.user_id ?? '', by_device_id: by.kid, signature: await signDevice(by, row),
+    id: crypto.randomUUID(), device_id: row.id, user_id: row.user_id, by_device_id: by.kid, signature: await signDevice(by, row),
     created_at: at, refused_at: null,
   }
 }
@@ -160,7 +160,7 @@ describe('a device that appears later', () => {
     expect([await pins.holds(moved), await pins.holds(next), await pins.holds(first)]).toEqual([false, false, true])
   })
 
-  test('a key of the sidecar’s is nobody’s to sign: it waits, and is no stranger’s', async () => {
+  test('a key of the sidecar’s that no known one signed waits, and is no stranger’s', async () => {
     const tables = newTables('assisted')
     addDevice(tables, null, await makeDevice())
     const pins = newPins()
@@ -171,5 +171,75 @@ describe('a device that appears later', () => {
     expect(pins.isUnsigned(next.kid)).toBe(false)
     for (const row of tables.devices) await pins.acknowledge(row)
     expect(await pins.meet(tables.devices)).toEqual([])
+  })
+})
+
+describe('the next key of the sidecar', () => {
+  interface Keys {
+    readonly rows: readonly [DeviceRow, DeviceRow]
+    readonly old: Device
+    readonly next: Device
+    readonly stranger: Device
+  }
+
+  async function keys(): Promise<Keys> {
+    const tables = newTables('assisted')
+    const [old, next, stranger] = [await makeDevice(), await makeDevice(), await makeDevice()]
+    for (const device of [old, next]) addDevice(tables, null, device)
+    const [first, second] = tables.devices
+    if (first === undefined || second === undefined) throw new Error('both are there')
+    return { rows: [first, second], old, next, stranger }
+  }
+
+  test('is taken for the operator’s when a known one signed it: nobody is asked', async () => {
+    const { rows, old, next } = await keys()
+    const pins = newPins()
+    await pins.meet([rows[0]])
+    expect(await pins.meet(rows, [await vouch(old, rows[1])])).toEqual([])
+    expect([await pins.isTrusted(next.kid), await pins.holds(rows[1])]).toEqual([true, true])
+    const third = { ...rows[1], id: crypto.randomUUID() } // and vouches for the one after it
+    expect(await pins.meet([...rows, third], [await vouch(next, third)])).toEqual([])
+  })
+
+  test('is taken when its signer is retired, or was revoked later', async () => {
+    for (const ended of [{ retired_at: '2026-01-01T00:00:00Z' }, { revoked_at: '2026-03-01T00:00:00Z' }]) {
+      const { rows, old } = await keys()
+      const pins = newPins()
+      await pins.meet([rows[0]])
+      expect(await pins.meet([{ ...rows[0], ...ended }, rows[1]], [await vouch(old, rows[1], '2026-02-01T00:00:00Z')])).toEqual([])
+    }
+  })
+
+  const forgeries: Readonly<Record<string, (parts: Keys) => Promise<readonly [readonly DeviceRow[], readonly DeviceSignatureRow[]]>>> = {
+    'signed by its signer after that was revoked': async ({ rows, old }) => [
+      [{ ...rows[0], revoked_at: '2026-01-01T00:00:00Z' }, rows[1]], [await vouch(old, rows[1], '2026-02-01T00:00:00Z')],
+    ],
+    'signed by a key that nobody knows': async ({ rows, stranger }) => [rows, [await vouch(stranger, rows[1])]],
+    'signed under the name of the known one': async ({ rows, old, stranger }) => [rows, [{ ...(await vouch(stranger, rows[1])), by_device_id: old.kid }]],
+    'signed with other keys': async ({ rows, old, stranger }) => [[rows[0], { ...rows[1], enc_pub: stranger.encPub }], [await vouch(old, rows[1])]],
+    'signed by a key under which other keys are pinned': async ({ rows, stranger }) => [
+      [{ ...rows[0], sig_pub: stranger.sigPub }, rows[1]], [{ ...(await vouch(stranger, rows[1])), by_device_id: rows[0].id }],
+    ],
+  }
+
+  test.each(Object.entries(forgeries))('%s waits for people', async (_, forge) => {
+    const parts = await keys()
+    const pins = newPins()
+    await pins.meet([parts.rows[0]])
+    const [rows, signatures] = await forge(parts)
+    expect(await pins.meet(rows, signatures)).toContain(parts.next.kid)
+    expect(await pins.isTrusted(parts.next.kid)).toBe(false)
+  })
+
+  test('vouches for nobody’s device, and nobody’s device for it', async () => {
+    const { rows, old } = await keys()
+    const { devices, rows: people } = await person(2)
+    const [first, second] = people
+    if (first === undefined || second === undefined) throw new Error('both are there')
+    const pins = newPins()
+    await pins.meet([rows[0], first])
+    const signatures = [await vouch(devices[0], rows[1]), await vouch(old, second)]
+    expect([...(await pins.meet([...rows, ...people], signatures))].sort()).toEqual([rows[1].id, second.id].sort())
+    expect([pins.isUnsigned(second.id), await pins.isTrusted(rows[1].id)]).toEqual([true, false])
   })
 })

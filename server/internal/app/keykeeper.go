@@ -168,15 +168,15 @@ func (k *keyKeeper) held() []uuid.UUID {
 
 // register makes known what this keeper has not registered yet.
 func (k *keyKeeper) register(ctx context.Context) error {
-	members := slices.DeleteFunc(k.ring.Members(), func(m envelope.Member) bool { return k.registered[m.KID] })
-	if len(members) == 0 {
+	held := k.held()
+	if !slices.ContainsFunc(held, func(id uuid.UUID) bool { return !k.registered[id] }) {
 		return nil
 	}
-	if err := registerMembers(ctx, k.tables, members); err != nil {
+	if err := registerMembers(ctx, k.tables, k.ring, func(id uuid.UUID) bool { return k.registered[id] }); err != nil {
 		return err
 	}
-	for _, m := range members {
-		k.registered[m.KID] = true
+	for _, id := range held {
+		k.registered[id] = true
 	}
 	return nil
 }
@@ -247,9 +247,11 @@ func (k *keyKeeper) remove(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// registerMembers makes keys known. Those of revoked devices are left out. The first of them comes last, for the newest is the
-// one that new rosters have.
-func registerMembers(ctx context.Context, tables *store.Store, members []envelope.Member) error {
+// registerMembers makes those of the ring's keys known that are not skipped. Those of revoked devices are left out. The first
+// comes last, for the newest is the one that new rosters have. Each is vouched for by the one before it, so that whoever knows
+// that is not stopped by the change; a revoked one vouches for nothing.
+func registerMembers(ctx context.Context, tables *store.Store, ring *envelope.Ring, skip func(uuid.UUID) bool) error {
+	members := ring.Members()
 	ids := make([]uuid.UUID, 0, len(members))
 	for _, m := range members {
 		ids = append(ids, m.KID)
@@ -258,13 +260,30 @@ func registerMembers(ctx context.Context, tables *store.Store, members []envelop
 	if err != nil {
 		return err
 	}
+	var before uuid.UUID
 	for _, m := range slices.Backward(members) {
 		if slices.Contains(revoked, m.KID) {
 			continue
 		}
-		if err := tables.RegisterAnalysisDevice(ctx, m.KID, envelope.EncodeText(m.EncPub), envelope.EncodeText(m.SigPub)); err != nil {
-			return err
+		if !skip(m.KID) {
+			if err := registerMember(ctx, tables, ring, m, before); err != nil {
+				return err
+			}
 		}
+		before = m.KID
 	}
 	return nil
+}
+
+// registerMember makes one key known; before is the key that vouches for it, or zero.
+func registerMember(ctx context.Context, tables *store.Store, ring *envelope.Ring, m envelope.Member, before uuid.UUID) error {
+	enc, sig := envelope.EncodeText(m.EncPub), envelope.EncodeText(m.SigPub)
+	if before == uuid.Nil {
+		return tables.RegisterAnalysisDevice(ctx, m.KID, enc, sig)
+	}
+	signature, err := ring.Vouch(m.KID, before)
+	if err != nil {
+		return err
+	}
+	return tables.RegisterNextAnalysisDevice(ctx, m.KID, enc, sig, before, signature)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"vigil/server/internal/envelope"
@@ -126,6 +127,59 @@ func TestANewKeyIsTakenUpAndKnown(t *testing.T) {
 	}
 	if k := b.row(t, newer.KID()); !k.Live() || !k.Needed || k.EncPub != envelope.EncodeText(newer.EncPub()) {
 		t.Errorf("the project knows %+v", k)
+	}
+}
+
+// vouchers are who signed the key, whose signatures are verified.
+func (b *keyBundle) vouchers(t *testing.T, key *envelope.Device, known ...*envelope.Device) (by []uuid.UUID) {
+	t.Helper()
+	rows, err := b.Superuser.Query(t.Context(), "select by_device_id, signature from public.device_signatures where device_id = $1 order by created_at", key.KID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		By        uuid.UUID
+		Signature string
+	}
+	signatures, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range signatures {
+		for _, d := range known {
+			terms := envelope.DeviceTerms{By: s.By, KID: key.KID(), Kind: envelope.KindAnalysis, EncPub: key.EncPub(), SigPub: key.SigPub()}
+			if d.KID() == s.By && terms.Verify(d.SigPub(), s.Signature) == nil {
+				by = append(by, s.By)
+			}
+		}
+	}
+	return by
+}
+
+// TestTheKeyBeforeVouchesForTheNext: so that nobody who knows the one must be asked about the other; while it runs and at a start.
+func TestTheKeyBeforeVouchesForTheNext(t *testing.T) {
+	t.Parallel()
+	b := setupKeys(t)
+	b.takeUp(t)
+	second, third, fourth := makeKey(t), makeKey(t), makeKey(t)
+	b.add(t, second)
+	b.takeUp(t)
+	b.takeUp(t)
+	b.add(t, third)
+	if err := registerMembers(t.Context(), b.tables, envelope.NewRing(envelope.RingConfig{}, third, second, b.old), func(uuid.UUID) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	known := []*envelope.Device{b.old, second, third, fourth}
+	for key, want := range map[*envelope.Device][]uuid.UUID{b.old: nil, second: {b.old.KID()}, third: {second.KID()}} {
+		if got := b.vouchers(t, key, known...); !slices.Equal(got, want) {
+			t.Errorf("key %s is vouched for by %v, want %v", key.KID(), got, want)
+		}
+	}
+	b.sql(t, "update public.devices set revoked_at = now() where id = $1", third.KID())
+	b.add(t, fourth)
+	b.takeUp(t)
+	if got := b.vouchers(t, fourth, known...); !slices.Equal(got, []uuid.UUID{second.KID()}) {
+		t.Errorf("after a revocation the next is vouched for by %v, want %s", got, second.KID())
 	}
 }
 

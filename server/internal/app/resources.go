@@ -126,7 +126,7 @@ func (r *resources) registerKeys(ctx context.Context) error {
 	if len(members) > 0 && len(revoked) == len(members) {
 		return triage.Permanent(errAllRevoked)
 	}
-	return registerMembers(ctx, r.store, members)
+	return registerMembers(ctx, r.store, r.ring, func(uuid.UUID) bool { return false })
 }
 
 // openBus opens the bus as configured.

@@ -15,7 +15,8 @@ import (
 )
 
 const keysUsage = `usage: vigil keys new [file]                make the first key, in a file that is not there yet
-       vigil keys new --rotate [file]       add a key to the file: new epochs have it, the others go on opening old ones
+       vigil keys new --rotate [file]       add a key to the file: new epochs have it, the others go on opening old ones; the key
+                                            before it vouches for it, so that nobody is asked to acknowledge it
        vigil keys list                      the keys of the project: what each is for, and whether it is here
        vigil keys retire <id>               keep a key out of new epochs; it is destroyed when nothing needs it any more
        vigil keys fingerprint [id]          the digits that everyone is shown of a key, to compare
@@ -121,7 +122,7 @@ func rotateKey(ctx context.Context, p Process, path string, d *envelope.Device) 
 		return ExitFail
 	}
 	say(p.Stdout, "%s\n", d.KID())
-	say(p.Stderr, "Added to %s. Back the file up anew, and give it to every sidecar that detects or suggests, now: a running one takes it up within seconds, and new epochs then have the new key.\nIts fingerprint is %s.\nWhen all have it: vigil keys list, then vigil keys retire <the old id>.\n",
+	say(p.Stderr, "Added to %s. Back the file up anew, and give it to every sidecar that detects or suggests, now: a running one takes it up within seconds, and new epochs then have the new key. The key before it vouches for it, so keep that in the file until vigil keys list shows the new one as registered: without it every person must acknowledge the new key before they can send.\nIts fingerprint is %s.\nWhen all have it: vigil keys list, then vigil keys retire <the old id>.\n",
 		path, envelope.Fingerprint(d.Member(envelope.RoleAnalysis)))
 	return ExitOK
 }

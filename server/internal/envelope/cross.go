@@ -12,10 +12,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// The kinds of a device that another device may confirm, as a cross-signature holds them.
+// The kinds of a device that another device may confirm, as a cross-signature holds them. A person's are confirmed by that
+// person's; an analysis key by the one before it, and its terms name no person.
 const (
 	KindParticipant byte = 1
 	KindRecovery    byte = 4
+	KindAnalysis    byte = 9
 )
 
 // DeviceKind gives the kind as devices.kind spells it; 0, which nobody may sign, for any other.
@@ -25,25 +27,33 @@ func DeviceKind(name string) byte {
 		return KindParticipant
 	case "recovery":
 		return KindRecovery
+	case "analysis":
+		return KindAnalysis
 	}
 	return 0
 }
 
 // DeviceTerms are what a cross-signature says: By, a device of the person User, confirms that KID with these keys is that
-// person's as well. It is a row of device_signatures with the row of devices that it names.
+// person's as well; of an analysis key, that it is the same operator's. It is a row of device_signatures with the row of devices
+// that it names.
 type DeviceTerms struct {
-	User   uuid.UUID
+	User   uuid.UUID // zero for an analysis key, and for no other
 	By     uuid.UUID // by_device_id
 	KID    uuid.UUID // device_id
-	Kind   byte      // KindParticipant or KindRecovery
+	Kind   byte      // KindParticipant, KindRecovery or KindAnalysis
 	EncPub []byte    // 65 bytes
 	SigPub []byte    // 65 bytes
 }
 
 // signed is what a cross-signature covers.
 func (t DeviceTerms) signed() (input, error) {
-	if t.Kind != KindParticipant && t.Kind != KindRecovery {
+	switch t.Kind {
+	case KindParticipant, KindRecovery, KindAnalysis:
+	default:
 		return nil, fmt.Errorf("a device of kind %d is not confirmed by another: %w", t.Kind, ErrFormat)
+	}
+	if (t.Kind == KindAnalysis) != (t.User == uuid.Nil) {
+		return nil, fmt.Errorf("a device of kind %d is of a person, or of none: %w", t.Kind, ErrFormat)
 	}
 	if t.By == t.KID {
 		return nil, fmt.Errorf("a device does not confirm itself: %w", ErrFormat)
@@ -58,7 +68,7 @@ func (t DeviceTerms) signed() (input, error) {
 }
 
 // SignDevice confirms t as by, whose id must be t.By; base64url. ErrFormat for terms that nobody may sign, ErrKey for a device
-// that cannot sign. For tests and replay: the sidecar itself confirms nobody's device.
+// that cannot sign. The sidecar itself confirms its own next key (Ring.Vouch) and nobody's device.
 func SignDevice(by *Device, t DeviceTerms) (string, error) {
 	in, err := t.signed()
 	switch {

@@ -15,12 +15,13 @@
 // Three more things are signed, each under a label of its own, so that none passes for another (lab(s) is s and a zero byte,
 // integers are big-endian, ids 16 bytes, absent ids zeros; h is SHA-256; testdata/signatures.json holds what both ends refuse):
 //
-//	device  lab("pe1/device") ‖ user ‖ by ‖ kid ‖ kind1 ‖ h(enc_pub) ‖ h(sig_pub)        kind: 1 participant, 4 recovery
+//	device  lab("pe1/device") ‖ user ‖ by ‖ kid ‖ kind1 ‖ h(enc_pub) ‖ h(sig_pub)        kind: 1 participant, 4 recovery, 9 analysis (user zeros)
 //	grant   lab("pe1/share") ‖ session ‖ epoch4 ‖ by ‖ kid ‖ role1 ‖ alert ‖ h(wrap)
 //	score   lab("pe1/score") ‖ session ‖ message ‖ epoch4 ‖ by ‖ side1 ‖ after8 ‖ level1 ‖ flags1 ‖ hard1 ‖ items6 ‖
 //	        4×score4 ‖ lab(model) ‖ lab(ruleset) ‖ lab(rule) for each, sorted, each once
 //
-// A device is on rosters once another of the same person signed it (DeviceTerms). A grant is a wrap beside the roster: history
+// A device is on rosters once another of the same person signed it (DeviceTerms). An analysis key is signed by the one before it
+// when it is registered (Ring.Vouch): clients that know the one take the other, and nobody has to acknowledge it. A grant is a wrap beside the roster: history
 // for one's own new device, or, under a consent to crisis access, an epoch for the clinician who was paged. A score is what a
 // device found in a message of a strict session, with the position up to which it had read when it did.
 //
@@ -34,8 +35,10 @@
 //
 // # The analysis keys
 //
-// A KeyKeeper holds the sidecar's own keys. The newest stands on new rosters; the older ones open what was sealed to them, until
-// the database says that nothing needs them and Ring.Drop and KeyKeeper.Remove end them.
+// A KeyKeeper holds the sidecar's own keys. The newest stands on new rosters, vouched for by the one before it; the older ones
+// open what was sealed to them, until the database says that nothing needs them and Ring.Drop and KeyKeeper.Remove end them.
+// What a revoked key signed after its revocation counts for nothing. Where the older key is lost, nothing vouches for the new
+// one, and every client asks its person.
 //
 // Guarantees: nothing is opened before every signature over it was verified; an epoch that gives the analysis key to a
 // sidecar is refused without a consent that a client's device on its roster signed and that nobody withdrew; suite 1 (the

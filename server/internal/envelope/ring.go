@@ -119,6 +119,18 @@ func (r *Ring) drop(kid uuid.UUID) (dropped []*Epoch) {
 	return dropped
 }
 
+// Vouch signs, with one key of the ring, that another of it is the same operator's: who knows the one takes the other without
+// being asked. ErrKey if the ring does not hold both.
+func (r *Ring) Vouch(kid, by uuid.UUID) (string, error) {
+	r.mu.Lock()
+	d, signer := r.keys[kid], r.keys[by]
+	r.mu.Unlock()
+	if d == nil || signer == nil {
+		return "", fmt.Errorf("vouch for analysis key %s as %s: %w", kid, by, ErrKey)
+	}
+	return SignDevice(signer, DeviceTerms{By: by, KID: kid, Kind: KindAnalysis, EncPub: d.EncPub(), SigPub: d.SigPub()})
+}
+
 // Members returns the public halves of the ring's keys in the order given, for private.register_analysis_device and doctor.
 func (r *Ring) Members() []Member {
 	r.mu.Lock()

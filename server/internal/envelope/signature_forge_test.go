@@ -12,6 +12,7 @@ import (
 type signatureForge struct {
 	*forge
 	second, recovery, onCall *Device
+	nextKey                  *Device // the analysis key after the first
 	user, stranger           uuid.UUID
 	file                     signatureFile
 }
@@ -19,7 +20,7 @@ type signatureForge struct {
 func makeSignatures(t *testing.T) signatureFile {
 	t.Helper()
 	f := &signatureForge{forge: newForge(t), user: uuid.New(), stranger: uuid.New()}
-	for _, d := range []**Device{&f.second, &f.recovery, &f.onCall} {
+	for _, d := range []**Device{&f.second, &f.recovery, &f.onCall, &f.nextKey} {
 		var err error
 		*d, err = NewDevice(uuid.New())
 		must(t, err)
@@ -116,6 +117,13 @@ func (f *signatureForge) deviceRows() {
 	f.deviceRow("signed by another person's device", "signature", f.outsider, f.client, f.second, f.user, "participant")
 	f.deviceRow("a device that confirms itself", "format", f.second, f.second, f.second, f.user, "participant")
 	f.deviceRow("an analysis key", "format", f.client, f.client, f.analysis, f.user, "analysis")
+	next := f.deviceRow("the next analysis key", "", f.analysis, f.analysis, f.nextKey, uuid.Nil, "analysis")
+	f.deviceRow("the next analysis key, signed by a client's device", "signature", f.client, f.analysis, f.nextKey, uuid.Nil, "analysis")
+	f.deviceRow("a person's device of no person", "format", f.analysis, f.analysis, f.second, uuid.Nil, "participant")
+	f.forged(next, "an analysis key of a person", "format", map[string]any{"user_id": f.user})
+	f.forged(next, "an analysis key as a person's device", "signature", map[string]any{"kind": "participant", "user_id": f.user})
+	f.forged(next, "key of the next analysis key replaced", "signature", map[string]any{"enc_pub": EncodeText(f.outsider.EncPub())})
+	f.forged(good, "a person's device as an analysis key", "signature", map[string]any{"kind": "analysis", "user_id": uuid.Nil})
 	f.forged(good, "user changed", "signature", map[string]any{"user_id": f.stranger})
 	f.forged(good, "signer changed", "signature", map[string]any{"by_device_id": f.recovery.kid})
 	f.forged(good, "kid changed", "signature", map[string]any{"device_id": f.outsider.kid})

@@ -89,6 +89,15 @@ func (s *Store) RegisterAnalysisDevice(ctx context.Context, id uuid.UUID, encPub
 	return nil
 }
 
+// RegisterNextAnalysisDevice is RegisterAnalysisDevice with the signature of an earlier key, by, under the new one, in one
+// transaction: nobody sees the one without the other. A signature of a key that is not earlier, or is revoked, is passed over.
+func (s *Store) RegisterNextAnalysisDevice(ctx context.Context, id uuid.UUID, encPub, sigPub string, by uuid.UUID, signature string) error {
+	if _, err := s.pool.Exec(ctx, `select private.register_analysis_device($1, $2, $3, $4, $5)`, id, encPub, sigPub, by, signature); err != nil {
+		return fmt.Errorf("register analysis device %s after %s: %w", id, by, classify(err))
+	}
+	return nil
+}
+
 // RevokedDevices returns those of the devices that are revoked.
 func (s *Store) RevokedDevices(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
 	revoked, err := collect(ctx, s, pgx.RowTo[uuid.UUID], `select id from public.devices where id = any($1) and revoked_at is not null`, ids)
