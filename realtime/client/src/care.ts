@@ -6,7 +6,7 @@ import type { Device } from './device.ts'
 import type { Emitter } from './events.ts'
 import { parseAlert, parseAlertEvent, parseAssessment } from './findings.ts'
 import type { Fields } from './parse.ts'
-import { parseScore } from './rows.ts'
+import { parseScore } from './seldom-rows.ts'
 import { Suggestions } from './suggestions.ts'
 import { Topic, TopicStatus, type TopicNoun } from './topic.ts'
 

@@ -1,5 +1,5 @@
 /** Rows as SQL has them (sql/README.md), each with the one function that may make it from what came off the wire. */
-import { fields, flag, id, list, oneOf, optionalId, optionalText, text, texts, whole } from './parse.ts'
+import { fields, flag, id, list, oneOf, optionalId, optionalText, text, whole } from './parse.ts'
 import type { SignedScore } from './score.ts'
 
 export const SessionMode = { strict: 'strict', assisted: 'assisted' } as const
@@ -315,20 +315,6 @@ export function parseHeld(value: unknown): HeldEpoch {
   return { session_id: id(row, 'session_id'), epoch: whole(row, 'epoch'), device_id: id(row, 'device_id') }
 }
 
-export function parseRecoveryKey(value: unknown): RecoveryKeyRow {
-  const row = fields(value, 'recovery key')
-  return {
-    version: whole(row, 'version'),
-    device_id: id(row, 'device_id'),
-    memory_kib: whole(row, 'memory_kib'),
-    passes: whole(row, 'passes'),
-    lanes: whole(row, 'lanes'),
-    salt: text(row, 'salt'),
-    wrapped: text(row, 'wrapped'),
-    age_recipient: text(row, 'age_recipient'),
-  }
-}
-
 export function parseErasure(value: unknown): ErasureRow {
   const row = fields(value, 'erasure')
   return {
@@ -341,38 +327,6 @@ export function parseErasure(value: unknown): ErasureRow {
     audit_hash: optionalText(row, 'audit_hash'),
     created_at: text(row, 'created_at'),
     done_at: optionalText(row, 'done_at'),
-  }
-}
-
-const ScoreSides = { sender: 'sender', clinician: 'clinician' } as const
-
-export function parseScore(value: unknown): ScoreRow {
-  const row = fields(value, 'score')
-  return {
-    session_id: id(row, 'session_id'),
-    message_id: id(row, 'message_id'),
-    organization_id: id(row, 'organization_id'),
-    user_id: id(row, 'user_id'),
-    device_id: id(row, 'device_id'),
-    epoch: whole(row, 'epoch'),
-    position: whole(row, 'position'),
-    side: oneOf(row, 'side', ScoreSides),
-    after_position: whole(row, 'after_position'),
-    level: whole(row, 'level'),
-    harm_others: flag(row, 'harm_others'),
-    abuse: flag(row, 'abuse'),
-    distress: flag(row, 'distress'),
-    alert: flag(row, 'alert'),
-    escalate: flag(row, 'escalate'),
-    hard: texts(row, 'hard'),
-    items: texts(row, 'items'),
-    scores: list(row['scores'], 'scores').map((score) => whole({ score }, 'score')),
-    rules: texts(row, 'rules'),
-    model_version: text(row, 'model_version'),
-    ruleset_version: text(row, 'ruleset_version'),
-    signature: text(row, 'signature'),
-    disagrees: flag(row, 'disagrees'),
-    created_at: text(row, 'created_at'),
   }
 }
 
@@ -448,11 +402,6 @@ export function parseSuggestion(value: unknown): SuggestionRow {
     version: whole(row, 'version'),
     created_at: text(row, 'created_at'),
   }
-}
-
-/** The id in what is told of a suggestion that was erased. */
-export function parseErased(value: unknown): string {
-  return id(fields(value, 'erased suggestion'), 'id')
 }
 
 export function parseSuggestionSeal(value: unknown): SuggestionSealRow {

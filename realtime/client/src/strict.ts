@@ -12,7 +12,7 @@
  */
 import type { Badge, ChatMessage, SessionEvents } from './chat.ts'
 import { Clock, backoff } from './clock.ts'
-import { PageRows } from './database.ts'
+import { PageRows } from './answer.ts'
 import { Emitter, type Undo } from './events.ts'
 import { RequestError, toError } from './failure.ts'
 import { Fold, type Assessor, type Found } from './fold.ts'

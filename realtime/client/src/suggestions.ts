@@ -1,5 +1,9 @@
 import { EnvelopeError, Refusal } from './failure.ts'
-import { SuggestionStatus, parseErased, parseSuggestion, parseSuggestionSeal, type SuggestionDecision, type SuggestionRow, type SuggestionSealRow, type SuggestionSource } from './rows.ts'
+import {
+  SuggestionStatus, parseSuggestion, parseSuggestionSeal, type SuggestionDecision, type SuggestionRow, type SuggestionSealRow,
+  type SuggestionSource,
+} from './rows.ts'
+import { parseErased } from './seldom-rows.ts'
 import { openSuggestion } from './suggestion.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'

@@ -1,5 +1,5 @@
 import { backoff, type Clock } from './clock.ts'
-import { PageRows } from './database.ts'
+import { PageRows } from './answer.ts'
 import type { MessageRow } from './rows.ts'
 
 export interface TimelineDeps {

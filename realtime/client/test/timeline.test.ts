@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Clock } from '../src/clock.ts'
-import { PageRows } from '../src/database.ts'
+import { PageRows } from '../src/answer.ts'
 import { Timeline } from '../src/timeline.ts'
 import type { MessageRow } from '../src/rows.ts'
 
