@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +27,9 @@ func TestSQL(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{15, 17} {
 		t.Run(fmt.Sprintf("on %d", version), func(t *testing.T) {
+			t.Parallel()
 			c := pgtest.Start(t, pgtest.Options{Version: version})
+			sqlPeopled(t, c)
 			tests := map[string]func(*testing.T, *pgtest.Cluster){
 				"the migrations run twice with the same end":         sqlMigrationsTwice,
 				"the seed runs twice":                                sqlSeedTwice,
@@ -40,6 +43,8 @@ func TestSQL(t *testing.T) {
 				"a deleted row says on which topics it was":          sqlDeletes,
 				"scores, keys and erasures pass nothing by":          sqlSealing,
 				"erasing waits in no circle, and leaves nothing":     sqlErasing,
+				"several people are erased at once, in no circle":    sqlErasingPeople,
+				"retiring a key holds up no conversation":            sqlKeyRetirement,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
 				"schema changes are announced where they may be":     sqlSchemaChanges,
 				"the client's typed tables are the database's":       sqlTypedTables,
@@ -51,8 +56,22 @@ func TestSQL(t *testing.T) {
 	}
 }
 
-// sqlPeople is a database with the people of sql/tests/fixtures.
+// peopled is, for each cluster of TestSQL, the database that those of its tests are clones of.
+var peopled sync.Map
+
+// sqlPeople is a database with the people of sql/tests/fixtures, which are made once for each cluster.
 func sqlPeople(t *testing.T, c *pgtest.Cluster) (*pgtest.Database, *pgxpool.Pool) {
+	t.Helper()
+	first, ok := peopled.Load(c)
+	if !ok {
+		t.Fatal("the cluster has no people: see sqlPeopled")
+	}
+	d := first.(*pgtest.Database).Clone(t)
+	return d, d.Pool(t, pgtest.RoleSuperuser)
+}
+
+// sqlPeopled makes what sqlPeople clones until the test ends.
+func sqlPeopled(t *testing.T, c *pgtest.Cluster) {
 	t.Helper()
 	d := c.Database(t)
 	var scripts []pgtest.Script
@@ -62,7 +81,8 @@ func sqlPeople(t *testing.T, c *pgtest.Cluster) (*pgtest.Database, *pgxpool.Pool
 	if err := c.Run(t.Context(), pgtest.RoleSuperuser, d.Name, scripts); err != nil {
 		t.Fatal(err)
 	}
-	return d, d.Pool(t, pgtest.RoleSuperuser)
+	peopled.Store(c, d)
+	t.Cleanup(func() { peopled.Delete(c) })
 }
 
 func sqlScript(t testing.TB, name string) pgtest.Script {
@@ -303,7 +323,7 @@ func sqlWait(t *testing.T, admin *pgxpool.Pool, inFlight, change string) {
 		t.Fatal(err)
 	}
 	impatient := func(conn *pgxpool.Conn) error {
-		_, err := conn.Exec(ctx, "set lock_timeout = '200ms'; "+change)
+		_, err := conn.Exec(ctx, "set lock_timeout = '50ms'; "+change)
 		return err
 	}
 	var refused *pgconn.PgError

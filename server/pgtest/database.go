@@ -29,14 +29,25 @@ const poolConns = 8
 // Settings and privileges of the database itself (alter database … set, grant … on database) are not cloned by Postgres.
 func (c *Cluster) Database(tb testing.TB) *Database {
 	tb.Helper()
-	d := &Database{Name: databaseName(tb.Name()), cluster: c}
-	template := templateDatabase
 	if c.options.Bare || c.options.Migrated {
-		template = "template1"
+		return c.clone(tb, "template1")
 	}
+	return c.clone(tb, templateDatabase)
+}
+
+// Clone is Cluster.Database with what this database holds: for tests that all begin with the same rows. Nobody may be connected to
+// this one meanwhile.
+func (d *Database) Clone(tb testing.TB) *Database {
+	tb.Helper()
+	return d.cluster.clone(tb, d.Name)
+}
+
+func (c *Cluster) clone(tb testing.TB, template string) *Database {
+	tb.Helper()
+	d := &Database{Name: databaseName(tb.Name()), cluster: c}
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	sql := fmt.Sprintf("create database %s owner postgres template %s", quote(d.Name), template)
+	sql := fmt.Sprintf("create database %s owner postgres template %s", quote(d.Name), quote(template))
 	if err := c.exec(ctx, RoleSuperuser, "postgres", sql); err != nil {
 		tb.Fatalf("create a database: %v", err)
 	}

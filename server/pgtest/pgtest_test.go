@@ -116,6 +116,27 @@ func TestEveryRoleConnectsAndOnlyTheSuperuserIsOne(t *testing.T) {
 	})
 }
 
+func TestACloneHoldsWhatItsDatabaseHeldAndIsNotShared(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	first := bare.Database(t)
+	exec := func(d *pgtest.Database, sql string) {
+		t.Helper()
+		if err := d.Cluster().Run(ctx, pgtest.RoleOwner, d.Name, []pgtest.Script{{Name: "a test", SQL: sql}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(first, "create table public.held (n int); insert into public.held values (1)")
+	one, other := first.Clone(t), first.Clone(t)
+	exec(one, "insert into public.held values (2)")
+	for d, want := range map[*pgtest.Database]int{first: 1, one: 2, other: 1} {
+		var n int
+		if err := d.Pool(t, pgtest.RoleOwner).QueryRow(ctx, "select count(*) from public.held").Scan(&n); err != nil || n != want {
+			t.Errorf("%s holds %d rows, want %d (%v)", d.Name, n, want, err)
+		}
+	}
+}
+
 func TestADatabaseHoldsThePlatformAndTheMigrationsAndIsNotShared(t *testing.T) {
 	t.Parallel()
 	migrations, err := pgtest.Migrations()
