@@ -90,7 +90,7 @@ export interface SessionEvents {
   mode: ModeChange
   /** The consents, whenever one was given or withdrawn. */
   consent: readonly ConsentRow[]
-  /** Devices to acknowledge before sending: new ones of people already known, or known ones with other keys. */
+  /** Devices to acknowledge before sending: new ones, of people who joined or changed roles too, and known ones with other keys. None when it is over. */
   devices: readonly string[]
   status: TopicStatus
   /** What the channel made good, or could not, after it had been away. */

@@ -1,6 +1,6 @@
 import type { ModeChange } from './chat.ts'
 import { isWithdrawn } from './consent.ts'
-import type { ConsentRow, SessionMode, SessionRow } from './rows.ts'
+import type { ConsentRow, ParticipantRow, SessionMode, SessionRow } from './rows.ts'
 import type { SessionPin, Store } from './store.ts'
 
 /** When a consent was withdrawn of which the database tells that no more: before all epochs, so that none opens under it. */
@@ -14,7 +14,8 @@ export interface GuardDeps {
 
 /**
  * What this browser remembers of a session, so that whoever has the database in hand cannot take it back unseen: the mode that
- * the person knows of, the highest suite, epoch and min_epoch met, and the consents that were withdrawn. Read anew each time, for another tab may have moved it.
+ * the person knows of, the highest suite, epoch and min_epoch met, the consents that were withdrawn, and who takes part as what.
+ * Read anew each time, for another tab may have moved it.
  */
 export class Guard {
   readonly #deps: GuardDeps
@@ -24,13 +25,8 @@ export class Guard {
   }
 
   /** The pin; at first use, what the session's row says. */
-  async pin(row: SessionRow): Promise<SessionPin> {
-    const { store, account, sessionId } = this.#deps
-    const kept = await this.known()
-    if (kept !== undefined) return kept
-    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0, withdrawn: [] }
-    await store.keepSessionPin(account, sessionId, first)
-    return first
+  pin(row: SessionRow): Promise<SessionPin> {
+    return this.#change(row, (pin) => pin)
   }
 
   /** The mode in force and the one acknowledged, if they differ. */
@@ -40,14 +36,14 @@ export class Guard {
   }
 
   async acknowledge(row: SessionRow, mode: SessionMode): Promise<void> {
-    await this.#change(row, { mode })
+    await this.#change(row, (pin) => ({ ...pin, mode }))
   }
 
   /** Remembers an epoch that was verified. */
   async opened(row: SessionRow, epoch: number, suite: number): Promise<void> {
-    const pin = await this.pin(row)
-    if (epoch <= pin.epoch && suite <= pin.suite) return
-    await this.#change(row, { epoch: Math.max(epoch, pin.epoch), suite: Math.max(suite, pin.suite) })
+    await this.#change(row, (pin) => (
+      epoch <= pin.epoch && suite <= pin.suite ? pin : { ...pin, epoch: Math.max(epoch, pin.epoch), suite: Math.max(suite, pin.suite) }
+    ))
   }
 
   /** What was pinned before the session is read: what is read after may not be less. */
@@ -58,25 +54,43 @@ export class Guard {
 
   /** Meets the row's min_epoch. No row raises the pin beyond the next epoch, so that a false one cannot end a session for good. */
   async met(row: SessionRow, next: number): Promise<void> {
-    const pin = await this.pin(row)
-    const least = Math.min(row.min_epoch, next)
-    if (least > pin.minEpoch) await this.#change(row, { minEpoch: least })
+    const minEpoch = Math.min(row.min_epoch, next)
+    await this.#change(row, (pin) => (minEpoch <= pin.minEpoch ? pin : { ...pin, minEpoch }))
   }
 
   /** The consents as they stand here: one that was ever withdrawn stays so. */
   async consents(row: SessionRow, read: readonly ConsentRow[]): Promise<readonly ConsentRow[]> {
-    for (const one of read) if (isWithdrawn(one)) await this.withdrew(row, one.id)
-    const { withdrawn } = await this.pin(row)
+    const withdrawn = await this.withdrew(row, ...read.filter(isWithdrawn).map((one) => one.id))
     return read.map((one) => (withdrawn.includes(one.id) ? { ...one, withdrawn_at: one.withdrawn_at ?? Unknown } : one))
   }
 
-  async withdrew(row: SessionRow, consentId: string): Promise<void> {
-    const { withdrawn } = await this.pin(row)
-    if (!withdrawn.includes(consentId)) await this.#change(row, { withdrawn: [...withdrawn, consentId] })
+  async withdrew(row: SessionRow, ...ids: readonly string[]): Promise<readonly string[]> {
+    const { withdrawn } = await this.#change(row, (pin) => {
+      const news = ids.filter((id) => !pin.withdrawn.includes(id))
+      return news.length === 0 ? pin : { ...pin, withdrawn: [...pin.withdrawn, ...news] }
+    })
+    return withdrawn
   }
 
-  async #change(row: SessionRow, change: Partial<SessionPin>): Promise<void> {
-    const pin = await this.pin(row)
-    await this.#deps.store.keepSessionPin(this.#deps.account, this.#deps.sessionId, { ...pin, ...change })
+  /** Meets who takes part: until an epoch was used here whoever is there; later, nobody comes in but by `admit`. */
+  async meet(row: SessionRow, people: readonly ParticipantRow[]): Promise<void> {
+    if ((await this.pin(row)).epoch === 0) await this.admit(row, people)
+  }
+
+  /** Remembers people in the roles that they have now. */
+  async admit(row: SessionRow, people: readonly ParticipantRow[]): Promise<void> {
+    const roles = Object.fromEntries(people.map((one) => [one.user_id, one.role]))
+    await this.#change(row, (pin) => (
+      people.every((one) => pin.people[one.user_id] === one.role) ? pin : { ...pin, people: { ...pin.people, ...roles } }
+    ))
+  }
+
+  /** Writes only what is another pin; the change is made to what is kept at that moment, by whichever tab. */
+  async #change(row: SessionRow, change: (pin: SessionPin) => SessionPin): Promise<SessionPin> {
+    const { store, account, sessionId } = this.#deps
+    const known = await this.known()
+    if (known !== undefined && change(known) === known) return known
+    const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0, withdrawn: [], people: {} }
+    return store.changeSessionPin(account, sessionId, (kept) => change(kept ?? first))
   }
 }

@@ -86,10 +86,12 @@ export class IndexedDbStore implements Store {
     return parseSessionPin(await done(store.get([account, sessionId])))
   }
 
-  async keepSessionPin(account: string, sessionId: string, pin: SessionPin): Promise<void> {
+  async changeSessionPin(account: string, sessionId: string, change: (kept: SessionPin | undefined) => SessionPin): Promise<SessionPin> {
     const store = await this.#store(Sessions, 'readwrite')
+    const pin = change(parseSessionPin(await done(store.get([account, sessionId])))) // one transaction: a second tab waits for it
     store.put(pin, [account, sessionId])
     await committed(store.transaction)
+    return pin
   }
 
   async #store(name: string, mode: IDBTransactionMode): Promise<IDBObjectStore> {

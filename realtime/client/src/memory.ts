@@ -53,8 +53,9 @@ export class MemoryStore implements Store {
     return Promise.resolve(this.#sessions.get(`${account} ${sessionId}`))
   }
 
-  keepSessionPin(account: string, sessionId: string, pin: SessionPin): Promise<void> {
+  changeSessionPin(account: string, sessionId: string, change: (kept: SessionPin | undefined) => SessionPin): Promise<SessionPin> {
+    const pin = change(this.#sessions.get(`${account} ${sessionId}`))
     this.#sessions.set(`${account} ${sessionId}`, pin)
-    return Promise.resolve()
+    return Promise.resolve(pin)
   }
 }

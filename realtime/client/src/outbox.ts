@@ -178,8 +178,9 @@ export class Outbox {
         this.#opened.set(kept.id, content)
         entries.push({ id: kept.id, content, draft: kept.draft, row: kept.row })
       } catch (thrown) {
+        if (!(await this.#deps.queue.ours())) continue // this device was renewed in another tab, which sends it
         this.#deps.failed(thrown)
-        await this.#deps.queue.drop(kept.id) // another device's, or broken: nobody can ever send it
+        await this.#deps.queue.drop(kept.id) // a former device's, or broken: nobody can ever send it
       }
     }
     const listed = new Set(entries.map((one) => one.id))

@@ -27,6 +27,11 @@ export class Queue {
     return this.#deps.store.queue(this.#deps.account, this.#deps.sessionId)
   }
 
+  /** Whether the account's device is still this one: another's messages are not this one's to drop. */
+  async ours(): Promise<boolean> {
+    return (await this.#deps.store.device(this.#deps.account))?.kid === this.#deps.device.kid
+  }
+
   keep(id: string, draft: string, row: SealedMessage | null): Promise<void> {
     return this.#deps.store.keepQueued(this.#deps.account, { id, session_id: this.#deps.sessionId, draft, row })
   }

@@ -89,7 +89,7 @@ export class Session {
     this.#refusals = new Refusals(({ table, id: subject, reason }) => database.reportRefusal(id, table, subject, reason))
     const refused = this.#refusals.report
     this.#guard = new Guard({ store, account, sessionId: id })
-    this.#state = new State({ id, device, database, pins, guard: this.#guard, refused })
+    this.#state = new State({ id, device, database, pins, guard: this.#guard, refused, failed: this.#report })
     this.#transcript = new Transcript({
       userId, state: this.#state, pins, refused, message: this.#teller('message'), changed: this.#teller('changed'),
     })
@@ -355,6 +355,7 @@ export class Session {
     const row = this.#state.devices.find((one) => one.id === deviceId)
     if (row === undefined) throw new EnvelopeError('roster', `device ${deviceId} is not there`)
     await this.#deps.pins.acknowledge(row, options)
+    await this.#guard.admit(this.row, this.#state.participants.filter((one) => one.user_id === row.user_id))
     this.#unacknowledged = this.#unacknowledged.filter((one) => one !== deviceId)
     this.#transcript.acknowledged(deviceId)
     this.#outbox.kick()
@@ -481,10 +482,10 @@ export class Session {
       for (const id of waiting) await this.acknowledge(id, { unsigned: true })
       return
     }
-    const news = waiting.some((id) => !this.#unacknowledged.includes(id))
+    const before = this.#unacknowledged
     this.#unacknowledged = waiting
     for (const id of waiting) if (this.#deps.pins.isUnsigned(id)) this.#refusals.report({ table: 'devices', id, reason: 'device' })
-    if (news) this.#events.emit('devices', waiting)
+    if (waiting.join() !== before.join()) this.#events.emit('devices', waiting)
   }
 
   readonly #report = (thrown: unknown): void => {

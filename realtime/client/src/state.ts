@@ -25,6 +25,8 @@ export interface StateDeps {
   readonly guard: Guard
   /** Hears what was refused, by the row that is at fault. */
   readonly refused: (refusal: Refused) => void
+  /** Hears, once, that the database tells of less than it did. */
+  readonly failed: (thrown: Error) => void
 }
 
 interface Snapshot {
@@ -50,6 +52,7 @@ export class State {
   #now: Snapshot | undefined
   #reading: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
+  #warned = false
 
   constructor(deps: StateDeps) {
     this.#deps = deps
@@ -124,11 +127,14 @@ export class State {
     const people = participants.map((person) => person.user_id)
     const [devices, signatures] = await Promise.all([database.devices(people), database.signatures(people)])
     const consents = await guard.consents(row, given)
+    await guard.meet(row, participants)
     this.#now = { row, participants, devices, consents, epochs, wraps, readers, signatures }
     this.#nextSeq.clear()
     const newest = epochs.at(-1)?.epoch ?? 0
     if (before !== undefined && (row.min_epoch < before.minEpoch || newest < before.epoch)) { // taken back, or hidden
       this.#deps.refused({ table: 'sessions', id, reason: Refusal.epoch })
+      if (!this.#warned) this.#deps.failed(new EnvelopeError(Refusal.epoch, 'the database hides epochs that were there, or allows old ones again; none of them is sent under'))
+      this.#warned = true
     }
     await guard.met(row, newest + 1)
   }
@@ -175,7 +181,7 @@ export class State {
     const consent = consents.find((one) => one.id === row.consent_id)
     const checkPins = async (roster: Roster): Promise<void> => {
       await pins.checkRoster(roster)
-      this.#checkKinds(roster)
+      await this.#checkRoles(roster)
     }
     const epoch = await openEpoch(row, wraps.get(number), consent, device, { checkPins, history })
     await pins.keepRoster(epoch.roster)
@@ -194,16 +200,18 @@ export class State {
   }
 
   /**
-   * Refuses a roster on which the sidecar's device stands under a participant's role, where it would need no consent; and a
-   * recovery key that could send there.
+   * Refuses a roster on which the sidecar's device stands under a participant's role, where it would need no consent; a recovery key
+   * that could send there; and a person in another role than the one that is known here, such as a clinician who could consent.
    */
-  #checkKinds(roster: Roster): void {
-    const kinds = new Map(this.#snapshot.devices.map((row) => [row.id, row.kind]))
-    for (const member of roster) {
-      const kind = kinds.get(member.kid)
-      const analysis = (kind === DeviceKind.analysis) !== (member.role === Role.analysis)
-      if (analysis || (kind !== undefined && (kind === DeviceKind.recovery) !== (member.role === Role.recovery))) {
-        throw new EnvelopeError(Refusal.roster, `device ${member.kid} stands on the roster in another role`)
+  async #checkRoles(roster: Roster): Promise<void> {
+    const rows = new Map(this.devices.map((row) => [row.id, row]))
+    const { people } = await this.#deps.guard.pin(this.row)
+    for (const { kid, role } of roster) {
+      const row = rows.get(kid)
+      const known = people[row?.user_id ?? '']
+      const roles = row?.kind === DeviceKind.participant && known === undefined ? [Role.client, Role.therapist] : [row === undefined ? role : roleOf(row, known)]
+      if (!roles.includes(role) || (row === undefined && role === Role.analysis)) {
+        throw new EnvelopeError(Refusal.roster, `device ${kid} stands on the roster in another role`)
       }
     }
   }
@@ -218,10 +226,17 @@ export class State {
     return keys
   }
 
-  /** Devices that a person must acknowledge before anything is sent. Pins, on the way, whoever is met for the first time. */
+  /**
+   * Devices that a person must acknowledge before anything is sent, those of somebody who came later or changed roles among them.
+   * Pins, on the way, whoever is met for the first time.
+   */
   async unacknowledged(): Promise<readonly string[]> {
-    const expected = new Set(this.expectedDevices().map((row) => row.id))
-    return (await this.#deps.pins.meet(this.#snapshot.devices, this.#snapshot.signatures)).filter((kid) => expected.has(kid))
+    const { pins, guard } = this.#deps
+    const { people } = await guard.pin(this.row)
+    const admitted = new Set(this.participants.filter((one) => people[one.user_id] === one.role).map((one) => one.user_id))
+    const known = this.devices.filter((row) => row.user_id === null || admitted.has(row.user_id))
+    const waiting = await pins.meet(known, this.#snapshot.signatures)
+    return this.expectedDevices().filter((row) => !known.includes(row) || waiting.includes(row.id)).map((row) => row.id)
   }
 
   /** The epoch to send under: the newest if it still fits, or a new one. Refuses only what it has just read. */
@@ -238,9 +253,9 @@ export class State {
   async #sendingNow(): Promise<Epoch> {
     for (let attempt = 0; attempt < MaxEpochAttempts; attempt++) {
       if (this.row.status === SessionStatus.ended) throw new SessionError('not_active', 'the session has ended')
-      if (this.devices.find((one) => one.id === this.#deps.device.kid)?.admitted_at === null) {
-        throw new SessionError('device_waiting', 'this device waits to be approved by another of yours')
-      }
+      const own = this.devices.find((one) => one.id === this.#deps.device.kid)
+      if (own?.revoked_at !== null) throw new SessionError('device_waiting', 'this device was revoked: renew it, and approve the new one')
+      if (own.admitted_at === null) throw new SessionError('device_waiting', 'this device waits to be approved by another of yours')
       if ((await this.modeChange()) !== undefined) {
         throw new SessionError('mode_changed', `the session is ${this.row.mode} now: acknowledge that before sending`)
       }
@@ -297,6 +312,7 @@ export class State {
       await this.refresh()
       return undefined
     }
+    await this.#deps.guard.opened(this.row, number, row.suite)
     await this.refresh()
     this.#opened.set(number, epoch)
     return epoch

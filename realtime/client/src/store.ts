@@ -1,7 +1,7 @@
 import type { Device, KeyPair } from './device.ts'
 import { EnvelopeError, Refusal } from './failure.ts'
 import { fields, flag, id, oneOf, text, texts, whole, type Fields } from './parse.ts'
-import { SessionMode, parseSealed, type SealedMessage } from './rows.ts'
+import { ParticipantRole, SessionMode, parseSealed, type SealedMessage } from './rows.ts'
 
 /** What is remembered of a device that was seen: whose it is, and one hash over both its keys. */
 export interface Pin {
@@ -34,6 +34,8 @@ export interface SessionPin {
   readonly minEpoch: number
   /** The consents that were ever read as withdrawn: no later word of the database brings one back. */
   readonly withdrawn: readonly string[]
+  /** Who takes part, and as what, as the person knows of it: nobody joins a conversation, or becomes its client, unasked. */
+  readonly people: Readonly<Record<string, ParticipantRole>>
 }
 
 /**
@@ -55,7 +57,8 @@ export interface Store {
   /** Drops a message; reports whether it was there. */
   dropQueued(account: string, id: string): Promise<boolean>
   sessionPin(account: string, sessionId: string): Promise<SessionPin | undefined>
-  keepSessionPin(account: string, sessionId: string, pin: SessionPin): Promise<void>
+  /** Changes what is pinned of a session, in one step over all tabs; resolves with what is kept then. */
+  changeSessionPin(account: string, sessionId: string, change: (kept: SessionPin | undefined) => SessionPin): Promise<SessionPin>
 }
 
 /** Reads a device that was kept; undefined if none was. */
@@ -96,8 +99,9 @@ export function parseQueued(value: unknown): QueuedMessage {
 export function parseSessionPin(value: unknown): SessionPin | undefined {
   if (value === undefined) return undefined
   const row = fields(value, 'session pin')
+  const people = fields(row['people'], 'people')
   return {
     mode: oneOf(row, 'mode', SessionMode), suite: whole(row, 'suite'), epoch: whole(row, 'epoch'), minEpoch: whole(row, 'minEpoch'),
-    withdrawn: texts({ withdrawn: [], ...row }, 'withdrawn'), // not in what an older version kept
+    withdrawn: texts(row, 'withdrawn'), people: Object.fromEntries(Object.keys(people).map((one) => [one, oneOf(people, one, ParticipantRole)])),
   }
 }

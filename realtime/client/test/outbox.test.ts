@@ -25,6 +25,7 @@ interface Bench {
 function plainQueue(bench: { kept: Map<string, QueuedMessage>; shut: boolean }): Pick<Queue, keyof Queue> {
   return {
     list: () => Promise.resolve([...bench.kept.values()]),
+    ours: () => Promise.resolve(true),
     keep: (id, draft, row) => {
       if (bench.shut) return Promise.reject(new Error('the store is full'))
       bench.kept.set(id, { id, session_id: id, draft, row })

@@ -125,6 +125,23 @@ test('what is held over a reload waits for the person, and goes when they have d
   expect(await bodies(therapist)).toEqual(['I need help'])
 })
 
+test("a tab whose device was renewed in another one leaves the new device's messages alone", async () => {
+  const { client, therapist } = await setup()
+  const renewed = await makeDevice()
+  await addSignedDevice(world.tables, client.userId, renewed, client.device)
+  await client.store.keepDevice(client.userId, renewed)
+  const queue = new Queue({ store: client.store, account: client.userId, sessionId: client.session.id, device: renewed })
+  const id = crypto.randomUUID()
+  await queue.keep(id, await queue.seal(id, textContent('by the new one', new Date())), null)
+  await client.session.send('by the old one') // looks at all that waits on the way
+  expect((await queue.list()).map((one) => one.id)).toEqual([id])
+  expect(client.errors).toEqual([])
+  const other = await world.seat(client.userId, renewed, client.store)
+  await other.session.acknowledge(renewed.kid)
+  await emptied(other)
+  expect(await bodies(therapist)).toEqual(['by the old one', 'by the new one'])
+})
+
 test('two tabs: what one wrote before goes before what the other writes, and both hear of their own', async () => {
   const { client, therapist } = await setup()
   const tab = await world.seat(client.userId, client.device, client.store)

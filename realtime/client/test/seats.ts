@@ -5,7 +5,7 @@ import type { ChatMessage } from '../src/chat.ts'
 import { makeDevice, type Device } from '../src/device.ts'
 import { RequestError } from '../src/failure.ts'
 import { Pins } from '../src/pins.ts'
-import type { DeviceRow, EpochRow, MessageRow, ParticipantRole, SealedMessage, SessionMode, SessionRow } from '../src/rows.ts'
+import type { DeviceRow, EpochRow, MessageRow, ParticipantRole, ParticipantRow, SealedMessage, SessionMode, SessionRow } from '../src/rows.ts'
 import { Session } from '../src/session.ts'
 import { MemoryStore } from '../src/memory.ts'
 import type { Store } from '../src/store.ts'
@@ -18,6 +18,7 @@ export interface Lies {
   messages?: (rows: readonly MessageRow[]) => readonly MessageRow[]
   epochs?: (rows: readonly EpochRow[]) => readonly EpochRow[]
   devices?: (rows: readonly DeviceRow[]) => readonly DeviceRow[]
+  participants?: (rows: readonly ParticipantRow[]) => readonly ParticipantRow[]
 }
 
 export class SeatDatabase extends MemoryDatabase {
@@ -49,6 +50,11 @@ export class SeatDatabase extends MemoryDatabase {
   override async devices(): Promise<readonly DeviceRow[]> {
     const rows = await super.devices()
     return this.lies.devices?.(rows) ?? rows
+  }
+
+  override async participants(): Promise<readonly ParticipantRow[]> {
+    const rows = await super.participants()
+    return this.lies.participants?.(rows) ?? rows
   }
 
   override insertMessage(m: SealedMessage): Promise<void> {

@@ -38,6 +38,7 @@ async function setup(mode: 'assisted' | 'strict'): Promise<Bench> {
   const refusals: Refused[] = []
   const state = new State({
     id: tables.session.id, device: client, database, pins: new Pins(store, 'test'), guard, refused: (one) => refusals.push(one),
+    failed: () => undefined,
   })
   await state.refresh()
   return { tables, client, clientId, therapist, analysis, database, guard, refusals, state }

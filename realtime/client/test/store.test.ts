@@ -5,7 +5,7 @@ import { makeDevice, sign, verify, type Device } from '../src/device.ts'
 import { IndexedDbStore } from '../src/indexeddb.ts'
 import { Pins } from '../src/pins.ts'
 import { MemoryStore } from '../src/memory.ts'
-import type { QueuedMessage, Store } from '../src/store.ts'
+import type { QueuedMessage, SessionPin, Store } from '../src/store.ts'
 import type { DeviceRow } from '../src/rows.ts'
 
 const stores: readonly [string, () => Store][] = [
@@ -82,12 +82,27 @@ describe.each(stores)('store in %s', (_, open) => {
     const store = open()
     const id = crypto.randomUUID()
     expect(await store.sessionPin('a', id)).toBeUndefined()
-    const pin = { mode: 'strict', suite: 2, epoch: 4, minEpoch: 3, withdrawn: [id] } as const
-    await store.keepSessionPin('a', id, pin)
-    await store.keepSessionPin('a', id, { ...pin, mode: 'assisted' })
+    const pin = { mode: 'strict', suite: 2, epoch: 4, minEpoch: 3, withdrawn: [id], people: { [id]: 'client' } } as const
+    expect(await store.changeSessionPin('a', id, (kept) => ({ ...pin, epoch: kept?.epoch ?? 4 }))).toEqual(pin)
+    expect(await store.changeSessionPin('a', id, (kept) => ({ ...(kept ?? pin), mode: 'assisted' }))).toEqual({ ...pin, mode: 'assisted' })
     expect(await store.sessionPin('a', id)).toEqual({ ...pin, mode: 'assisted' })
     expect(await store.sessionPin('b', id)).toBeUndefined()
   })
+})
+
+test('two tabs that change what is pinned of a session undo nothing of each other', async () => {
+  const factory = new IDBFactory()
+  const [one, two] = [new IndexedDbStore('vigil', factory), new IndexedDbStore('vigil', factory)]
+  const id = crypto.randomUUID()
+  const first: SessionPin = { mode: 'strict', suite: 2, epoch: 1, minEpoch: 1, withdrawn: [], people: {} }
+  await one.changeSessionPin('a', id, () => first)
+  const news = Array.from({ length: 20 }, () => crypto.randomUUID())
+  await Promise.all(news.map((consent, i) => (i % 2 === 0 ? one : two).changeSessionPin('a', id, (kept = first) => ({
+    ...kept, withdrawn: [...kept.withdrawn, consent], epoch: kept.epoch + 1,
+  }))))
+  const kept = await two.sessionPin('a', id)
+  expect(kept?.epoch).toBe(21)
+  expect(new Set(kept?.withdrawn)).toEqual(new Set(news))
 })
 
 /** The stores as version 1 made them, with a device in them. */
