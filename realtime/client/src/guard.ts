@@ -72,17 +72,18 @@ export class Guard {
     return withdrawn
   }
 
-  /** Meets who takes part: until an epoch was used here whoever is there; later, nobody comes in but by `admit`. */
-  async meet(row: SessionRow, people: readonly ParticipantRow[]): Promise<void> {
-    if ((await this.pin(row)).epoch === 0) await this.admit(row, people)
+  /** Meets who takes part: until an epoch was used here whoever is there; later, nobody comes, or comes back, but by `admit`. */
+  async meet(row: SessionRow, met: readonly ParticipantRow[]): Promise<void> {
+    const live = rolesOf(met.filter((one) => one.ended_at === null))
+    await this.#change(row, (pin) => {
+      const people = pin.epoch === 0 ? live : Object.fromEntries(Object.entries(pin.people).filter(([id]) => id in live))
+      return JSON.stringify(people) === JSON.stringify(pin.people) ? pin : { ...pin, people }
+    })
   }
 
   /** Remembers people in the roles that they have now. */
   async admit(row: SessionRow, people: readonly ParticipantRow[]): Promise<void> {
-    const roles = Object.fromEntries(people.map((one) => [one.user_id, one.role]))
-    await this.#change(row, (pin) => (
-      people.every((one) => pin.people[one.user_id] === one.role) ? pin : { ...pin, people: { ...pin.people, ...roles } }
-    ))
+    await this.#change(row, (pin) => ({ ...pin, people: { ...pin.people, ...rolesOf(people) } }))
   }
 
   /** Writes only what is another pin; the change is made to what is kept at that moment, by whichever tab. */
@@ -93,4 +94,8 @@ export class Guard {
     const first: SessionPin = { mode: row.mode, suite: 0, epoch: 0, minEpoch: 0, withdrawn: [], people: {} }
     return store.changeSessionPin(account, sessionId, (kept) => change(kept ?? first))
   }
+}
+
+function rolesOf(people: readonly ParticipantRow[]): SessionPin['people'] {
+  return Object.fromEntries(people.map((one) => [one.user_id, one.role]))
 }

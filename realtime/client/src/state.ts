@@ -227,14 +227,14 @@ export class State {
   }
 
   /**
-   * Devices that a person must acknowledge before anything is sent, those of somebody who came later or changed roles among them.
+   * Devices that a person must acknowledge before anything is sent, those of somebody who came later, came back or changed roles among them.
    * Pins, on the way, whoever is met for the first time.
    */
   async unacknowledged(): Promise<readonly string[]> {
     const { pins, guard } = this.#deps
     const { people } = await guard.pin(this.row)
-    const admitted = new Set(this.participants.filter((one) => people[one.user_id] === one.role).map((one) => one.user_id))
-    const known = this.devices.filter((row) => row.user_id === null || admitted.has(row.user_id))
+    const strangers = this.participants.filter((one) => one.ended_at === null && people[one.user_id] !== one.role).map((one) => one.user_id)
+    const known = this.devices.filter((row) => !strangers.includes(row.user_id ?? ''))
     const waiting = await pins.meet(known, this.#snapshot.signatures)
     return this.expectedDevices().filter((row) => !known.includes(row) || waiting.includes(row.id)).map((row) => row.id)
   }

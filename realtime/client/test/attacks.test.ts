@@ -186,6 +186,24 @@ test('people who are there before anything was sent are let in, and a stranger w
   expect(therapist.errors).toEqual([])
 })
 
+test('a participant who was removed, and whom the database brings back, is let in by nobody but a person', async () => {
+  const { client, therapist } = await setup()
+  await client.session.send('a')
+  const end = (ended_at: string | null): void => {
+    world.tables.participants = world.tables.participants.map((row) => (row.user_id === therapist.userId ? { ...row, ended_at } : row))
+    client.database.rotate()
+  }
+  end(new Date().toISOString())
+  await world.stir(client)
+  await client.session.send('b')
+  end(null)
+  await world.stir(client)
+  await expect(client.session.send('c')).rejects.toMatchObject({ name: 'DeviceChangedError', devices: [therapist.device.kid] })
+  expect(world.tables.wraps.filter((row) => row.device === therapist.device.kid).map((row) => row.epoch)).toEqual([1])
+  await client.session.acknowledge(therapist.device.kid)
+  await client.session.send('d')
+})
+
 test('a clinician whom the database makes a client: not sent to, no consent, and not read', async () => {
   const { client, therapist } = await setup()
   await client.session.send('a')
