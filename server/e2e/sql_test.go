@@ -43,6 +43,8 @@ func TestSQL(t *testing.T) {
 				"a deleted row says on which topics it was":          sqlDeletes,
 				"scores, keys and erasures pass nothing by":          sqlSealing,
 				"erasing waits in no circle, and leaves nothing":     sqlErasing,
+				"several people are erased at once, in no circle":    sqlErasingPeople,
+				"retiring a key holds up no conversation":            sqlKeyRetirement,
 				"changes of one organisation never wait in a circle": sqlNoDeadlock,
 				"schema changes are announced where they may be":     sqlSchemaChanges,
 				"the client's typed tables are the database's":       sqlTypedTables,

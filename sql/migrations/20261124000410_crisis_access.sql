@@ -26,7 +26,7 @@ end
 $$;
 revoke all on function private.covers(uuid, text) from public;
 
--- Which devices may hold which epochs for which alert now, in one session or in all (null). An alert without a page reached nobody outside
+-- Which devices may hold which epochs for which alert of a session now. An alert without a page reached nobody outside
 -- the app. Who holds the epoch as one who takes part needs no other key; taking part is not enough: some joined after it, or lost their devices.
 create or replace function private.crisis_readers(session uuid)
 returns table (
@@ -40,7 +40,7 @@ as $$
     from public.alerts a
     join public.messages m on m.id = a.message_id
     where a.status <> 'resolved'
-      and (session is null or a.session_id = session)
+      and a.session_id = session
       and exists (select from public.alert_pages p where p.alert_id = a.id)
       and exists (
         select from public.session_consents c
@@ -63,6 +63,34 @@ as $$
 $$;
 revoke all on function private.crisis_readers(uuid) from public;
 
+create index if not exists session_consents_crisis_access_idx on public.session_consents (session_id)
+  where withdrawn_at is null and 'crisis_access' = any (scope);
+
+-- Sessions in which somebody whom an unresolved alert reached has no key of an epoch that the sidecar has. Whether that may be given is asked of
+-- these alone: an alert that nobody resolves, but whose keys are given, costs a look at its keys.
+create or replace function private.crisis_sessions()
+returns setof uuid
+language sql stable security definer
+set search_path = ''
+as $$
+  select distinct a.session_id
+  from public.alerts a
+  join public.messages m on m.id = a.message_id
+  join public.alert_recipients r on r.alert_id = a.id and r.ended_at is null
+  join public.devices d on d.user_id = r.user_id and d.kind = 'participant' and d.admitted_at is not null and d.revoked_at is null
+  join public.session_epochs e on e.session_id = a.session_id and e.epoch >= m.epoch
+  where a.status <> 'resolved'
+    and exists (
+      select from public.session_consents c where c.session_id = a.session_id and c.withdrawn_at is null and 'crisis_access' = any (c.scope)
+    )
+    and exists (select from public.alert_pages p where p.alert_id = a.id)
+    and not exists (
+      select from public.epoch_wraps w where w.session_id = e.session_id and w.epoch = e.epoch and w.device_id = d.id
+    )
+    and exists (select from public.epoch_wraps w where w.session_id = e.session_id and w.epoch = e.epoch and w.role = 9)
+$$;
+revoke all on function private.crisis_sessions() from public;
+
 -- What the sidecar has to give, the newest alert first: what it cannot open stays due, and must not stand before what it can.
 create or replace function private.crisis_grants_due(most int)
 returns table (
@@ -74,7 +102,8 @@ as $$
   select g.alert_id, g.session_id, g.organization_id, g.epoch, g.device_id, g.user_id, g.enc_pub, g.sig_pub
   from (
     select distinct on (c.session_id, c.epoch, c.device_id) c.*
-    from private.crisis_readers(null) c
+    from private.crisis_sessions() s (id)
+    cross join lateral private.crisis_readers(s.id) c
     where not exists (
       select from public.epoch_wraps w where w.session_id = c.session_id and w.epoch = c.epoch and w.device_id = c.device_id
     )

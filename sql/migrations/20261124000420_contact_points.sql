@@ -12,7 +12,7 @@ create table if not exists public.contact_points (
   primary key (organization_id, user_id, kind),
   foreign key (organization_id, user_id) references public.memberships (organization_id, user_id) on delete cascade
 );
-comment on table public.contact_points is 'How a person can be reached in an emergency, in one organisation. Written and read by that person, and by the clinicians of a session in which they are the client.';
+comment on table public.contact_points is 'How a person can be reached in an emergency, in one organisation. Written and read by that person; of a client also by the clinicians of a session of theirs, and by the organisation''s admins, who keep it up to date.';
 
 create or replace function private.sign_contact_point()
 returns trigger
@@ -53,6 +53,23 @@ end
 $$;
 revoke all on function private.clients_of_clinician() from public;
 grant execute on function private.clients_of_clinician() to authenticated;
+
+-- Clients of the organisations that the caller runs.
+create or replace function private.clients_of_admin()
+returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select m.user_id
+  from public.memberships m
+  where m.role = 'client' and m.ended_at is null and m.organization_id in (select private.organizations_of_admin());
+end
+$$;
+revoke all on function private.clients_of_admin() from public;
+grant execute on function private.clients_of_admin() to authenticated;
 
 alter table public.contact_points enable row level security;
 

@@ -38,3 +38,25 @@ drop policy if exists "people remove how they can be reached" on public.contact_
 create policy "people remove how they can be reached"
   on public.contact_points for delete to authenticated
   using (user_id = (select private.caller()) and organization_id in (select private.organizations_of_caller()));
+
+-- An alert at night finds the number that the practice's office wrote down: of clients, and of nobody on the staff.
+drop policy if exists "admins read how to reach their organisation's clients" on public.contact_points;
+create policy "admins read how to reach their organisation's clients"
+  on public.contact_points for select to authenticated
+  using (organization_id in (select private.organizations_of_admin()) and user_id in (select private.clients_of_admin()));
+
+drop policy if exists "admins say how to reach their organisation's clients" on public.contact_points;
+create policy "admins say how to reach their organisation's clients"
+  on public.contact_points for insert to authenticated
+  with check (organization_id in (select private.organizations_of_admin()) and user_id in (select private.clients_of_admin()));
+
+drop policy if exists "admins correct how to reach their organisation's clients" on public.contact_points;
+create policy "admins correct how to reach their organisation's clients"
+  on public.contact_points for update to authenticated
+  using (organization_id in (select private.organizations_of_admin()) and user_id in (select private.clients_of_admin()))
+  with check (organization_id in (select private.organizations_of_admin()));
+
+drop policy if exists "admins remove how to reach their organisation's clients" on public.contact_points;
+create policy "admins remove how to reach their organisation's clients"
+  on public.contact_points for delete to authenticated
+  using (organization_id in (select private.organizations_of_admin()) and user_id in (select private.clients_of_admin()));

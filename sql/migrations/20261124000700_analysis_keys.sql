@@ -18,9 +18,57 @@ as $$
   limit 1
 $$;
 
--- As revoking a device does (20260101001100_revocations.sql): which epochs have the key is only known under the locks, for one that is
--- being made is not to be seen before.
-create or replace function private.after_key_retirement()
+-- Sessions in which a message may still be sent under an epoch that a retired key opens, by their ids: all, or some. A key that was revoked
+-- after its retirement counts for an hour: an epoch that was being made at that moment was not to be seen.
+create or replace function private.on_retired_keys(among uuid[] default null, after uuid default null, most int default null)
+returns setof uuid
+language sql stable security definer
+set search_path = ''
+as $$
+  with retired as materialized (
+    select d.id from public.devices d
+    where d.kind = 'analysis' and d.retired_at is not null and (d.revoked_at is null or d.revoked_at > now() - interval '1 hour')
+  )
+  select s.id
+  from public.sessions s
+  where s.status <> 'ended'
+    and (among is null or s.id = any (among))
+    and (after is null or s.id > after)
+    and exists (select from retired)
+    and exists (
+      select from public.epoch_wraps w where w.session_id = s.id and w.epoch >= s.min_epoch and w.device_id in (select r.id from retired r)
+    )
+  order by s.id
+  limit most
+$$;
+revoke all on function private.on_retired_keys(uuid[], uuid, int) from public;
+
+-- Retires the epochs that a retired key opens, of a page of sessions after this one: a retired key still opens all that it holds, so there is
+-- time, and no conversation is to wait for those of others. What is locked now is passed over, and found by the next pass. last: where the next
+-- page begins, null after the last one; busy: how many were passed over.
+create or replace function private.retire_epochs_of_retired_keys(after uuid, most int, out last uuid, out busy int)
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  found_now uuid[];
+  free uuid[];
+begin
+  found_now := array(select private.on_retired_keys(null, retire_epochs_of_retired_keys.after, retire_epochs_of_retired_keys.most));
+  free := array(select c.session_id from public.session_counters c where c.session_id = any (found_now) for update skip locked);
+  perform private.retire_epochs(array(select private.on_retired_keys(free))); -- a statement of its own: it sees what was made until the locks
+  last := case when cardinality(found_now) = retire_epochs_of_retired_keys.most then found_now[retire_epochs_of_retired_keys.most] end;
+  busy := cardinality(found_now) - cardinality(free);
+end
+$$;
+
+-- It was one transaction over all sessions.
+drop trigger if exists retiring_a_key_retires_epochs on public.devices;
+drop function if exists private.after_key_retirement();
+
+-- As in 20260101001100_revocations.sql; but to revoke a retired key, as its destruction does, only the sessions that hold it are locked: new
+-- epochs have left it out since.
+create or replace function private.after_device_revocation()
 returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -32,7 +80,11 @@ begin
     select s.id
     from public.sessions s
     where s.status <> 'ended'
-      and (s.mode = 'assisted' or s.id in (select w.session_id from public.epoch_wraps w where w.device_id = new.id))
+      and (
+        s.id in (select w.session_id from public.epoch_wraps w where w.device_id = new.id)
+        or s.id in (select p.session_id from public.session_participants p where p.user_id = new.user_id)
+        or new.kind = 'analysis' and new.retired_at is null and s.mode = 'assisted'
+      )
     order by 1
   loop
     perform from public.session_counters c where c.session_id = session for update;
@@ -46,13 +98,6 @@ begin
   return null;
 end
 $$;
-revoke all on function private.after_key_retirement() from public;
-
-create or replace trigger retiring_a_key_retires_epochs
-  after update on public.devices
-  for each row
-  when (old.retired_at is null and new.retired_at is not null)
-  execute function private.after_key_retirement();
 
 -- One entry in each organisation's log: whoever reads any of their assisted sessions is their business.
 create or replace function private.audit_analysis_key(key uuid, action text)
@@ -104,7 +149,7 @@ end
 $$;
 revoke all on function private.lock_analysis_keys() from public;
 
--- New epochs leave the key out; sessions that use it now make their next epoch before the next message. VG027: it is the last one.
+-- New epochs leave the key out; sessions that use it now make their next epoch as retire_epochs_of_retired_keys comes by. VG027: it is the last one.
 create or replace function private.retire_analysis_device(id uuid)
 returns void
 language plpgsql security definer
@@ -201,12 +246,14 @@ end
 $$;
 
 revoke all on function private.register_analysis_device(uuid, text, text, uuid, text) from public;
+revoke all on function private.retire_epochs_of_retired_keys(uuid, int) from public;
 revoke all on function private.retire_analysis_device(uuid) from public;
 revoke all on function private.analysis_key_needed(uuid, interval) from public;
 revoke all on function private.analysis_keys(interval) from public;
 revoke all on function private.destroy_analysis_device(uuid, interval) from public;
 
 grant execute on function private.register_analysis_device(uuid, text, text, uuid, text) to vigil;
+grant execute on function private.retire_epochs_of_retired_keys(uuid, int) to vigil;
 grant execute on function private.retire_analysis_device(uuid) to vigil;
 grant execute on function private.analysis_key_needed(uuid, interval) to vigil;
 grant execute on function private.analysis_keys(interval) to vigil;

@@ -32,8 +32,9 @@ $$;
 -- Takes every lock that the erasure of these sessions needs, before the first entry of the audit log, which locks its chain's head: what is
 -- being recorded in them either commits before, and is erased, or waits, and finds nothing. In the order of those who record: the session's
 -- progress, a message, its session's counters. A message that comes meanwhile is not waited for while the counters are held: all is let go,
--- and taken anew. The sessions' rows are left to those who only refer to them. `also`: sessions whose counters are needed, too.
-create or replace function private.lock_for_erasure(sessions uuid[], also uuid[] default '{}')
+-- and taken anew. The sessions' rows are left to those who only refer to them. `also`: sessions whose counters are needed, too; `whole`: the
+-- organisation all of whose alerts are needed, for a membership ends in it, in one order with the sessions' own.
+create or replace function private.lock_for_erasure(sessions uuid[], also uuid[] default '{}', whole uuid default null)
 returns void
 language plpgsql security definer
 set search_path = ''
@@ -58,11 +59,14 @@ begin
     end;
   end loop;
   perform from public.sessions s where s.id = any (sessions) order by s.id for no key update;
-  perform from public.alerts a where a.session_id = any (sessions) order by a.id for update;
+  perform from public.alerts a
+  where a.session_id = any (sessions) or a.organization_id = whole and a.status <> 'resolved'
+  order by a.id
+  for update;
   perform from public.suggestions g where g.session_id = any (sessions) order by g.id for update;
 end
 $$;
-revoke all on function private.lock_for_erasure(uuid[], uuid[]) from public;
+revoke all on function private.lock_for_erasure(uuid[], uuid[], uuid) from public;
 
 -- Destroys one session, whose locks are held, and gives the counts. The row itself stays until the files are gone: by it the people of the
 -- session still see that it was erased. In this order: wraps; the state of the detector; all that is sealed, and what was derived.
@@ -187,7 +191,7 @@ begin
     select p.session_id from public.session_participants p where p.user_id = person
     union
     select w.session_id from public.epoch_wraps w join public.devices d on d.id = w.device_id where d.user_id = person
-  ));
+  ), organization);
   insert into public.erasures (organization_id, kind, person_id, requested_by)
   values (organization, 'person', person, auth.uid())
   on conflict do nothing;

@@ -95,7 +95,7 @@ select set_eq(
   $$select f.name from our_functions f where has_function_privilege('vigil', f.oid, 'execute')$$,
   array[
     'private.analysis_key_needed(uuid,interval)', 'private.analysis_keys(interval)', 'private.destroy_analysis_device(uuid,interval)',
-    'private.retire_analysis_device(uuid)', 'private.scores_due(integer)', 'private.admit_device(uuid,uuid)', 'private.devices_to_admit(integer)', 'private.refuse_device(uuid,text)',
+    'private.retire_analysis_device(uuid)', 'private.retire_epochs_of_retired_keys(uuid,integer)', 'private.scores_due(integer)', 'private.admit_device(uuid,uuid)', 'private.devices_to_admit(integer)', 'private.refuse_device(uuid,text)',
     'private.crisis_grants_due(integer)', 'private.grant_crisis_access(uuid,jsonb)',
     'private.live_logins(uuid[])', 'private.login_is_live()', 'private.permissions_of(text[],text[])',
     'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',

@@ -13,6 +13,8 @@ select * from tests.matrix(array[
   array['ada', format('select private.retire_analysis_device(%L)', tests.first_key()), '42501'],
   array['theo', format('select private.destroy_analysis_device(%L)', tests.first_key()), '42501'],
   array['service_role', format('select private.destroy_analysis_device(%L)', tests.first_key()), '42501'],
+  array['ada', 'select private.retire_epochs_of_retired_keys(null, 9)', '42501'],
+  array['service_role', 'select private.retire_epochs_of_retired_keys(null, 9)', '42501'],
   array['vigil', 'update public.devices set retired_at = now()', '42501'],
   array['vigil', format('select private.retire_analysis_device(%L)', tests.first_key()), 'VG027'],
   array['vigil', format('select private.retire_analysis_device(%L)', tests.device('clio')), 'PT404'],
@@ -63,11 +65,21 @@ select is(
 );
 select is_empty('select private.devices_to_admit(9)', 'there is nothing to admit');
 
--- Retiring: sessions that use the key make their next epoch, without it.
+-- Retiring: sessions that use the key make their next epoch, without it, page by page.
 select is(min_epoch, 1, 'until then epoch 1 may be used') from public.sessions where id = tests.session('assisted');
 select tests.act('vigil', format('select private.retire_analysis_device(%L)', tests.first_key()));
 select isnt(retired_at, null, 'retired') from public.devices where id = tests.first_key();
 select is(revoked_at, null, 'and not revoked: it still opens what it holds') from public.devices where id = tests.first_key();
+select is(tests.read('vigil', format('select retired_at is not null from public.devices where id = %L', tests.first_key())), 'true', 'new epochs leave it out at once');
+select is(
+  tests.read('vigil', 'select (last is not null) || '' '' || busy from private.retire_epochs_of_retired_keys(null, 1)'), 'true 0', 'one session at a time'
+);
+select is(count(*), 1::bigint, 'is one session') from public.sessions where min_epoch = 2;
+select is(
+  tests.read('vigil', format('select coalesce(last::text, ''-'') || busy from private.retire_epochs_of_retired_keys(%L, 9)', '00000000-0000-0000-0000-000000000000')),
+  '-0', 'and then all the others'
+);
+select is_empty('select private.on_retired_keys()', 'none is left');
 select results_eq(
   'select s.id, s.min_epoch from public.sessions s order by s.min_epoch, s.id',
   $$select tests.session(n), e from (values ('strict', 1), ('assisted', 2), ('theirs', 2)) x (n, e) order by 2, 1$$,
@@ -124,7 +136,7 @@ select is(
 select is(tests.read('vigil', format('select private.destroy_analysis_device(%L, interval ''0'')', tests.next_key())), 'false', 'a key that is not retired is not destroyed');
 select is(count(*), 0::bigint, 'the chains hold') from public.organizations o where private.first_broken_audit(o.id) is not null;
 
--- A plain update by an operator has the same consequences.
+-- A plain update by an operator has the same consequences, as the sidecar comes by.
 select tests.act('vigil', format('select private.register_analysis_device(%L, %L, %L)', md5('analysis 3')::uuid, tests.key('enc analysis 3'), tests.key('sig analysis 3')));
 insert into public.sessions (id, organization_id, mode) values (tests.session('later'), tests.organization('alder'), 'assisted');
 insert into public.session_participants (session_id, user_id, organization_id, role) values
@@ -135,7 +147,17 @@ select tests.act('clio', format(
 ));
 select tests.act('clio', tests.epoch_command('clio', tests.session('later'), md5('consent later')::uuid));
 select tests.act('postgres', format('update public.devices set retired_at = now() where id = %L', md5('analysis 3')::uuid));
+select tests.act('vigil', 'select private.retire_epochs_of_retired_keys(null, 9)');
 select is(min_epoch, 2, 'retired by plain SQL, its epochs are retired too') from public.sessions where id = tests.session('later');
+
+-- Revoked within the hour, what it opens is still found: an epoch may have been under way. One that was revoked without retiring has no such time.
+select tests.act('clio', tests.epoch_command('clio', tests.session('later'), md5('consent later')::uuid));
+update public.epoch_wraps set device_id = md5('analysis 3')::uuid where session_id = tests.session('later') and epoch = 2 and role = 9;
+update public.devices set revoked_at = now() where id = md5('analysis 3')::uuid;
+select is(min_epoch, 3, 'revoking a retired key retires what it opens, too') from public.sessions where id = tests.session('later');
+select tests.act('clio', tests.epoch_command('clio', tests.session('later'), md5('consent later')::uuid));
+update public.epoch_wraps set device_id = md5('analysis 3')::uuid where session_id = tests.session('later') and epoch = 3 and role = 9;
+select set_eq('select private.on_retired_keys()', array[tests.session('later')], 'and the next pass finds what was missed');
 
 select * from finish();
 rollback;

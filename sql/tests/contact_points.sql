@@ -1,4 +1,4 @@
--- How a client can be reached: theirs to say, added, corrected and read by the clinicians of their sessions; nothing to the sidecar.
+-- How a client can be reached: theirs to say, added, corrected and read by the clinicians of their sessions, kept by admins; nothing to the sidecar.
 begin;
 \ir fixtures/people.sql
 \ir fixtures/alert.sql
@@ -22,7 +22,9 @@ select * from tests.commands(
     array['theo', '2', '1', '2', '1'],
     array['sunny', '1', '1', '1', '0'],
     array['olive', '1', '1', '1', '0'],
-    array['ada', '0', '42501', '0', '0'],
+    array['ada', '1', '1', '1', '1'],
+    array['ada at aal1', '0', '42501', '0', '0'],
+    array['bert', '1', '42501', '1', '1'],
     array['brook', '1', '42501', '1', '1'],
     array['bram', '1', '42501', '1', '0'],
     array['vigil', '42501', '42501', '42501', '42501'],
@@ -37,6 +39,9 @@ select * from tests.matrix(array[
   array['clio', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('theo'), 'phone', '1')$$, '42501'],
   array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('birch'), tests.id('brook'), 'email', 'x')$$, '42501'],
   array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('brook'), 'email', 'x')$$, '42501'],
+  array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('theo'), 'phone', '1')$$, '42501'],
+  array['ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('clio'), 'phone', '1')$$, '23505'],
+  array['ada', $$update public.contact_points set updated_by = tests.id('clio')$$, '42501'],
   array['olive', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('theo'), 'phone', '1')$$, '42501'],
   array['bram', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('birch'), tests.id('brook'), 'phone', '1')$$, '23505'],
   array['bram', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('birch'), tests.id('bella'), 'phone', '1')$$, '42501'],
@@ -55,6 +60,12 @@ select tests.act('theo', $$update public.contact_points set value = '0000 000002
 select is(updated_by, tests.id('theo'), 'it says who wrote it last') from public.contact_points where user_id = tests.id('clio');
 select is(
   (select count(*) from public.audit_log where subject_table = 'contact_points' and action = 'update' and actor_id = tests.id('theo')), 1::bigint, 'and so does the audit log'
+);
+select tests.act('ada', $$insert into public.contact_points (organization_id, user_id, kind, value) values (tests.organization('alder'), tests.id('clio'), 'other', '0000 000003')$$);
+select tests.act('ada', $$delete from public.contact_points where kind = 'other'$$);
+select results_eq(
+  $$select action, subject_id from public.audit_log where subject_table = 'contact_points' and actor_id = tests.id('ada') order by seq$$,
+  $$select action, tests.id('clio') || '/other' from (values ('insert'), ('delete')) as a (action)$$, 'of what an admin writes and removes as well'
 );
 select is_empty($$select from public.audit_log where subject_table = 'contact_points' and details::text ~ '0000|six|example'$$, 'without what it says');
 select is_empty($$select from pg_publication_tables where tablename in ('contact_points', 'recovery_keys', 'epoch_wraps')$$, 'nothing of it is on the stream');

@@ -48,6 +48,58 @@ select is(tests.attempt('vigil', 'select from private.crisis_grants_due(10)'), '
 select is(tests.attempt(who, command), '42501', who || ' does not: ' || command)
 from unnest(array['anon', 'olive', 'service_role']) as who,
   unnest(array['select private.crisis_grants_due(10)', 'select private.grant_crisis_access(tests.alert(''assisted''), ''[]'')', 'select private.review_crisis_access(tests.session(''assisted''))']) as command;
+-- What it costs follows what is due: not the alerts of years, nor those whose keys are given and which nobody resolves.
+create function tests.busy_practice() returns void language sql as $$
+  set local session_replication_role = replica;
+  insert into public.sessions (id, organization_id, mode, status) select md5('busy ' || i)::uuid, tests.organization('alder'), 'assisted', 'active' from generate_series(1, 400) i;
+  insert into public.session_epochs (session_id, organization_id, epoch, device_id, roster, roster_hash, key_commit, signature, assisted, consent_id, suite)
+    select md5('busy ' || i)::uuid, e.organization_id, n, e.device_id, e.roster, e.roster_hash, e.key_commit, e.signature, true, md5('busy ' || i)::uuid, 2
+    from generate_series(1, 400) i, generate_series(1, 5) n, public.session_epochs e where e.session_id = tests.session('assisted');
+  insert into public.epoch_wraps (session_id, epoch, device_id, organization_id, role, wrap)
+    select md5('busy ' || i)::uuid, n, d.id, tests.organization('alder'), d.role, tests.bytes('w', 151)
+    from generate_series(1, 400) i, generate_series(1, 5) n, (values (md5('analysis')::uuid, 9), (tests.device('theo'), 2), (tests.device('olive'), 3)) d (id, role);
+  insert into public.session_consents (id, session_id, organization_id, user_id, device_id, scope, text_hash, signature)
+    select md5('busy ' || i)::uuid, md5('busy ' || i)::uuid, tests.organization('alder'), tests.id('clio'), tests.device('clio'), '{crisis_access}', tests.bytes('t', 43), tests.bytes('s', 86) from generate_series(1, 400) i;
+  insert into public.session_consents (id, session_id, organization_id, user_id, device_id, scope, text_hash, signature, withdrawn_at)
+    select gen_random_uuid(), md5('busy ' || i)::uuid, tests.organization('alder'), tests.id('clio'), tests.device('clio'), '{crisis_access}', tests.bytes('t', 43), tests.bytes('s', 86), now()
+    from generate_series(1, 400) i, generate_series(1, 20);
+  insert into public.messages (id, session_id, organization_id, sender_id, sender_device_id, epoch, seq, body, position, assisted)
+    select md5('busy ' || i || ' ' || n)::uuid, md5('busy ' || i)::uuid, tests.organization('alder'), tests.id('clio'), tests.device('clio'), 5, n, tests.body('b'), n + 1, true
+    from generate_series(1, 400) i, generate_series(0, 20) n;
+  insert into public.alerts (id, organization_id, session_id, message_id, assessment_id, level, status, raised_at)
+    select md5('busy ' || i || ' ' || n)::uuid, tests.organization('alder'), md5('busy ' || i)::uuid, md5('busy ' || i || ' ' || n)::uuid, md5('busy ' || i || ' ' || n)::uuid, 4,
+      case when n = 20 and i <= 20 then 'open' else 'resolved' end, now() - interval '1 day' * (20 - n)
+    from generate_series(1, 400) i, generate_series(0, 20) n;
+  insert into public.alert_pages (alert_id, step, session_id, organization_id, level)
+    select a.id, 1, a.session_id, a.organization_id, 4 from public.alerts a where a.session_id not in (tests.session('assisted'), tests.session('theirs'));
+  insert into public.alert_recipients (alert_id, user_id, organization_id, session_id, reason)
+    select a.id, tests.id('olive'), a.organization_id, a.session_id, 'on_call' from public.alerts a where a.session_id not in (tests.session('assisted'), tests.session('theirs'));
+  set local session_replication_role = origin;
+$$;
+create function tests.scanned(function regprocedure) returns text language plpgsql as $$
+declare
+  plan jsonb;
+begin
+  execute 'explain (format json) ' || (select p.prosrc from pg_catalog.pg_proc p where p.oid = function) into plan;
+  return (
+    select string_agg(distinct n ->> 'Relation Name', ' ')
+    from jsonb_path_query(plan, 'strict $.** ? (@."Node Type" == "Seq Scan")') n
+    where n ->> 'Relation Name' <> 'devices'
+  );
+end
+$$;
+savepoint quiet;
+select tests.busy_practice();
+analyze;
+select is(tests.scanned('private.crisis_sessions()'), null, 'no table that grows is read from end to end');
+set local track_functions = 'all';
+select is(tests.due(), 'olive/1', 'among many alerts it is what it was');
+select is(
+  (select sum(f.calls) from pg_catalog.pg_stat_xact_user_functions f where f.schemaname = 'private' and f.funcname = 'covers'), 1::numeric,
+  'consent is asked for where something is due, and nowhere else'
+);
+rollback to quiet;
+
 savepoint world;
 delete from public.alert_pages;
 select is(tests.due(), '', 'not for an alert that paged nobody');

@@ -26,7 +26,7 @@ const keyLookInterval = 2 * time.Second
 // needs any more, and revoked ones sooner.
 //
 //	vigil keys new --rotate ──▶ file ──▶ ring ──▶ registered: on the rosters of new epochs
-//	vigil keys retire ──▶ on no new roster ──▶ needed by nothing ──▶ destroyed: database, file, ring, in this order
+//	vigil keys retire ──▶ on no new roster ──▶ sessions make new epochs ──▶ needed by nothing ──▶ destroyed: database, file, ring, in this order
 //	revoked in SQL ──▶ its epochs end at once ──▶ no message waits for it ──▶ destroyed: file, ring
 //
 // Guarantees: a key opens what is sealed to it before any roster names it; a key leaves the file only after the database has
@@ -89,9 +89,16 @@ func (k *keyKeeper) Run(ctx context.Context) error {
 			return nil
 		case <-look.C:
 		case <-destroy.C:
+			k.step(ctx, "retire", k.retireEpochs)
 			k.step(ctx, "destroy", k.destroy)
 		}
 	}
+}
+
+// retireEpochs makes sessions that still use a retired key make their next epoch. Those that are busy just now are found next time.
+func (k *keyKeeper) retireEpochs(ctx context.Context) error {
+	_, err := k.tables.RetireEpochs(ctx)
+	return err
 }
 
 // step does one thing and says, once, what hindered it.

@@ -403,3 +403,42 @@ func TestTheKeeperRunsWhileTheDatabaseIsAway(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// TestTheKeeperRetiresEpochsOfARetiredKey: however it was retired, and also in a session that was busy the first time.
+func TestTheKeeperRetiresEpochsOfARetiredKey(t *testing.T) {
+	t.Parallel()
+	b := setupKeys(t)
+	s := b.Session(t)
+	s.Send(t, "sealed to the old key")
+	b.add(t, makeKey(t))
+	b.keeper.look, b.keeper.every = time.Minute, 5*time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	b.takeUp(t)
+	talk, err := b.Superuser.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = talk.Rollback(t.Context()) }()
+	if _, err := talk.Exec(ctx, "select from public.session_counters where session_id = $1 for update", s.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.sql(t, "update public.devices set retired_at = now() where id = $1", b.old.KID())
+	if busy, err := b.tables.RetireEpochs(ctx); err != nil || busy != 1 {
+		t.Errorf("%d sessions were busy: %v", busy, err)
+	}
+	if err := talk.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var g errgroup.Group
+	g.Go(func() error { return b.keeper.Run(ctx) })
+	for least := 1; least < 2; {
+		if err := b.Superuser.QueryRow(ctx, "select min_epoch from public.sessions where id = $1", s.ID).Scan(&least); err != nil {
+			t.Fatalf("the session's epoch was never retired: %v", err)
+		}
+	}
+	cancel()
+	if err := g.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}

@@ -139,7 +139,14 @@ func retireKey(ctx context.Context, p Process, word string) int {
 		if err := tables.RetireAnalysisKey(ctx, id); err != nil {
 			return err
 		}
+		busy, err := tables.RetireEpochs(ctx)
+		if err != nil {
+			return fmt.Errorf("the key is retired; vigil serve goes on from here: %w", err)
+		}
 		say(p.Stdout, "%s\n", id)
+		if busy > 0 {
+			say(p.Stderr, "%d sessions were in use this moment: vigil serve looks after them.\n", busy)
+		}
 		say(p.Stderr, "Retired. Sessions that use it make a new epoch before their next message. vigil serve destroys it once every session that used it has been over for %s: then destroy its backups, too.\n", c.KeyKeep)
 		return nil
 	})

@@ -34,13 +34,29 @@ func (s *Store) AnalysisKeys(ctx context.Context, keep time.Duration) ([]triage.
 	return keys, nil
 }
 
-// RetireAnalysisKey keeps the key out of new epochs; sessions that use it make their next epoch before their next message. Again
-// is no error. The only one that new epochs can have is refused (triage.IsPermanent), and so is one that the project does not know.
+// RetireAnalysisKey keeps the key out of new epochs; sessions that use it go on until RetireEpochs comes by. Again is no error. The
+// only one that new epochs can have is refused (triage.IsPermanent), and so is one that the project does not know.
 func (s *Store) RetireAnalysisKey(ctx context.Context, id uuid.UUID) error {
 	if _, err := s.pool.Exec(ctx, `select private.retire_analysis_device($1)`, id); err != nil {
 		return fmt.Errorf("retire analysis key %s: %w", id, classify(err))
 	}
 	return nil
+}
+
+// retirePage is how many sessions are locked at once: a few milliseconds of them.
+const retirePage = 50
+
+// RetireEpochs makes every session that uses a retired key make its next epoch before its next message, page by page, so that no
+// conversation waits for those of others. busy is how many were in use at that moment and are left to the next call.
+func (s *Store) RetireEpochs(ctx context.Context) (busy int, err error) {
+	for after := new(uuid.UUID); after != nil; {
+		var passed int
+		if err := s.pool.QueryRow(ctx, `select last, busy from private.retire_epochs_of_retired_keys($1, $2)`, *after, retirePage).Scan(&after, &passed); err != nil {
+			return 0, fmt.Errorf("retire epochs of retired analysis keys: %w", classify(err))
+		}
+		busy += passed
+	}
+	return busy, nil
 }
 
 // AnalysisKeyAwaited says whether a message that is sealed to the key has still to be assessed.
