@@ -15,7 +15,7 @@ create table if not exists public.recovery_keys (
   created_at timestamptz not null default now(),
   primary key (user_id, version)
 );
-comment on table public.recovery_keys is 'The private halves of a recovery key, sealed under Argon2id over a passphrase; a new version for each passphrase. Written by set_recovery and rewrap_recovery, for that person only. Append-only; old versions go when newer ones have stood for a month. Never published, never read by the sidecar.';
+comment on table public.recovery_keys is 'The private halves of a recovery key, sealed under Argon2id over a passphrase; a new version for each passphrase. Written by set_recovery and rewrap_recovery, for that person only. Append-only; old versions go when the passphrase is changed, or when newer ones have stood for a month. Never published, never read by the sidecar.';
 comment on column public.recovery_keys.wrapped is 'nonce12 ‖ AES-256-GCM(enc32 ‖ sig32 ‖ age32) ‖ tag16.';
 comment on column public.recovery_keys.age_recipient is 'To whom an export of that person''s sessions may be sealed.';
 create index if not exists recovery_keys_device_id_idx on public.recovery_keys (device_id);
@@ -117,7 +117,8 @@ as $$
 $$;
 revoke all on function private.recovery_device_of(uuid) from public;
 
--- The same key under another passphrase. Gives its version.
+-- The same key under another passphrase, right after signing in: the former versions go, and with them the passphrases that opened them. Gives
+-- its version.
 create or replace function private.rewrap_recovery(key jsonb)
 returns int
 language plpgsql security definer
@@ -126,16 +127,20 @@ as $$
 declare
   me constant uuid := private.caller();
   device uuid;
+  added int;
 begin
   if me is null then
     raise exception using errcode = '42501', message = 'only somebody signed in may change their recovery key';
   end if;
   perform private.lock_devices_of(me);
+  perform private.require_fresh_login(me);
   device := private.recovery_device_of(me);
   if device is null then
     raise exception using errcode = 'PT404', message = 'there is no recovery key', hint = 'set one';
   end if;
-  return private.add_recovery_key(device, key);
+  added := private.add_recovery_key(device, key);
+  delete from public.recovery_keys k where k.user_id = me and k.device_id = device and k.version < added;
+  return added;
 end
 $$;
 

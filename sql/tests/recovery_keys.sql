@@ -99,9 +99,14 @@ select tests.act('clio', format('insert into public.devices (id, enc_pub, sig_pu
 select tests.act('clio', format('insert into public.device_signatures (device_id, by_device_id, signature) values (%L, %L, %L)', md5('found again')::uuid, md5('rc')::uuid, tests.bytes('c', 86)));
 select is(tests.read('vigil', format('select private.admit_device(%L, %L)::text', md5('found again')::uuid, md5('rc')::uuid)), 'true', 'a recovery key vouches for a new device');
 
--- Another passphrase, another key.
+-- Another passphrase, another key. The former passphrase opens nothing any more.
+savepoint before_change;
+update auth.sessions set created_at = now() - interval '11 minutes' where id = tests.login('clio');
+select is(tests.attempt('clio', format('select public.rewrap_recovery(%L)', tests.recovery(2))), 'VG024', 'a token that was stolen changes none');
+rollback to before_change;
 select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(2)));
 select is(device_id, md5('rc')::uuid, 'a new passphrase is a version of the same key') from public.recovery_keys where user_id = tests.id('clio') and version = 2;
+select is(count(*), 1::bigint, 'in the place of the former') from public.recovery_keys where user_id = tests.id('clio');
 select is(tests.attempt('clio', format('select public.rewrap_recovery(%L)', tests.recovery(2))), 'PT409', 'each version once');
 select is(tests.attempt('bram', format('select public.rewrap_recovery(%L)', tests.recovery(1))), 'PT404', 'where there is none, there is nothing to put under another');
 select is(tests.attempt('theo', format('select public.rewrap_recovery(%L)', tests.recovery(2))), 'PT404', 'nor where it waits');
@@ -116,39 +121,43 @@ select is(
   (select string_agg(m ->> 'kid', ',') from jsonb_array_elements(private.expected_roster(tests.session('strict'))) m where m ->> 'role' = '4'), md5('rc2')::uuid::text, 'one is on the roster'
 );
 
--- Garbage pushes nothing out: ten a day, and what a newer one replaced stays for a month.
-select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(v))) from generate_series(4, 10) v;
-select is(tests.attempt('clio', format('select public.rewrap_recovery(%L)', tests.recovery(11))), '23514', 'the eleventh of a day is refused');
+-- Garbage pushes nothing out: ten a day, and what a newer one replaced stays for a month. As set_recovery adds them.
+grant execute on function private.add_recovery_key(uuid, jsonb) to authenticated;
+create function tests.add_command(version int) returns text language sql immutable as $$
+  select format('select private.add_recovery_key(%L, %L)', md5('rc2')::uuid, tests.recovery(version))
+$$;
+select tests.act('clio', tests.add_command(v)) from generate_series(4, 11) v;
+select is(tests.attempt('clio', tests.add_command(12)), '23514', 'the eleventh of a day is refused');
 select is(count(*), 10::bigint, 'all others are there') from public.recovery_keys where user_id = tests.id('clio');
 alter table public.recovery_keys disable trigger a_recovery_key_stands;
 update public.recovery_keys set created_at = now() - interval '29 days' where user_id = tests.id('clio');
 savepoint a_month;
-select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(11)));
+select tests.act('clio', tests.add_command(12));
 select is(count(*), 11::bigint, 'after 29 days too') from public.recovery_keys where user_id = tests.id('clio');
 rollback to a_month;
 update public.recovery_keys set created_at = now() - interval '31 days' where user_id = tests.id('clio');
-select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(11)));
-select results_eq('select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (7), (8), (9), (10), (11)', 'after a month five are kept');
+select tests.act('clio', tests.add_command(12));
+select results_eq('select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (8), (9), (10), (11), (12)', 'after a month five are kept');
 
 -- The newest that was written right after signing in is never pushed out by what a token writes.
 savepoint five;
 update auth.sessions set created_at = now() - interval '11 minutes' where id = tests.login('clio');
 do $$
 begin
-  for v in 12 .. 17 loop
+  for v in 13 .. 18 loop
     update public.recovery_keys set created_at = now() - interval '31 days' where user_id = tests.id('clio');
-    perform tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(v)));
+    perform tests.act('clio', tests.add_command(v));
   end loop;
 end
 $$;
 select results_eq(
-  'select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (11), (13), (14), (15), (16), (17)', 'the version of the last sign-in stays'
+  'select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (12), (14), (15), (16), (17), (18)', 'the version of the last sign-in stays'
 );
 update auth.sessions set created_at = now() where id = tests.login('clio');
 update public.recovery_keys set created_at = now() - interval '31 days' where user_id = tests.id('clio');
-select tests.act('clio', format('select public.rewrap_recovery(%L)', tests.recovery(18)));
+select tests.act('clio', tests.add_command(19));
 select results_eq(
-  'select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (14), (15), (16), (17), (18)', 'until there is one of a later'
+  'select version from public.recovery_keys where user_id = tests.id(''clio'') order by 1', 'values (15), (16), (17), (18), (19)', 'until there is one of a later'
 );
 rollback to five;
 
@@ -165,7 +174,7 @@ select is(tests.state, 'revoked', 'and its device is revoked') from (select case
 select is(count(*), 1::bigint, 'others keep theirs') from public.recovery_keys;
 select is(
   (select string_agg(distinct details ->> 'version', ',' order by details ->> 'version') from public.audit_log where subject_table = 'recovery_keys' and subject_id = md5('rc2')::uuid::text),
-  '10,11,3,4,5,6,7,8,9', 'each version is in the audit log'
+  '10,11,12,3,4,5,6,7,8,9', 'each version is in the audit log'
 );
 select is_empty($$select from public.audit_log where subject_table = 'recovery_keys' and details::text ~ 'wrapped|salt|age1'$$, 'and nothing of what it holds');
 

@@ -86,8 +86,9 @@ export async function recover(v: RecoveryVigil, passphrase: string, deps: Recove
 }
 
 /**
- * Seals the same recovery key under another passphrase. Rejects with EnvelopeError 'wrap' if the old one is wrong. Whoever knew the
- * old one and had the sealed key from before still can open that: set a new recovery key if it may be known.
+ * Seals the same recovery key under another passphrase; the old one opens nothing any more. Rejects with EnvelopeError 'wrap' if the
+ * old one is wrong, and with RequestError VG024 if the sign-in is older than ten minutes. Whoever knew the old one and had kept the
+ * sealed key from before can open that: set a new recovery key if it may be known.
  */
 export async function changePassphrase(v: RecoveryVigil, old: string, next: string, deps: RecoveryDeps = {}): Promise<void> {
   const { database, userId } = v.entry

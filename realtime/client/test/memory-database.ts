@@ -272,6 +272,8 @@ export class MemoryDatabase implements SessionDatabase {
       )
       if (live === undefined) throw new RequestError('change passphrase', 'PT404', 404, 'no recovery key')
       this.#addRecoveryKey(live.id, key)
+      const tables = this.#tables
+      tables.recoveryKeys = tables.recoveryKeys.filter((row) => row.device_id !== live.id || row.version === key.version)
     })
   }
 

@@ -217,8 +217,10 @@ describe('a passphrase', () => {
     await expect(changePassphrase(first, passphrase, 'short', deps)).rejects.toMatchObject({ refusal: 'format' })
     await changePassphrase(first, passphrase, 'another passphrase', deps)
     expect(recoveryRow(tables).id).toBe(id)
-    expect(tables.recoveryKeys.map((row) => row.version)).toEqual([1, 2])
-    expect(await recover(await browser(tables, userId), 'another passphrase', deps)).toEqual({ epochs: 3 })
+    expect(tables.recoveryKeys.map((row) => row.version)).toEqual([2])
+    const next = await browser(tables, userId)
+    await expect(recover(next, passphrase, deps), 'the old one').rejects.toMatchObject({ refusal: 'wrap' })
+    expect(await recover(next, 'another passphrase', deps)).toEqual({ epochs: 3 })
   })
 
   test('of a former key opens nothing once a new one is set', async () => {
