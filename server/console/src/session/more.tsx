@@ -7,17 +7,18 @@ import { Confirm } from '../ui/confirm.tsx'
 import { useAnnouncer } from '../ui/live.tsx'
 import { Note, ProblemNote } from '../ui/parts.tsx'
 import { save } from './files.ts'
+import { SafetyNumbers } from './safety.tsx'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 
 /** The shortest passphrase that a file is sealed with. */
 export const MinPassphrase = 12
 
-/** What one rarely does with a session: take it along, or have it erased. */
+/** What one rarely does with a session: compare numbers, take it along, or have it erased. */
 export function More(props: { readonly store: SessionStore; readonly session: OpenSession; readonly view: SessionView }): ReactNode {
   const { session, view } = props
-  const { login } = useDesk()
+  const { login, me } = useDesk()
   const { say } = useAnnouncer()
-  const [at, setAt] = useState<'nothing' | 'export' | 'erase'>('nothing')
+  const [at, setAt] = useState<'nothing' | 'safety' | 'export' | 'erase'>('nothing')
   const [told, setTold] = useState<string | null>(null)
   const [problem, setProblem] = useState<Problem | null>(null)
   const menu = useRef<HTMLDetailsElement>(null)
@@ -30,7 +31,7 @@ export function More(props: { readonly store: SessionStore; readonly session: Op
     setProblem(null)
     try {
       await requestErasure(login.supabase, session.id)
-      setTold('You asked for this session to be erased. Your practice does it; Devices and data says when it is done.')
+      setTold('You asked for this session to be erased. Your practice does it; Devices and recovery says when it is done.')
       say('You asked for this session to be erased')
     } catch (thrown) {
       setProblem(problemOf(thrown, 'ask for erasure'))
@@ -41,12 +42,14 @@ export function More(props: { readonly store: SessionStore; readonly session: Op
       <details className="more" ref={menu} onKeyDown={(event) => { if (event.key === 'Escape') shut() }}>
         <summary>More</summary>
         <div className="more-body">
+          <Button size="2" variant="soft" color="gray" onClick={() => { shut(); setAt('safety') }}>Safety numbers</Button>
           <Button size="2" variant="soft" color="gray" onClick={() => { shut(); setAt('export') }}>Export this session</Button>
           <Button size="2" variant="soft" color="red" onClick={() => { shut(); setAt('erase') }}>Have it erased</Button>
         </div>
       </details>
       {told === null ? null : <div className="session-head-note"><Note>{told}</Note></div>}
       {problem === null ? null : <div className="session-head-note"><ProblemNote problem={problem} /></div>}
+      {at === 'safety' ? <SafetyNumbers session={session} view={view} me={me.userId} done={() => { setAt('nothing') }} /> : null}
       {at === 'export' ? <Export session={session} done={() => { setAt('nothing') }} /> : null}
       {at === 'erase' ? (
         <Confirm title="Have this session erased?" action="Ask for it" grave onCancel={() => { setAt('nothing') }} onConfirm={() => { void erase() }}>

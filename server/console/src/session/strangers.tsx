@@ -1,10 +1,11 @@
 import { MobileIcon } from '@radix-ui/react-icons'
 import { Button } from '@radix-ui/themes'
-import { useEffect, useState, type ReactNode } from 'react'
+import { useState, type ReactNode } from 'react'
 import { EnvelopeError, Refusal, type DeviceRow } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { linkTo } from '../app/route.ts'
 import { Note, ProblemNote } from '../ui/parts.tsx'
+import { useSafety } from './safety.tsx'
 import { plainName } from './session-head.tsx'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 
@@ -64,6 +65,12 @@ export function newsWords(devices: readonly Pick<DeviceRow, 'kind'>[]): string {
   return words.join(', and ')
 }
 
+/** Whether it is the person who is new here: none of their devices is known, and they do not say that they lost them all. */
+export function hasJoined(news: News, readers: SessionView['readers']): boolean {
+  const known = readers.some((one) => one.user_id === news.owner && !news.ids.includes(one.id))
+  return news.owner !== null && !known && !news.devices.some((one) => one.admission === 'reset')
+}
+
 /** How new devices are said to have come in. It is the database's word: this device checks the confirmation itself when the person trusts them. */
 export function confirmationWords(devices: readonly Pick<DeviceRow, 'kind' | 'admission'>[]): string {
   if (devices.some((one) => one.kind === 'analysis')) return ''
@@ -74,26 +81,22 @@ export function confirmationWords(devices: readonly Pick<DeviceRow, 'kind' | 'ad
 
 function Stranger(props: { readonly news: News; readonly session: OpenSession; readonly view: SessionView; readonly me: string; readonly unsigned: boolean; readonly trust: () => void }): ReactNode {
   const { news, session, view } = props
-  const [digits, setDigits] = useState('…')
   const { owner } = news
-  const known = news.ids.join()
-  useEffect(() => {
-    let gone = false
-    if (owner !== null) void session.safety(owner).then((found) => { if (!gone) setDigits(found) }, () => { if (!gone) setDigits('not known yet') })
-    return () => { gone = true }
-  }, [session, owner, known])
+  const digits = useSafety(session, owner, news.ids.join())
   const person = view.people.find((one) => one.userId === owner)
   const mine = owner === props.me
-  const whose = owner === null ? 'Vigil’s detector has' : mine ? 'You have' : `${plainName(person?.name ?? 'Somebody')} has`
+  const name = plainName(person?.name ?? 'Somebody')
+  const whose = owner === null ? 'Vigil’s detector has' : mine ? 'You have' : `${name} has`
+  const joined = !mine && hasJoined(news, view.readers)
   return (
     <Note
       tone="amber" icon={<MobileIcon />}
       actions={<Button size="2" color={props.unsigned ? 'red' : 'teal'} onClick={props.trust}>{props.unsigned ? 'I compared the number: trust it all the same' : 'It is right: trust it'}</Button>}
     >
       {props.unsigned ? <p role="alert"><strong>Its confirmation does not hold.</strong> No device that you know has signed for it: it may be somebody else’s. Compare the number before you trust it.</p> : null}
-      <strong>{whose} {newsWords(news.devices)}.</strong>{' '}
-      {mine ? <>If you did not add it, remove it under <a href={linkTo({ at: 'devices' })}>Devices and recovery</a>.</> : confirmationWords(news.devices)} Nothing is sent to it until you have checked.
-      {owner === null || mine ? null : <> By another way (a call), compare the safety number of you two: <span className="digits">{digits}</span></>}
+      <strong>{joined ? `${name} was added to this conversation.` : `${whose} ${newsWords(news.devices)}.`}</strong>{' '}
+      {mine ? <>If you did not add it, remove it under <a href={linkTo({ at: 'devices' })}>Devices and recovery</a>.</> : joined ? 'Be sure that they belong here.' : confirmationWords(news.devices)} {joined ? 'Nothing is sent to them' : 'Nothing is sent to it'} until you have checked.
+      {owner === null || mine ? null : <> By another way (a call), compare the safety number of you two, which they find in their session under More: <span className="digits">{digits}</span></>}
     </Note>
   )
 }

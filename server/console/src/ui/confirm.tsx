@@ -8,11 +8,12 @@ import { useId, useLayoutEffect, useRef, type ReactNode } from 'react'
 export function Confirm(props: {
   readonly title: string
   readonly children: ReactNode
-  readonly action: string
+  /** None: it only shows something. */
+  readonly action?: string
   readonly grave?: boolean
   /** While something in it is still to be filled in. */
   readonly disabled?: boolean
-  readonly onConfirm: () => void
+  readonly onConfirm?: () => void
   readonly onCancel: () => void
 }): ReactNode {
   const dialog = useRef<HTMLDialogElement>(null)
@@ -29,8 +30,8 @@ export function Confirm(props: {
       <h2 id={title}>{props.title}</h2>
       <div className="stack">{props.children}</div>
       <div className="row end">
-        <Button variant="soft" color="gray" onClick={props.onCancel}>Cancel</Button>
-        <Button color={props.grave === true ? 'red' : 'teal'} disabled={props.disabled === true} onClick={props.onConfirm}>{props.action}</Button>
+        <Button variant="soft" color="gray" onClick={props.onCancel}>{props.action === undefined ? 'Close' : 'Cancel'}</Button>
+        {props.action === undefined ? null : <Button color={props.grave === true ? 'red' : 'teal'} disabled={props.disabled === true} onClick={props.onConfirm}>{props.action}</Button>}
       </div>
     </dialog>
   )
