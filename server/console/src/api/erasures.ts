@@ -8,7 +8,9 @@ export type ErasureStatus = (typeof ErasureStatus)[keyof typeof ErasureStatus]
 export interface Erasure {
   readonly id: string
   readonly kind: 'session' | 'person'
+  readonly organizationId: string
   readonly sessionId: string | null
+  readonly personId: string | null
   readonly status: ErasureStatus
   readonly counts: Readonly<Record<string, number>>
   readonly auditSeq: number | null
@@ -17,13 +19,14 @@ export interface Erasure {
   readonly doneAt: Date | null
 }
 
-const columns = 'id,kind,session_id,status,counts,audit_seq,audit_hash,created_at,done_at'
+const columns = 'id,kind,organization_id,session_id,person_id,status,counts,audit_seq,audit_hash,created_at,done_at'
 const kinds = { session: 'session', person: 'person' } as const
 
 export function parseErasure(value: unknown): Erasure {
   const row = fields(value, 'erasure')
   return {
-    id: text(row, 'id'), kind: oneOf(row, 'kind', kinds), sessionId: optionalText(row, 'session_id'), status: oneOf(row, 'status', ErasureStatus),
+    id: text(row, 'id'), kind: oneOf(row, 'kind', kinds), organizationId: text(row, 'organization_id'), sessionId: optionalText(row, 'session_id'),
+    personId: optionalText(row, 'person_id'), status: oneOf(row, 'status', ErasureStatus),
     counts: parseCounts(row), auditSeq: optionalNumber(row, 'audit_seq'), auditHash: optionalText(row, 'audit_hash'),
     createdAt: time(row, 'created_at'), doneAt: optionalTime(row, 'done_at'),
   }

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, type ReactNode } from 'react'
 import { AlertsScreen } from '../alerts/alerts-screen.tsx'
-import { DevicesScreen } from '../devices/devices-screen.tsx'
+import { DevicesScreen, Receipts } from '../devices/devices-screen.tsx'
 import { KeysStore } from '../devices/keys-store.ts'
 import { MemberRole } from '../api/rows.ts'
 import { hasRole } from '../login/login.ts'
@@ -17,13 +17,14 @@ export function Screens(props: { readonly route: Route }): ReactNode {
   const { route } = props
   const supervisor = hasRole(me, MemberRole.supervisor)
   const admin = hasRole(me, MemberRole.admin)
+  const belongs = me.memberships.length > 0
   const onlyAdmin = admin && me.memberships.every((one) => one.role === MemberRole.admin)
   const places: Place[] = []
   if (!onlyAdmin) places.push({ at: 'sessions', label: 'Sessions' })
   if (supervisor) places.push({ at: 'alerts', label: 'Alerts' })
   if (admin) places.push({ at: 'practice', label: 'Practice' })
 
-  const keys = useMemo(() => (onlyAdmin ? null : new KeysStore(() => login.vigil())), [login, onlyAdmin])
+  const keys = useMemo(() => (onlyAdmin || !belongs ? null : new KeysStore(() => login.vigil())), [login, onlyAdmin, belongs])
   useEffect(() => {
     const timer = setTimeout(() => { keys?.open() }) // not twice, when effects run twice in development
     return () => {
@@ -34,6 +35,7 @@ export function Screens(props: { readonly route: Route }): ReactNode {
 
   const screen = (): ReactNode => {
     if (route.at === 'devices' && keys !== null) return <DevicesScreen keys={keys} />
+    if (route.at === 'devices' && !belongs) return <Receipts />
     if (route.at === 'session' && !onlyAdmin) return <SessionScreen key={route.id} id={route.id} />
     if (route.at === 'alerts' && supervisor) return <AlertsScreen selected={route.id ?? null} />
     if (onlyAdmin || (route.at === 'practice' && admin)) return <PracticeScreen />

@@ -20,7 +20,7 @@ export function Shell(props: {
   readonly places: readonly Place[]
   readonly route: Route
   readonly wide: boolean
-  /** null for who has no keys: those who only administrate. */
+  /** null for who has no keys: those who only administrate, or belong to no practice. */
   readonly keys: KeysStore | null
   readonly children: ReactNode
 }): ReactNode {

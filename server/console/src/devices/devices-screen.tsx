@@ -40,6 +40,17 @@ export function DevicesScreen(props: { readonly keys: KeysStore }): ReactNode {
   )
 }
 
+/** For who belongs to no practice, or no more: no keys of theirs are used, but what was erased has its receipts. */
+export function Receipts(): ReactNode {
+  return (
+    <div className="page">
+      <div className="page-head"><PageTitle>Devices and recovery</PageTitle></div>
+      <Note>You belong to no practice: no keys of yours are in use here.</Note>
+      <Erasures />
+    </div>
+  )
+}
+
 function Ready(props: { readonly keys: KeysStore; readonly view: ReadyKeys }): ReactNode {
   const { keys, view } = props
   const words = historyWords[view.history.state]

@@ -12,6 +12,20 @@ import { useActing } from './acting.ts'
 
 const statusWords: Readonly<Record<ErasureStatus, string>> = { requested: 'asked for', shredded: 'keys and messages deleted, files follow', done: 'done' }
 
+const words = {
+  client: 'You may have a session erased (in the session, under More), or all that your practice keeps of you here. What is erased opens nowhere any more; backups of the practice follow when they run out.',
+  staff: 'What people of your practice asked for. An operator does it, with the command below it.',
+  gone: 'What was erased of yours, with the receipts: by the hash anybody can check in the practice’s audit log that they were not changed since.',
+}
+
+/** Whether what was asked for of oneself is done: one belongs there no more. */
+const endsAccess = (one: Erasure): boolean => one.kind === 'person' && one.status !== 'requested'
+
+/** What an operator types. */
+function commandOf(erasure: Erasure): string {
+  return erasure.kind === 'session' ? `vigil erase session ${erasure.sessionId ?? ''}` : `vigil erase person ${erasure.organizationId} ${erasure.personId ?? ''}`
+}
+
 /** What one asked to have erased, and the receipts. */
 export function Erasures(): ReactNode {
   const { login, me } = useDesk()
@@ -26,7 +40,11 @@ export function Erasures(): ReactNode {
     let gone = false
     const read = (): void => {
       readErasures(login.supabase).then(
-        (erasures) => { if (!gone) setFound(erasures) },
+        (erasures) => {
+          if (gone) return
+          setFound(erasures)
+          if (client && erasures.some(endsAccess)) void login.recheck()
+        },
         (thrown: unknown) => { if (!gone) setUnread(problemOf(thrown, 'read what was erased')) },
       )
     }
@@ -36,7 +54,7 @@ export function Erasures(): ReactNode {
       gone = true
       undo()
     }
-  }, [login, attempt])
+  }, [login, client, attempt])
   const ask = (): void => {
     setAsking(false)
     void act('ask for erasure', () => requestErasure(login.supabase, null), 'You asked for all that is yours to be erased').then(() => { setAttempt((old) => old + 1) })
@@ -46,11 +64,11 @@ export function Erasures(): ReactNode {
     <Card size="3">
       <section className="stack" aria-labelledby={title}>
         <h2 className="small-title" id={title}>Erasure</h2>
-        {client ? <p>You may have a session erased (in the session, under More), or all that your practice keeps of you here. What is erased opens nowhere any more; backups of the practice follow when they run out.</p> : <p>What people of your practice asked for. An operator does it, with the command that the handbook names.</p>}
+        <p>{client ? words.client : me.memberships.length === 0 ? words.gone : words.staff}</p>
         {unread === null ? null : <ProblemNote problem={unread} />}
         {problem === null ? null : <ProblemNote problem={problem} />}
         <ul className="lines" aria-label="Erasures">
-          {found.map((one) => <Receipt key={one.id} erasure={one} />)}
+          {found.map((one) => <Receipt key={one.id} erasure={one} staff={!client && me.memberships.length > 0} />)}
         </ul>
         {client ? <div className="row"><Button size="2" variant="soft" color="red" loading={busy} onClick={() => { setAsking(true) }}>Have all of mine erased</Button></div> : null}
         {asking ? (
@@ -64,7 +82,7 @@ export function Erasures(): ReactNode {
 }
 
 /** What an erasure did: counts, and the audit log's entry by which anybody can check that it was not changed since. */
-function Receipt(props: { readonly erasure: Erasure }): ReactNode {
+function Receipt(props: { readonly erasure: Erasure; readonly staff: boolean }): ReactNode {
   const { erasure } = props
   const now = new Date()
   const counts = Object.entries(erasure.counts).filter(([, count]) => count > 0)
@@ -75,6 +93,7 @@ function Receipt(props: { readonly erasure: Erasure }): ReactNode {
         <Badge color={erasure.status === 'done' ? 'teal' : 'amber'}>{statusWords[erasure.status]}</Badge>
       </div>
       <p className="quiet">Asked for {shortTime(erasure.createdAt, now)}{erasure.doneAt === null ? '' : `, done ${shortTime(erasure.doneAt, now)}`}.</p>
+      {props.staff && erasure.status !== 'done' ? <p className="quiet">For the operator: <span className="code">{commandOf(erasure)}</span></p> : null}
       {counts.length === 0 ? null : <p className="quiet">Deleted: {counts.map(([name, count]) => `${count} ${name.replaceAll('_', ' ')}`).join(', ')}.</p>}
       {erasure.auditSeq === null ? null : <p className="quiet">Receipt {erasure.id}; audit entry {erasure.auditSeq}{erasure.auditHash === null ? '' : <>, hash <span className="code">{erasure.auditHash}</span></>}</p>}
     </li>

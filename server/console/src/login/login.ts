@@ -94,11 +94,12 @@ export class Login {
     }
   }
 
-  /** Looks again whether somebody who is in may still be: their practice may ask for a second factor by now. */
+  /** Looks again whether somebody who is in may still be: their practice may ask for a second factor by now, or have ended a membership. */
   async recheck(): Promise<void> {
     try {
       const next = await this.#next()
-      if (next.step !== 'in' && this.state.get().step === 'in') this.state.set(next)
+      const now = this.state.get()
+      if (now.step === 'in' && (next.step !== 'in' || JSON.stringify(next.me) !== JSON.stringify(now.me))) this.state.set(next)
     } catch {
       // whatever is asked next says what is wrong
     }

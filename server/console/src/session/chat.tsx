@@ -86,14 +86,15 @@ export function Chat(props: {
 }
 
 function NoMessages(props: { readonly view: SessionView }): ReactNode {
-  const { status } = props.view.row
+  const { erased, row } = props.view
   const words = {
     scheduled: 'The session has not started. Its therapist starts it once everybody has signed in.',
     active: 'What you write is sealed on this device before it leaves it.',
     paused: 'The session is paused.',
     ended: 'The session ended without a message.',
   } as const
-  return <Empty icon={<ChatBubbleIcon />} title="No messages yet">{words[status]}</Empty>
+  if (erased) return null // which is said above it
+  return <Empty icon={<ChatBubbleIcon />} title="No messages yet">{words[row.status]}</Empty>
 }
 
 /** Says what others have written, as it comes; not the history, and not one's own. */
@@ -110,4 +111,9 @@ function useSpoken(view: SessionView): void {
     const name = plainName(view.people.find((one) => one.userId === last.from.userId)?.name ?? 'Somebody')
     say(heard.length > 1 ? `${heard.length} new messages. The last, from ${name}: ${last.text ?? 'it cannot be read'}` : `${name}: ${last.text ?? 'a message that cannot be read'}`)
   }, [view.messages, view.liveFrom, view.people, say])
+  const { erased } = view
+  useEffect(() => {
+    if (erased) say('This session was erased')
+  }, [erased, say])
+  useEffect(() => () => { say('') }, [say]) // no words stay behind in the page, not after signing out
 }

@@ -60,6 +60,7 @@ function Presence(props: { readonly person: Person; readonly here: boolean; read
 function Watched(props: { readonly view: SessionView }): ReactNode {
   const { view } = props
   const client = view.myRole === 'client'
+  if (view.erased) return null
   const consented = standingConsents(view).some((one) => one.scope.includes(ConsentScope.analysis))
   if (view.row.mode === SessionMode.strict) {
     return (

@@ -58,7 +58,7 @@ export function SessionsScreen(): ReactNode {
 
 function NoSessions(props: { readonly mayMake: boolean; readonly belongs: boolean }): ReactNode {
   if (!props.belongs) {
-    return <Empty icon={<ChatBubbleIcon />} title="You belong to no practice yet">Ask an administrator of your practice to take you in; then reload this page.</Empty>
+    return <Empty icon={<ChatBubbleIcon />} title="You belong to no practice">Ask an administrator of your practice to take you in; then reload this page. If you had something erased, <a href={linkTo({ at: 'devices' })}>the receipts are here</a>.</Empty>
   }
   return (
     <Empty icon={<ChatBubbleIcon />} title="No sessions yet">

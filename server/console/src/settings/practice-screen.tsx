@@ -5,6 +5,7 @@ import { readOrganizations, readPolicy, setOrganization, setPolicy } from '../ap
 import { problemOf, type Problem } from '../api/problem.ts'
 import { MemberRole, Suggesting, type CrisisPolicy, type Organization } from '../api/rows.ts'
 import { useDesk } from '../lib/use.ts'
+import { Erasures } from '../devices/erasures.tsx'
 import { ConsentTexts } from './consent-texts.tsx'
 import { levelWords } from '../session/words.ts'
 import { useAnnouncer } from '../ui/live.tsx'
@@ -48,6 +49,7 @@ export function PracticeScreen(): ReactNode {
       {load.phase === 'failed' ? <ProblemNote problem={load.problem} again={() => { void read().then(setLoad) }} /> : null}
       {load.phase === 'ready' && load.practices.length === 0 ? <Empty icon={<GearIcon />} title="No practice to steer">It may ask for more than this login has shown. Sign out, and in again.</Empty> : null}
       {load.phase === 'ready' ? load.practices.map((one) => <PracticeCard key={one.organization.id} practice={one} refresh={() => { void read().then(setLoad) }} />) : null}
+      <Erasures />
     </div>
   )
 }
