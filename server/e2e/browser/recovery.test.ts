@@ -1,0 +1,179 @@
+// A recovery passphrase over its whole life; what somebody keeps who has nothing left but the password; and a browser that was removed
+// and comes back.
+import { expect, it } from 'vitest'
+import { admit, codeOf, devices, keysChip, letIn, openDevices, races, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
+import { signIn, sql, talk, type Talk } from './people.ts'
+import { button, consent, conversation, expectConversation, gone, heading, openSession, refusal, say, visible } from './screens.ts'
+import { withBrowsers, type Seat } from './seats.ts'
+import { withSidecar } from './stack.ts'
+
+withSidecar()
+const seats = withBrowsers()
+
+const patient = 120_000
+
+// Another device of the client's, signed in.
+async function another(of: Talk, name: string): Promise<Seat> {
+  const seat = await seats.sit(name, 1)
+  seat.expecting(races)
+  await signIn(seat, of.clinic.client)
+  return seat
+}
+
+async function begun(): Promise<Talk> {
+  const all = await talk(seats)
+  for (const seat of [all.client, all.clinician]) seat.expecting(races)
+  return all
+}
+
+async function changePassphrase(seat: Seat, old: string, next: string): Promise<void> {
+  const form = seat.page.getByRole('form', { name: 'Change the passphrase' })
+  if (!(await form.isVisible())) await seat.page.getByText('Change or remove it', { exact: true }).click()
+  await form.getByLabel('The passphrase as it is').fill(old)
+  await form.getByLabel('New passphrase', { exact: true }).fill(next)
+  await form.getByLabel('The new one again').fill(next)
+  await form.getByRole('button', { name: 'Change the passphrase' }).click()
+}
+
+it('a passphrase is set, changed and removed: the old one opens nothing, the new one a new device, and what stands is always said', async () => {
+  const all = await begun()
+  const { client, clinician, id } = all
+  await say(client, 'Said before there was a passphrase.')
+  await expectConversation(clinician, ['Said before there was a passphrase.'])
+  const [first, second] = ['amber ladder seven herons', 'quiet marble under a kettle']
+  await openDevices(client)
+  await visible(heading(client, 'Recovery passphrase: not set'))
+  await visible(keysChip(client, /history only here/))
+  await setPassphrase(client, first)
+  await visible(client.page.getByText('The recovery passphrase is set.'))
+  await visible(keysChip(client, /history safe/))
+
+  await changePassphrase(client, 'amber ladder seven storks', second)
+  await visible(refusal(client, /That is not the passphrase/))
+  await changePassphrase(client, first, second)
+  await visible(client.page.getByText('The passphrase is changed.'))
+  await visible(heading(client, 'Recovery passphrase: set'))
+
+  const fresh = await another(all, 'a new device')
+  await visible(keysChip(fresh, /history locked/))
+  await recoverWith(fresh, first)
+  await visible(refusal(fresh, /That is not the passphrase/))
+  await visible(thisDevice(fresh).getByText('It is new.'))
+  await recoverWith(fresh, second)
+  await visible(thisDevice(fresh).getByText('It holds your keys'))
+  await openSession(fresh, id)
+  await expectConversation(fresh, ['Said before there was a passphrase.'])
+
+  await openDevices(fresh)
+  await fresh.page.getByText('Change or remove it', { exact: true }).click()
+  await button(fresh, 'Remove the recovery key').click()
+  await button(fresh, 'Remove it').click()
+  await visible(fresh.page.getByText('The recovery key is removed.'))
+  await visible(heading(fresh, 'Recovery passphrase: not set'))
+  await visible(keysChip(fresh, /history safe/)) // the other device holds it too
+  const last = await another(all, 'a device after the passphrase')
+  await openDevices(last)
+  await visible(heading(last, 'Recovery passphrase: not set'))
+  expect(await last.page.getByRole('form', { name: 'Use the recovery passphrase' }).count(), 'nothing is left that a passphrase could open').toBe(0)
+  expect(await sql('select 1 from public.recovery_keys k join public.devices d on d.id = k.device_id where d.user_id = $1', [all.clinic.client.id])).toEqual([])
+}, patient)
+
+const number = /^\d{5}( \d{5}){5}$/
+
+// The number that somebody finds in the session, to be read to the other.
+async function safetyOf(seat: Seat): Promise<string> {
+  await seat.page.getByText('More', { exact: true }).click()
+  await button(seat, 'Safety numbers').click()
+  const dialog = seat.page.getByRole('dialog', { name: 'Safety numbers' })
+  const digits = dialog.getByRole('definition')
+  await expect.poll(() => digits.innerText()).toMatch(number)
+  const found = await digits.innerText()
+  await dialog.getByRole('button', { name: 'Close' }).click()
+  await gone(dialog)
+  return found
+}
+
+async function startAnew(seat: Seat): Promise<void> {
+  await openDevices(seat)
+  await seat.page.getByText('I have neither another device nor a recovery passphrase').click()
+  await button(seat, 'Start anew on this device').click()
+  const dialog = seat.page.getByRole('dialog', { name: 'Start anew, without your history?' })
+  const go = dialog.getByRole('button', { name: 'Start anew' })
+  expect(await go.isDisabled(), 'a press alone is too little').toBe(true)
+  await dialog.getByLabel('To go on, type: history will be lost').fill('history will be lost')
+  await go.click()
+  await visible(thisDevice(seat).getByText('It holds your keys'))
+}
+
+it('who has lost everything starts anew: it says what is lost, the other is asked and compares a number, and the talk goes on', async () => {
+  const all = await begun()
+  const { client, clinician, id } = all
+  await say(client, 'Said on the telephone that is lost.')
+  await expectConversation(clinician, ['Said on the telephone that is lost.'])
+  await client.page.context().close()
+
+  const fresh = await another(all, 'a device that starts anew')
+  await visible(keysChip(fresh, /history locked/))
+  await startAnew(fresh)
+  await visible(keysChip(fresh, /history lost/))
+  await visible(fresh.page.getByText('Your earlier messages are lost'))
+  await visible(fresh.page.getByText('1 removed'))
+  await openSession(fresh, id)
+  await visible(fresh.page.getByText('cannot be read here'))
+  expect(await fresh.page.locator('body').innerText()).not.toContain('Said on the telephone')
+
+  await visible(strangers(clinician).getByText('They say that they lost all their devices: none has confirmed it.', { exact: false }))
+  await visible(consent(fresh).getByText('The device that you agreed with was removed'))
+  await consent(fresh).getByRole('button', { name: 'I agree' }).click()
+  await say(clinician, 'Is it you?')
+  await visible(clinician.page.getByText('not sent yet; it goes by itself once this is settled'))
+  const digits = strangers(clinician).locator('.digits')
+  await expect.poll(() => digits.innerText()).toMatch(number)
+  expect(await safetyOf(fresh), 'the same number at both ends').toBe(await digits.innerText())
+  expect(await sql('select 1 from public.messages where session_id = $1', [id]), 'nothing is sent to somebody unchecked').toHaveLength(1)
+  await strangers(clinician).getByRole('button', { name: 'It is right: trust it' }).click()
+  await visible(strangers(clinician).getByRole('alert').filter({ hasText: 'Its confirmation does not hold.' }))
+  await strangers(clinician).getByRole('button', { name: 'I compared the number: trust it all the same' }).click()
+  await gone(strangers(clinician))
+
+  await expectConversation(clinician, ['Said on the telephone that is lost.', 'Is it you?'])
+  await say(fresh, 'It is. My telephone is gone.')
+  await expectConversation(clinician, ['Said on the telephone that is lost.', 'Is it you?', 'It is. My telephone is gone.'])
+  await expect.poll(async () => (await conversation(fresh)).map((one) => one.text).slice(1)).toEqual(['Is it you?', 'It is. My telephone is gone.'])
+}, patient)
+
+it('a browser that was removed elsewhere says so, makes new keys, and reads again once it is let in', async () => {
+  const all = await begun()
+  const { client, clinician, id } = all
+  await say(client, 'Before it was removed.')
+  await expectConversation(clinician, ['Before it was removed.'])
+  const other = await another(all, 'the other device')
+  await admit(other, client)
+  await openDevices(other)
+  await devices(other).filter({ hasNotText: 'This device' }).getByRole('button', { name: /^Remove/ }).click()
+  await button(other, 'Remove it').click()
+  await visible(other.page.getByText('1 removed'))
+
+  await openSession(client, id)
+  await visible(client.page.getByText('This device was removed', { exact: false }))
+  await openDevices(client)
+  await visible(thisDevice(client).getByText('It was removed'))
+  await button(client, 'Make new keys for this browser').click()
+  const dialog = client.page.getByRole('dialog', { name: 'Make new keys, and drop the old ones?' })
+  expect(await dialog.getByText('may be opened by this browser alone').count(), 'the other device holds all of it').toBe(0)
+  await dialog.getByRole('button', { name: 'Make new keys' }).click()
+  await visible(thisDevice(client).getByText('It is new.'))
+  await openSession(client, id)
+  await visible(client.page.getByText('cannot be read here'))
+  await letIn(other, await codeOf(client))
+  await visible(thisDevice(client).getByText('It holds your keys'))
+  await openSession(client, id)
+  await expectConversation(client, ['Before it was removed.'])
+  await visible(consent(client).getByText('The device that you agreed with was removed'))
+  await consent(client).getByRole('button', { name: 'I agree' }).click()
+  await trustAll(clinician)
+  await say(client, 'Here again.')
+  await expectConversation(clinician, ['Before it was removed.', 'Here again.'])
+  await say(clinician, 'I see you.')
+  await expectConversation(client, ['Before it was removed.', 'Here again.', 'I see you.'])
+}, patient)
