@@ -124,11 +124,19 @@ describe('what must be seen before anything is sent', () => {
     const session = new FakeSession()
     const theirs = [{ ...device, id: 'n', user_id: ids.therapist, admission: 'signed' }, { ...device, id: 'r', user_id: ids.therapist, kind: 'recovery', admission: 'signed' }] as const
     const mine = { ...device, id: 'm', admission: 'signed' } as const
-    show(<Strangers me={ids.client} store={store(session)} session={session} view={view({ strangers: ['n', 'r', 'm'], readers: [...theirs, mine], people: [{ userId: ids.therapist, name: 'Theo', role: 'therapist' }] })} />)
+    show(<Strangers me={ids.client} store={store(session)} session={session} view={view({ strangers: ['n', 'r', 'm'], readers: [...theirs, mine, { ...device, id: 'k', user_id: ids.therapist }], people: [{ userId: ids.therapist, name: 'Theo', role: 'therapist' }] })} />)
     expect(screen.getAllByRole('button')).toHaveLength(2)
     expect(screen.getByText('Theo has a new device, or new keys, and a new recovery key.')).toBeTruthy()
     expect(screen.getByText('You have a new device, or new keys.')).toBeTruthy()
     expect(screen.getByRole('link', { name: 'Devices and recovery' })).toBeTruthy()
+  })
+
+  test('a person who was added to the conversation is told from a new device of one who was there', () => {
+    const session = new FakeSession()
+    const stranger: DeviceRow = { ...device, id: 'n', user_id: ids.therapist, admission: 'first' }
+    show(<Strangers me={ids.client} store={store(session)} session={session} view={view({ strangers: ['n'], readers: [stranger], people: [{ userId: ids.therapist, name: 'Theo', role: 'therapist' }] })} />)
+    expect(screen.getByText('Theo was added to this conversation.')).toBeTruthy()
+    expect(screen.getByText(/Be sure that they belong here. Nothing is sent to them/)).toBeTruthy()
   })
 
   test('a change of who may read is said, and one goes on with one press', async () => {
