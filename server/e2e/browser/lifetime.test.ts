@@ -148,6 +148,7 @@ async function erased(story: Story, client: Seat): Promise<void> {
   await visible(client.page.getByText('You asked for this session to be erased.'))
   const wires = [client, clinician].flatMap((seat) => [...seat.asked, ...seat.sentFrames, ...seat.heardFrames])
   expectAbsent(word, 'a wire', wires)
+  await nothingOf(word) // while all of it is still there
   for (const seat of [client, clinician]) seat.expecting(/status of 40\d/)
   const receipt: unknown = JSON.parse(execFileSync(stack.binary, ['erase', 'session', id], { cwd: stack.folder, env: stack.env, encoding: 'utf8' }))
   expect(receipt).toMatchObject({ kind: 'session', session_id: id, status: 'done' })
