@@ -6,7 +6,7 @@ const env = (name: string): string => process.env[name] ?? ''
 const supabase = createClient(env('SUPABASE_URL'), env('SUPABASE_PUBLISHABLE_KEY'))
 await supabase.auth.signInWithPassword({ email: env('VIGIL_EMAIL'), password: env('VIGIL_PASSWORD') })
 
-const v = await vigil(supabase, env('VIGIL_URL')) // this browser's device, made once
+const v = await vigil(supabase, env('VIGIL_URL')) // this browser's device, made once; Node keeps none, so there a second run is a second device, to be approved
 const chat = await v.session(env('VIGIL_SESSION'))
 const answered = new Promise<void>((resolve) => {
   chat.on('message', (m) => { // history, then live; verified, in order
