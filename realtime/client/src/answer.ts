@@ -5,6 +5,9 @@ import { list } from './parse.ts'
 /** A page of history. */
 export const PageRows = 500
 
+export const ReaderColumns =
+  'session_id,epoch,device_id,user_id,role,reason,alert_id,by_device_id,signature,wrap_hash,created_at,ended_at'
+
 export interface Answer {
   readonly data: unknown
   readonly status: number
@@ -36,4 +39,9 @@ export async function allRows<T>(attempt: string, page: (from: number, to: numbe
     all.push(...some)
     if (some.length < PageRows) return all
   }
+}
+
+/** For the catch of an import(): a part of the package that does not come is asked for again, as a row is. */
+export function notLoaded(cause: unknown): never {
+  throw new RequestError('load a part of vigil-client', '', 0, 'no answer', '', { cause })
 }

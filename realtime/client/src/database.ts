@@ -1,7 +1,6 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
-import { PageRows, allRows, answer, rows } from './answer.ts'
+import { PageRows, ReaderColumns, allRows, answer, notLoaded, rows } from './answer.ts'
 import type { NewEpoch } from './epoch.ts'
-import { RequestError } from './failure.ts'
 import { fields, text, whole } from './parse.ts'
 import {
   parseConsent, parseDevice, parseDeviceSignature, parseEpoch, parseHeld, parseMessage, parseParticipant, parseReader,
@@ -70,15 +69,14 @@ export class Database {
 
   /** Who holds epochs' keys beside their rosters. */
   readers(sessionId: string): Promise<readonly ReaderRow[]> {
-    const columns = 'session_id,epoch,device_id,user_id,role,reason,alert_id,by_device_id,signature,created_at,ended_at'
     return allRows('read readers', (from, to) => this.#supabase
-      .from('epoch_readers').select(columns).eq('session_id', sessionId).order('epoch').order('device_id').range(from, to), parseReader)
+      .from('epoch_readers').select(ReaderColumns).eq('session_id', sessionId).order('epoch').order('device_id').range(from, to), parseReader)
   }
 
   /** Which of the caller's devices, revoked ones too, hold which epochs; newest first. */
   heldEpochs(): Promise<readonly HeldEpoch[]> {
     return allRows('read held epochs', (from, to) => this.#supabase
-      .from('epoch_wraps').select('session_id,epoch,device_id')
+      .from('epoch_wraps').select('session_id,epoch,device_id,wrap')
       .order('created_at', { ascending: false }).order('session_id').order('epoch', { ascending: false }).order('device_id')
       .range(from, to), parseHeld)
   }
@@ -149,6 +147,7 @@ export class Database {
   readonly refusedSignatures = this.#late((seldom) => seldom.refusedSignatures)
   readonly admitRequest = this.#late((seldom) => seldom.admitRequest)
   readonly resetDevices = this.#late((seldom) => seldom.resetDevices)
+  readonly ownReaders = this.#late((seldom) => seldom.ownReaders)
   readonly shareEpochs = this.#late((seldom) => seldom.shareEpochs)
   readonly recoveryKeys = this.#late((seldom) => seldom.recoveryKeys)
   readonly setRecovery = this.#late((seldom) => seldom.setRecovery)
@@ -167,8 +166,4 @@ export class Database {
   ): (...terms: Terms) => Promise<T> {
     return async (...terms) => pick(await import('./seldom.ts').catch(notLoaded))(this.#supabase, ...terms)
   }
-}
-
-function notLoaded(cause: unknown): never {
-  throw new RequestError('load the rest', '', 0, 'no answer', '', { cause })
 }

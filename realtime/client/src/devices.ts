@@ -1,10 +1,11 @@
 import type { Clock } from './clock.ts'
+import { notLoaded } from './answer.ts'
 import type { SessionDatabase } from './database.ts'
 import { makeDevice, type Device } from './device.ts'
 import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError, toError } from './failure.ts'
-import { historyOf, lacking, opensAlone, type HistoryState } from './history.ts'
+import { historyOf, type HistoryState } from './history.ts'
 import type { Pins } from './pins.ts'
-import { DeviceKind, type DeviceRow, type HeldEpoch } from './rows.ts'
+import { DeviceKind, type DeviceRow } from './rows.ts'
 import { deviceCode, safetyNumber } from './safety.ts'
 import type { Store } from './store.ts'
 
@@ -72,6 +73,8 @@ export interface DevicesDeps {
 const WaitingMs = 5000
 const LockedMs = 15_000
 const QuietMs = 60_000
+/** How long the history is believed to be held as it was: somebody with a stolen token may write over what was shared. */
+const HistoryMs = 15 * 60_000
 
 /** The signed-in person's devices: this one, and the others. Made by Vigil. */
 export class Devices {
@@ -85,6 +88,7 @@ export class Devices {
   readonly #last: { -readonly [Name in Told]?: VigilEvents[Name] } = {}
   /** The devices for which the history was last read. */
   #seen = ''
+  #readAt = 0
   #looking: Promise<void> = Promise.resolve()
   /** How much each device lacked when it was last given something: what cannot be opened is not tried again and again. */
   readonly #healed = new Map<string, number>()
@@ -178,8 +182,9 @@ export class Devices {
   async renew(words?: typeof ResetWords): Promise<void> {
     await this.look()
     if (this.#state !== DeviceState.revoked) throw new SessionError('not_active', 'only a revoked device is renewed')
-    const { account, database, renewed, store } = this.#deps
-    const last = opensAlone(await database.heldEpochs(), this.#rows, this.#device.kid)
+    const { account, renewed, store } = this.#deps
+    const { opensAlone, readHeld } = await import('./held.ts').catch(notLoaded)
+    const last = opensAlone(await readHeld(this.#deps), this.#rows, this.#device.kid)
     if (words !== ResetWords && (last || (await store.queue(account)).length > 0)) {
       throw new SessionError('not_active', `only this device opens some of what it keeps: say "${ResetWords}" to renew it`)
     }
@@ -256,27 +261,16 @@ export class Devices {
   async #lookAtHistory(live: readonly DeviceRow[]): Promise<void> {
     const trusted = await Promise.all(live.map((row) => this.#deps.pins.holds(row)))
     const seen = JSON.stringify([this.#rows.map((row) => [row.id, row.admitted_at, row.revoked_at]), trusted])
-    if (seen === this.#seen && this.#history.state !== 'locked') return
-    let held = await this.#deps.database.heldEpochs()
-    if (this.#state === DeviceState.usable && (await this.#heal(live, held))) held = await this.#deps.database.heldEpochs()
+    const old = Date.now() - this.#readAt > HistoryMs
+    if (seen === this.#seen && !old && this.#history.state !== 'locked') return
+    const { heal, readHeld } = await import('./held.ts').catch(notLoaded)
+    let held = await readHeld(this.#deps)
+    this.#readAt = Date.now()
+    const deps = { ...this.#deps, by: this.#device }
+    if (this.#state === DeviceState.usable && (await heal(deps, live, held, this.#healed))) held = await readHeld(deps)
     this.#history = historyOf(held, this.#rows, this.#device.kid)
     this.#seen = seen
     this.#tell('history', this.#history)
-  }
-
-  /** Gives trusted devices what they lack and this one holds: an approval or a new recovery key that was interrupted. */
-  async #heal(live: readonly DeviceRow[], held: readonly HeldEpoch[]): Promise<boolean> {
-    const { database, pins, userId } = this.#deps
-    let shared = 0
-    for (const row of live) {
-      const lacks = [...lacking(held, this.#device.kid, row.id).values()].reduce((sum, numbers) => sum + numbers.length, 0)
-      if (lacks === 0 || this.#healed.get(row.id) === lacks || !(await pins.holds(row))) continue
-      const { shareHistory } = await import('./share.ts')
-      const done = await shareHistory({ database, pins, userId, by: this.#device }, row)
-      this.#healed.set(row.id, lacks - done.shared)
-      shared += done.shared
-    }
-    return shared > 0
   }
 
   #tell<Name extends Told>(name: Name, value: VigilEvents[Name]): void {

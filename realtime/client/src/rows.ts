@@ -100,6 +100,8 @@ export interface ReaderRow {
   readonly alert_id: string | null
   readonly by_device_id: string
   readonly signature: string
+  /** SHA-256 of the wrap, which only its owner may read; null in what is heard on the topic. */
+  readonly wrap_hash: string | null
   readonly created_at: string
   readonly ended_at: string | null
 }
@@ -112,11 +114,12 @@ export interface EpochShare {
   readonly signature: string
 }
 
-/** The place of a wrap: which device holds which epoch. */
+/** A wrap of one of a person's own devices: which of them holds which epoch. */
 export interface HeldEpoch {
   readonly session_id: string
   readonly epoch: number
   readonly device_id: string
+  readonly wrap: string
 }
 
 /** The private halves of a recovery key, sealed under a passphrase. */
@@ -305,6 +308,7 @@ export function parseReader(value: unknown): ReaderRow {
     alert_id: optionalId(row, 'alert_id'),
     by_device_id: id(row, 'by_device_id'),
     signature: text(row, 'signature'),
+    wrap_hash: optionalText(row, 'wrap_hash'),
     created_at: text(row, 'created_at'),
     ended_at: optionalText(row, 'ended_at'),
   }
@@ -312,7 +316,7 @@ export function parseReader(value: unknown): ReaderRow {
 
 export function parseHeld(value: unknown): HeldEpoch {
   const row = fields(value, 'wrap')
-  return { session_id: id(row, 'session_id'), epoch: whole(row, 'epoch'), device_id: id(row, 'device_id') }
+  return { session_id: id(row, 'session_id'), epoch: whole(row, 'epoch'), device_id: id(row, 'device_id'), wrap: text(row, 'wrap') }
 }
 
 export function parseErasure(value: unknown): ErasureRow {

@@ -1,11 +1,11 @@
 /** What a session seldom asks of the database, behind the methods of Database of the same names. Loaded with the first of them. */
-import { PageRows, answer, rows } from './answer.ts'
+import { PageRows, ReaderColumns, allRows, answer, rows } from './answer.ts'
 import type { ConsentTerms } from './consent.ts'
 import type { Supabase } from './database.ts'
 import { whole } from './parse.ts'
 import {
-  parseDeviceSignature, parseSuggestion, parseSuggestionSeal,
-  type AttachmentInsert, type DeviceSignatureRow, type EpochShare, type RecoveryKeyRow, type ScoreInsert, type ScoreRow, type SessionMode,
+  parseDeviceSignature, parseReader, parseSuggestion, parseSuggestionSeal,
+  type AttachmentInsert, type DeviceSignatureRow, type EpochShare, type ReaderRow, type RecoveryKeyRow, type ScoreInsert, type ScoreRow, type SessionMode,
   type SuggestionDecision, type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'
 import { parseRecoveryKey, parseScore } from './seldom-rows.ts'
@@ -56,6 +56,13 @@ export async function admitRequest(supabase: Supabase, row: Pick<DeviceSignature
 /** Revokes every other device of the caller's, and the recovery key, and admits this one. */
 export async function resetDevices(supabase: Supabase, deviceId: string): Promise<void> {
   await answer('reset devices', supabase.rpc('reset_devices', { device_id: deviceId }))
+}
+
+/** Which epochs a person's devices were given beside the rosters, as far as it lasts. */
+export function ownReaders(supabase: Supabase, userId: string): Promise<readonly ReaderRow[]> {
+  return allRows('read own readers', (from, to) => supabase
+    .from('epoch_readers').select(ReaderColumns).eq('user_id', userId).is('ended_at', null)
+    .order('session_id').order('epoch').order('device_id').range(from, to), parseReader)
 }
 
 /** Gives a device of the caller's the keys of epochs that another one of theirs holds; how many were new to it. */

@@ -5,7 +5,8 @@ import { importEncPub, type Device } from './device.ts'
 import { check, sealKey, unwrapKey, wrapInfo, type OpenOptions } from './epoch.ts'
 import { EnvelopeError } from './failure.ts'
 import { signGrant } from './grant.ts'
-import { lacking, place } from './history.ts'
+import { lacking, readHeld } from './held.ts'
+import { place } from './history.ts'
 import type { Pins } from './pins.ts'
 import { Role } from './roster.ts'
 import { DeviceKind, ParticipantRole, type ConsentRow, type DeviceRow, type EpochRow, type EpochShare } from './rows.ts'
@@ -45,11 +46,11 @@ const MaxShares = 500
 
 /**
  * Lets a device of the same person read what `by` can read, newest first; what is refused on opening is left out. Whether that
- * device is to be trusted is the caller's to check. `missing` is what the person's devices hold and that one still does not.
+ * device is to be trusted is the caller's to check. What was shared and does not count, see readHeld, is shared again. `missing` is what the person's devices hold and that one still does not.
  */
 export async function shareHistory(deps: ShareDeps, to: DeviceRow): Promise<{ readonly shared: number; readonly missing: number }> {
   const { batch = MaxShares } = deps
-  const held = await deps.database.heldEpochs()
+  const held = await readHeld(deps)
   const encKey = await importEncPub(decodeSized('enc_pub', to.enc_pub, PointBytes))
   let shared = 0
   for (const [sessionId, numbers] of lacking(held, deps.by.kid, to.id)) {
@@ -59,7 +60,7 @@ export async function shareHistory(deps: ShareDeps, to: DeviceRow): Promise<{ re
     }
   }
   const all = new Set(held.map(place))
-  const known = held.filter((one) => one.device_id === to.id)
+  const known = held.filter((one) => one.verified && one.device_id === to.id)
   return { shared, missing: Math.max(0, all.size - known.length - shared) }
 }
 

@@ -1,3 +1,4 @@
+import { notLoaded } from './answer.ts'
 import { HashBytes, PointBytes, decodeSized, equal } from './bytes.ts'
 import { ConsentScope, isWithdrawn, verifyConsent } from './consent.ts'
 import { makeEpoch, openEpoch, type Epoch } from './epoch.ts'
@@ -9,10 +10,11 @@ import type { SessionDatabase } from './database.ts'
 import { importSigPub, type Device } from './device.ts'
 import type { Guard } from './guard.ts'
 import type { Pins } from './pins.ts'
+import type { KnownReader } from './readers.ts'
 import type { Refused } from './refusals.ts'
 import {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
-  type ConsentRow, type DeviceRow, type DeviceSignatureRow, type EpochRow, type ParticipantRow, type ReaderRow, type SessionRow,
+  type ConsentRow, type DeviceRow, type DeviceSignatureRow, type EpochRow, type ParticipantRow, type SessionRow,
 } from './rows.ts'
 
 const MaxEpochAttempts = 6
@@ -36,7 +38,7 @@ interface Snapshot {
   readonly consents: readonly ConsentRow[]
   readonly epochs: readonly EpochRow[]
   readonly wraps: ReadonlyMap<number, string>
-  readonly readers: readonly ReaderRow[]
+  readonly readers: readonly KnownReader[]
   readonly signatures: readonly DeviceSignatureRow[]
 }
 
@@ -80,7 +82,7 @@ export class State {
   }
 
   /** Who was let in beside the rosters. */
-  get readers(): readonly ReaderRow[] {
+  get readers(): readonly KnownReader[] {
     return this.#snapshot.readers
   }
 
@@ -117,16 +119,17 @@ export class State {
   }
 
   async #read(): Promise<void> {
-    const { database, id, device, guard } = this.#deps
+    const { database, id, device, guard, pins } = this.#deps
     const before = await guard.known()
     const row = await database.session(id)
     if (row === undefined) throw new SessionError('not_participant', `session ${id} is not there, or not for you`)
-    const [participants, given, epochs, wraps, readers] = await Promise.all([
+    const [participants, given, epochs, wraps, beside] = await Promise.all([
       database.participants(id), database.consents(id), database.epochs(id), database.wraps(id, device.kid), database.readers(id),
     ])
     const people = participants.map((person) => person.user_id)
     const [devices, signatures] = await Promise.all([database.devices(people), database.signatures(people)])
     const consents = await guard.consents(row, given)
+    const readers = beside.length === 0 ? [] : await (await import('./reader-grants.ts').catch(notLoaded)).verifyReaders(beside, devices, pins)
     await guard.meet(row, participants)
     this.#now = { row, participants, devices, consents, epochs, wraps, readers, signatures }
     this.#nextSeq.clear()

@@ -1,6 +1,6 @@
 /** Who can read a session, what changes that, and what stays of it: let in, withdrawn, erased. */
 import { afterEach, expect, test, vi } from 'vitest'
-import { PointBytes, decodeSized } from '../src/bytes.ts'
+import { PointBytes, decodeSized, decodeText, encodeText, sha256 } from '../src/bytes.ts'
 import { signDevice } from '../src/cross.ts'
 import { importEncPub, makeDevice, type Device } from '../src/device.ts'
 import { signGrant } from '../src/grant.ts'
@@ -29,7 +29,8 @@ async function letIn(seat: Seat, to: Device, userId: string, more: Pick<ReaderRo
   const terms = { session_id: world.tables.session.id, epoch: number, by_device_id: seat.device.kid, device_id: to.kid, role: more.role, alert_id: more.alert_id, wrap }
   const row: ReaderRow = {
     ...more, session_id: terms.session_id, epoch: number, device_id: to.kid, user_id: userId, by_device_id: seat.device.kid,
-    signature: await signGrant(seat.device, terms), created_at: new Date().toISOString(), ended_at: null,
+    signature: await signGrant(seat.device, terms), wrap_hash: encodeText(await sha256(decodeText(wrap))),
+    created_at: new Date().toISOString(), ended_at: null,
   }
   world.tables.wraps.push({ epoch: number, device: to.kid, wrap })
   world.tables.readers.push(row)
@@ -64,7 +65,7 @@ test('who is let in beside the roster is named on each message of that epoch, wi
   const heard: ReaderRow[] = []
   client.session.on('reader', (row) => heard.push(row))
   const row = await letIn(therapist, onCall.device, onCall.userId, { role: 3, reason: 'crisis_access', alert_id: crypto.randomUUID() })
-  const reader = { deviceId: onCall.device.kid, role: 'on_call', userId: onCall.userId, via: 'crisis_access', until: null }
+  const reader = { deviceId: onCall.device.kid, role: 'on_call', userId: onCall.userId, via: 'crisis_access', until: null, verified: false } // a participant's device let nobody in on call
   world.tell('reader', row)
   await vi.waitFor(() => {
     expect(client.changed.at(-1)?.readers.at(-1)).toEqual(reader)
@@ -84,6 +85,56 @@ test('who is let in beside the roster is named on each message of that epoch, wi
   expect(client.heard[1]?.readers.map((one) => one.via)).toEqual(['roster', 'roster'])
 })
 
+test('a reader beside the roster is verified by who let it in, and by no other', async () => {
+  const { client, therapist } = await setup()
+  await client.session.send('a')
+  await world.arrive(1, client, therapist)
+  const second = await makeDevice()
+  await addSignedDevice(world.tables, client.userId, second, client.device)
+  const good = await letIn(client, second, client.userId, { role: 1, reason: 'history', alert_id: null })
+  const shown = async (row: ReaderRow): Promise<boolean | undefined> => {
+    world.tables.readers = [row]
+    await world.stir(therapist)
+    return therapist.session.extraReaders.find((one) => one.deviceId === row.device_id)?.verified
+  }
+  expect(await shown(good)).toBe(true)
+  for (const change of [
+    { signature: 'A'.repeat(86) }, { wrap_hash: 'A'.repeat(43) }, { wrap_hash: null }, { epoch: good.epoch, role: 2 }, { device_id: crypto.randomUUID() },
+    { by_device_id: therapist.device.kid }, { by_device_id: crypto.randomUUID() }, { user_id: therapist.userId },
+  ]) expect(await shown({ ...good, ...change }), JSON.stringify(change)).toBe(false)
+  expect(await shown(good)).toBe(true)
+  const theirs = await letIn(therapist, second, client.userId, { role: 1, reason: 'history', alert_id: null })
+  expect(await shown(theirs), 'another person lets in none of the devices of this one').toBe(false)
+})
+
+test('a clinician on call is verified where the analysis key on that roster let them in', async () => {
+  const { client, analysis } = await setup('assisted')
+  await client.session.consent.give({ text: 'I agree' })
+  await client.session.send('a')
+  await world.arrive(1, client)
+  const terms = {
+    session_id: world.tables.session.id, epoch: 1, by_device_id: analysis.kid, device_id: crypto.randomUUID(), role: 3, alert_id: crypto.randomUUID(),
+    wrap: 'A'.repeat(151),
+  }
+  const row: ReaderRow = {
+    ...terms, user_id: crypto.randomUUID(), reason: 'crisis_access', signature: await signGrant(analysis, terms),
+    wrap_hash: encodeText(await sha256(decodeText(terms.wrap))), created_at: new Date().toISOString(), ended_at: null,
+  }
+  const shown = async (changed: ReaderRow): Promise<boolean | undefined> => {
+    world.tables.readers = [changed]
+    await world.stir(client)
+    return client.session.extraReaders[0]?.verified
+  }
+  expect(await shown(row)).toBe(true)
+  expect(await shown({ ...row, alert_id: crypto.randomUUID() })).toBe(false)
+  expect(await shown({ ...row, reason: 'history' })).toBe(false)
+  world.tables.readers = [row]
+  world.tell('reader', row)
+  await vi.waitFor(() => {
+    expect(client.changed.at(-1)?.readers.at(-1)).toMatchObject({ via: 'crisis_access', verified: true })
+  })
+})
+
 test("a person's recovery key stands among the readers by its own name, and is no stranger if a known device signed it", async () => {
   const { client, therapist } = await setup()
   const recovery = await makeDevice()
@@ -96,7 +147,7 @@ test("a person's recovery key stands among the readers by its own name, and is n
   const fresh = await world.reload({ ...therapist, store: new MemoryStore() }) // who meets them all at once
   await fresh.session.send('a')
   await world.arrive(1, fresh)
-  expect(fresh.heard[0]?.readers).toContainEqual({ deviceId: recovery.kid, role: 'recovery', userId: client.userId, via: 'roster', until: null })
+  expect(fresh.heard[0]?.readers).toContainEqual({ deviceId: recovery.kid, role: 'recovery', userId: client.userId, via: 'roster', until: null, verified: true })
 })
 
 test('a withdrawal silences nobody: with one call it goes on unwatched, and the other person is asked', async () => {

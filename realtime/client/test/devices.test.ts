@@ -1,5 +1,5 @@
 /** A person's devices: the first, the second by code, and what becomes of history when one is lost. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { ResetWords } from '../src/devices.ts'
 import { makeDevice } from '../src/device.ts'
 import { DeviceChangedError, EnvelopeError, RequestError, SessionError } from '../src/failure.ts'
@@ -182,8 +182,46 @@ describe('history', () => {
     expect(await shareHistory(deps, row)).toEqual({ shared: 0, missing: 0 })
   })
 
-  const held = (device: string, ...epochs: readonly number[]): { session_id: string; epoch: number; device_id: string }[] =>
-    epochs.map((epoch) => ({ session_id: 's', epoch, device_id: device }))
+  test('that somebody wrote over with a stolen token is noticed on both devices, and mended by the one that has it', async () => {
+    const { tables, userId, first } = await setup(3)
+    const second = await browser(tables, userId)
+    await first.devices.approve(second.devices.code)
+    await second.devices.look()
+    expect(second.devices.history).toMatchObject({ here: 'whole', state: 'safe' })
+    const overwrite = (change: Partial<Tables['readers'][number]>): void => {
+      tables.wraps = tables.wraps.map((row) => (row.device === second.devices.device.kid && row.epoch === 2 ? { ...row, wrap: 'A'.repeat(151) } : row))
+      tables.readers = tables.readers.map((row) => (row.epoch === 2 ? { ...row, ...change } : row))
+    }
+    const another = await makeDevice()
+    for (const change of [{}, { signature: 'A'.repeat(86) }, { by_device_id: second.devices.device.kid }, { by_device_id: another.kid }]) {
+      overwrite(change)
+      const reopened = await browser(tables, userId, second.store)
+      expect(reopened.devices.history, JSON.stringify(change)).toMatchObject({ here: 'part', state: 'locked' })
+      expect(await reads(tables, reopened, 2)).toBe(false)
+      const mender = await browser(tables, userId, first.store)
+      expect(mender.devices.history).toMatchObject({ here: 'whole', state: 'safe' })
+      await reopened.devices.look()
+      expect(reopened.devices.history).toMatchObject({ here: 'whole', state: 'safe' })
+      expect(await reads(tables, reopened, 2)).toBe(true)
+    }
+  })
+
+  test('is looked at again after a while, though nothing of the devices changed', async () => {
+    const { tables, userId, first } = await setup(2)
+    const second = await browser(tables, userId)
+    await first.devices.approve(second.devices.code)
+    tables.readers = tables.readers.map((row) => ({ ...row, signature: 'A'.repeat(86) }))
+    await first.devices.look()
+    expect(tables.readers.map((row) => row.signature)).toEqual(Array(2).fill('A'.repeat(86)))
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 16 * 60_000)
+    await first.devices.look()
+    vi.restoreAllMocks()
+    expect(tables.readers.map((row) => row.signature)).not.toContain('A'.repeat(86))
+  })
+
+  const held = (device: string, ...epochs: readonly number[]): { session_id: string; epoch: number; device_id: string; verified: boolean }[] =>
+    epochs.map((epoch) => ({ session_id: 's', epoch, device_id: device, verified: true }))
+  const bad = (device: string, ...epochs: readonly number[]) => held(device, ...epochs).map((one) => ({ ...one, verified: false }))
 
   test.each([
     ['nothing anywhere', [], 'usable', { here: 'whole', state: 'safe', otherDevices: 1 }],
@@ -194,6 +232,9 @@ describe('history', () => {
     ['all there', held('other', 1, 2), 'usable', { here: 'none', state: 'locked' }],
     ['there, and revoked', held('other', 1, 2), 'revoked', { here: 'none', state: 'lost', otherDevices: 0 }],
     ['some there, and revoked', [...held('here', 2), ...held('other', 1, 2)], 'revoked', { here: 'part', state: 'lost' }],
+    ['all on both, but one there does not count', [...held('here', 1, 2), ...held('other', 1), ...bad('other', 2)], 'usable', { here: 'whole', state: 'only_here' }],
+    ['all on both, but one here does not count', [...held('here', 1), ...bad('here', 2), ...held('other', 1, 2)], 'usable', { here: 'part', state: 'locked' }],
+    ['nothing that counts', [...bad('here', 1), ...bad('other', 1)], 'usable', { here: 'none', state: 'lost' }],
     ['all here, the other revoked', [...held('here', 1), ...held('other', 1)], 'revoked', { here: 'whole', state: 'only_here' }],
   ] as const)('%s', async (_, wraps, other, expected) => {
     const tables = newTables('strict')

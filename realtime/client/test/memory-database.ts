@@ -4,7 +4,7 @@
  */
 import { RequestError } from '../src/failure.ts'
 import { rosterHash, parseRoster } from '../src/roster.ts'
-import { encodeText } from '../src/bytes.ts'
+import { decodeText, encodeText, sha256 } from '../src/bytes.ts'
 import type { SessionDatabase } from '../src/database.ts'
 import type { Device } from '../src/device.ts'
 import type { NewEpoch } from '../src/epoch.ts'
@@ -207,13 +207,18 @@ export class MemoryDatabase implements SessionDatabase {
     return this.#call('heldEpochs', () => {
       const own = this.#tables.devices.filter((row) => row.user_id === this.#userId).map((row) => row.id)
       const held = this.#tables.wraps.filter((row) => own.includes(row.device))
-      return held.map((row) => ({ session_id: this.#tables.session.id, epoch: row.epoch, device_id: row.device })).reverse()
+      return held.map((row) => ({ session_id: this.#tables.session.id, epoch: row.epoch, device_id: row.device, wrap: row.wrap })).reverse()
     })
   }
 
+  ownReaders(userId: string): Promise<readonly ReaderRow[]> {
+    return this.#call('ownReaders', () => this.#tables.readers.filter((row) => row.user_id === userId && row.ended_at === null))
+  }
+
   shareEpochs(deviceId: string, byDeviceId: string, shares: readonly EpochShare[]): Promise<number> {
-    return this.#call('shareEpochs', () => {
-      const { devices, participants, readers, wraps } = this.#tables
+    return this.#call('shareEpochs', async () => {
+      const tables = this.#tables
+      const { devices, participants } = tables
       const own = (id: string): DeviceRow | undefined =>
         devices.find((row) => row.id === id && row.user_id === this.#userId && row.admitted_at !== null && row.revoked_at === null)
       const to = own(deviceId)
@@ -221,12 +226,17 @@ export class MemoryDatabase implements SessionDatabase {
       const mine = participants.find((row) => row.user_id === this.#userId)?.role === 'client' ? 1 : 2
       let shared = 0
       for (const share of shares) {
-        const held = (device: string): boolean => wraps.some((row) => row.epoch === share.epoch && row.device === device)
-        if (!held(byDeviceId) || held(deviceId)) continue
-        wraps.push({ epoch: share.epoch, device: deviceId, wrap: share.wrap })
-        readers.push({
+        const held = (device: string): boolean => tables.wraps.some((row) => row.epoch === share.epoch && row.device === device)
+        const there = tables.readers.find((row) => row.epoch === share.epoch && row.device_id === deviceId)
+        const mends = there?.reason === 'history' && there.ended_at === null && there.signature !== share.signature
+        if (!held(byDeviceId) || (held(deviceId) && !mends)) continue
+        tables.wraps = tables.wraps.filter((row) => row.epoch !== share.epoch || row.device !== deviceId)
+        tables.readers = tables.readers.filter((row) => row !== there)
+        tables.wraps.push({ epoch: share.epoch, device: deviceId, wrap: share.wrap })
+        tables.readers.push({
           session_id: share.session_id, epoch: share.epoch, device_id: deviceId, user_id: this.#userId,
           role: to.kind === 'recovery' ? 4 : mine, reason: 'history', alert_id: null, by_device_id: byDeviceId, signature: share.signature,
+          wrap_hash: encodeText(await sha256(decodeText(share.wrap))),
           created_at: new Date().toISOString(), ended_at: null,
         })
         shared++

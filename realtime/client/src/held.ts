@@ -1,0 +1,76 @@
+/** Which wraps a person's devices hold, and which of those were given by one that is known. */
+import { notLoaded } from './answer.ts'
+import type { SessionDatabase } from './database.ts'
+import type { Device } from './device.ts'
+import { verifyGrant } from './grant.ts'
+import { isLive, place, type Held } from './history.ts'
+import type { Pins } from './pins.ts'
+import { ReaderReason, type DeviceRow, type HeldEpoch, type ReaderRow } from './rows.ts'
+
+export interface HeldDeps {
+  readonly database: SessionDatabase
+  readonly pins: Pins
+  readonly userId: string
+}
+
+/**
+ * All wraps of the person's devices, newest first. One that a device gave to another counts only if the giver is a device of theirs
+ * that is trusted here, and signed this very wrap: with a stolen token, anybody can write one that opens nothing. A wrap with no row
+ * of `epoch_readers` is from the roster, by the database's word.
+ */
+export async function readHeld(deps: HeldDeps): Promise<readonly Held[]> {
+  const { database, pins, userId } = deps
+  const [held, readers, devices] = await Promise.all([database.heldEpochs(), database.ownReaders(userId), database.ownDevices(userId)])
+  const givers = new Map<string, DeviceRow>()
+  for (const row of devices) if (await pins.holds(row)) givers.set(row.id, row)
+  const given = new Map(readers.map((row) => [`${place(row)} ${row.device_id}`, row]))
+  return Promise.all(held.map(async (one) => {
+    const { session_id, epoch, device_id } = one
+    return { session_id, epoch, device_id, verified: await isGood(one, given.get(`${place(one)} ${device_id}`), givers) }
+  }))
+}
+
+async function isGood(held: HeldEpoch, reader: ReaderRow | undefined, givers: ReadonlyMap<string, DeviceRow>): Promise<boolean> {
+  if (reader === undefined || reader.reason === ReaderReason.crisisAccess) return true // what is held on call is nobody's history
+  const giver = givers.get(reader.by_device_id)
+  return giver !== undefined && verifyGrant({ ...reader, wrap: held.wrap }, giver.sig_pub, reader.signature)
+}
+
+/** Whether the device `here` holds an epoch that no other living device does. */
+export function opensAlone(held: readonly Held[], devices: readonly DeviceRow[], here: string): boolean {
+  const others = new Set(devices.filter((row) => isLive(row) && row.id !== here).map((row) => row.id))
+  const elsewhere = new Set(held.filter((one) => one.verified && others.has(one.device_id)).map(place))
+  return held.some((one) => one.device_id === here && !elsewhere.has(place(one)))
+}
+
+/** What `by` holds and `to` does not, or not in a way that counts, by session; in the order of `held`. */
+export function lacking(held: readonly Held[], by: string, to: string): ReadonlyMap<string, readonly number[]> {
+  const known = new Set(held.filter((one) => one.verified && one.device_id === to).map(place))
+  const found = new Map<string, number[]>()
+  for (const one of held) {
+    if (one.device_id !== by || known.has(place(one))) continue
+    const numbers = found.get(one.session_id) ?? []
+    found.set(one.session_id, numbers)
+    numbers.push(one.epoch)
+  }
+  return found
+}
+
+/**
+ * Gives trusted devices what they lack and `by` holds: an approval or a new recovery key that was interrupted, or what somebody wrote
+ * over. `before` is how much each lacked when it was last given something. Whether any was given.
+ */
+export async function heal(
+  deps: HeldDeps & { readonly by: Device }, live: readonly DeviceRow[], held: readonly Held[], before: Map<string, number>,
+): Promise<boolean> {
+  let shared = 0
+  for (const row of live) {
+    const lacks = [...lacking(held, deps.by.kid, row.id).values()].reduce((sum, numbers) => sum + numbers.length, 0)
+    if (lacks === 0 || before.get(row.id) === lacks || !(await deps.pins.holds(row))) continue
+    const { shareHistory } = await import('./share.ts').catch(notLoaded)
+    const done = await shareHistory(deps, row)
+    before.set(row.id, lacks - done.shared)
+    shared += done.shared
+  }
+  return shared > 0
+}
