@@ -13,6 +13,7 @@ create table if not exists public.epoch_readers (
   alert_id uuid,
   by_device_id uuid not null references public.devices (id),
   signature text not null check (signature ~ '^[A-Za-z0-9_-]{86}$'),
+  wrap_hash text check (wrap_hash ~ '^[A-Za-z0-9_-]{43}$'),
   created_at timestamptz not null default now(),
   ended_at timestamptz,
   primary key (session_id, epoch, device_id),
@@ -24,6 +25,7 @@ comment on table public.epoch_readers is 'That a device which is not on an epoch
 comment on column public.epoch_readers.role is 'As in epoch_wraps: 1 client and 2 therapist for a device of theirs, 3 on-call clinician, 4 recovery key. What the signature is over.';
 comment on column public.epoch_readers.by_device_id is 'Who gave it: another device of the same person, or the analysis device that the epoch''s roster names.';
 comment on column public.epoch_readers.signature is 'The giver''s, over the wrap and whom it is for. One of a shared history that does not hold is replaced by another of the person''s devices.';
+comment on column public.epoch_readers.wrap_hash is 'SHA-256 of the wrap, in base64url: with it everyone in the session can verify the signature. Not on the stream.';
 comment on column public.epoch_readers.ended_at is 'Crisis access is over: its wrap is deleted, and the session''s epochs are retired.';
 comment on table public.epoch_wraps is 'The epoch key, sealed to one device: of the roster, by create_epoch, or beside it, by share_epochs and private.grant_crisis_access, with a row in epoch_readers. Written by these only; deleted to erase, and when crisis access ends. Not published.';
 create index if not exists epoch_readers_device_id_idx on public.epoch_readers (device_id);
@@ -38,11 +40,11 @@ declare
   changing text[] := array['ended_at'];
 begin
   if old.ended_at is not null and new.ended_at is null then -- a later alert, or one's own other device, gives the same epoch again
-    changing := changing || array['role', 'reason', 'alert_id', 'by_device_id', 'signature', 'created_at'];
+    changing := changing || array['role', 'reason', 'alert_id', 'by_device_id', 'signature', 'wrap_hash', 'created_at'];
   elsif old.ended_at is not null then
     changing := '{}';
   elsif old.reason = 'history' and new.signature <> old.signature then -- what was shared is corrected
-    changing := array['by_device_id', 'signature', 'created_at'];
+    changing := array['by_device_id', 'signature', 'wrap_hash', 'created_at'];
   end if;
   if to_jsonb(new) - changing <> to_jsonb(old) - changing then
     raise exception using errcode = 'VG015', message = 'who was given a key stands, but for its end';
@@ -128,7 +130,8 @@ revoke all on function private.hold_own_device(uuid, uuid) from public;
 -- Gives epochs that one of the caller's devices holds to another of theirs. shares: [{session_id, epoch, wrap, signature}], 500 at most. What
 -- the other holds from the roster or on call, or the first does not, is passed over; gives how many were written. A key held only on call is
 -- not passed on. What was shared is replaced by what is signed otherwise: whoever has a token could share what opens nothing, and the person's
--- own devices, which see that it does not hold, must be able to mend it.
+-- own devices, which see that it does not hold, must be able to mend it. By the same token the true one could be replaced, so what is replaced is
+-- kept (20261124000440_former_wraps.sql).
 create or replace function private.share_epochs(device_id uuid, by_device_id uuid, shares jsonb)
 returns int
 language plpgsql security definer
@@ -162,6 +165,7 @@ begin
   with wanted as (
     select distinct on (s.session_id, s.epoch)
       s.session_id, s.epoch, s.wrap, s.signature, w.organization_id,
+      h.wrap as old_wrap, r.signature as old_signature, r.by_device_id as old_by_device_id, r.created_at as old_given_at,
       case when given_to.kind = 'recovery' then 4 when p.role = 'client' then 1 else 2 end as role
     from jsonb_to_recordset(shares) s (session_id uuid, epoch int, wrap text, signature text)
     join public.epoch_wraps w
@@ -171,18 +175,30 @@ begin
     left join public.epoch_readers r on r.session_id = s.session_id and r.epoch = s.epoch and r.device_id = share_epochs.device_id
     where s.session_id in (select private.sessions_of_participant())
       and (h.wrap is null or r.reason = 'history' and r.ended_at is null and r.signature is distinct from s.signature)
+      and (
+        select count(*) from public.former_wraps f where f.session_id = s.session_id and f.epoch = s.epoch and f.device_id = share_epochs.device_id
+      ) < private.max_former_wraps()
     order by s.session_id, s.epoch
+  ), kept as (
+    insert into public.former_wraps (session_id, epoch, device_id, organization_id, by_device_id, signature, wrap, given_at)
+    select x.session_id, x.epoch, given_to.id, x.organization_id, x.old_by_device_id, x.old_signature, x.old_wrap, x.old_given_at
+    from wanted x
+    where x.old_wrap is not null
+    on conflict do nothing
   ), wrapped as (
     insert into public.epoch_wraps as h (session_id, epoch, device_id, organization_id, role, wrap)
     select x.session_id, x.epoch, given_to.id, x.organization_id, x.role, x.wrap from wanted x
     on conflict on constraint epoch_wraps_pkey do update set wrap = excluded.wrap
+    returning h.session_id, h.epoch, h.wrap
   )
-  insert into public.epoch_readers as r (session_id, epoch, device_id, user_id, organization_id, role, reason, by_device_id, signature)
-  select x.session_id, x.epoch, given_to.id, me, x.organization_id, x.role, 'history', share_epochs.by_device_id, x.signature
+  insert into public.epoch_readers as r (session_id, epoch, device_id, user_id, organization_id, role, reason, by_device_id, signature, wrap_hash)
+  select x.session_id, x.epoch, given_to.id, me, x.organization_id, x.role, 'history', share_epochs.by_device_id, x.signature,
+    private.to_base64url(sha256(private.from_base64url(w.wrap)))
   from wanted x
+  join wrapped w on w.session_id = x.session_id and w.epoch = x.epoch
   on conflict on constraint epoch_readers_pkey do update set
     role = excluded.role, reason = 'history', alert_id = null, by_device_id = excluded.by_device_id, signature = excluded.signature,
-    created_at = now(), ended_at = null;
+    wrap_hash = excluded.wrap_hash, created_at = now(), ended_at = null;
   get diagnostics stored = row_count;
   return stored;
 end

@@ -159,13 +159,17 @@ begin
   ), wrapped as (
     insert into public.epoch_wraps (session_id, epoch, device_id, organization_id, role, wrap)
     select x.session_id, x.epoch, x.device_id, x.organization_id, 3, x.wrap from wanted x
+    returning session_id, epoch, device_id, wrap
   )
   insert into public.epoch_readers as r
-    (session_id, epoch, device_id, user_id, organization_id, role, reason, alert_id, by_device_id, signature)
-  select x.session_id, x.epoch, x.device_id, x.user_id, x.organization_id, 3, 'crisis_access', x.alert_id, x.by_device_id, x.signature
+    (session_id, epoch, device_id, user_id, organization_id, role, reason, alert_id, by_device_id, signature, wrap_hash)
+  select x.session_id, x.epoch, x.device_id, x.user_id, x.organization_id, 3, 'crisis_access', x.alert_id, x.by_device_id, x.signature,
+    private.to_base64url(sha256(private.from_base64url(w.wrap)))
   from wanted x
+  join wrapped w on w.session_id = x.session_id and w.epoch = x.epoch and w.device_id = x.device_id
   on conflict (session_id, epoch, device_id) do update set
-    alert_id = excluded.alert_id, by_device_id = excluded.by_device_id, signature = excluded.signature, created_at = now(), ended_at = null
+    alert_id = excluded.alert_id, by_device_id = excluded.by_device_id, signature = excluded.signature, wrap_hash = excluded.wrap_hash,
+    created_at = now(), ended_at = null
     where r.ended_at is not null;
   get diagnostics stored = row_count;
   return stored;

@@ -109,7 +109,7 @@ select set_eq(
     'acknowledge_alert(uuid,integer)', 'change_session_mode(uuid,text)', 'create_epoch(uuid,integer,uuid,jsonb,text,text,text,uuid,jsonb)',
     'create_session(uuid,uuid,text,timestamp with time zone)', 'decide_suggestion(uuid,text,integer,uuid)', 'end_session(uuid)',
     'pause_session(uuid)', 'report_refusal(uuid,text,text,text)', 'request_erasure(uuid,uuid)', 'request_suggestion(uuid)', 'remove_recovery()', 'reset_devices(uuid)', 'resolve_alert(uuid,integer)', 'resume_session(uuid)', 'rewrap_recovery(jsonb)',
-    'set_recovery(jsonb,jsonb,jsonb)', 'share_epochs(uuid,uuid,jsonb)', 'start_session(uuid)',
+    'restore_epochs(uuid,jsonb)', 'set_recovery(jsonb,jsonb,jsonb)', 'share_epochs(uuid,uuid,jsonb)', 'start_session(uuid)',
     'withdraw_consent(uuid,text)'
   ],
   'the API''s verbs'

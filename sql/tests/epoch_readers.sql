@@ -113,6 +113,8 @@ select results_eq(
   format($$values (%L, %L::uuid, 1::smallint, 'history', %L, 1::smallint)$$, tests.bytes('mended', 86), md5('recovery')::uuid, tests.bytes('mended', 151)),
   'the wrap with its signature, and who gave it'
 );
+select is(r.wrap_hash, private.to_base64url(sha256(private.from_base64url(w.wrap))), 'and its hash, by which everyone can verify it: ' || w.wrap)
+from public.epoch_readers r join public.epoch_wraps w using (session_id, epoch, device_id) where r.device_id = md5('second clio')::uuid;
 select is(
   tests.shares('clio', tests.share_command(md5('second clio')::uuid, tests.device('clio'), tests.share_again(tests.session('strict'), 1, 'mended'))), '0', 'the same is not written again'
 );

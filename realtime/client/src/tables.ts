@@ -159,6 +159,7 @@ export type VigilDatabase = {
         Row: {
           alert_id: string | null; by_device_id: string; created_at: string; device_id: string; ended_at: string | null; epoch: number
           organization_id: string; reason: 'crisis_access' | 'history'; role: number; session_id: string; signature: string; user_id: string
+          wrap_hash: string | null
         }
         Insert: Record<string, never>
         Update: Record<string, never>
@@ -189,6 +190,17 @@ export type VigilDatabase = {
         Insert: Record<string, never>
         Update: Record<string, never>
         Relationships: []
+      }
+      former_wraps: {
+        Row: {
+          by_device_id: string; device_id: string; epoch: number; given_at: string; organization_id: string; replaced_at: string
+          session_id: string; signature: string; wrap: string
+        }
+        Insert: Record<string, never>
+        Update: Record<string, never>
+        Relationships: [
+          { foreignKeyName: 'former_wraps_session_id_epoch_device_id_fkey'; columns: ['session_id', 'epoch', 'device_id']; isOneToOne: false; referencedRelation: 'epoch_wraps'; referencedColumns: ['session_id', 'epoch', 'device_id'] },
+        ]
       }
       memberships: {
         Row: { ended_at: string | null; organization_id: string; role: 'client' | 'therapist' | 'supervisor' | 'admin'; started_at: string; user_id: string }
@@ -393,6 +405,7 @@ export type VigilDatabase = {
       request_suggestion: { Args: { session_id: string }; Returns: VigilDatabase['public']['Tables']['suggestions']['Row'] }
       reset_devices: { Args: { device_id: string }; Returns: VigilDatabase['public']['Tables']['devices']['Row'] }
       resolve_alert: { Args: { alert_id: string; version: number }; Returns: VigilDatabase['public']['Tables']['alerts']['Row'] }
+      restore_epochs: { Args: { device_id: string; formers: Json }; Returns: number }
       resume_session: { Args: { session_id: string }; Returns: VigilDatabase['public']['Tables']['sessions']['Row'] }
       rewrap_recovery: { Args: { key: Json }; Returns: number }
       set_recovery: { Args: { device: Json; signature: Json; key: Json }; Returns: VigilDatabase['public']['Tables']['devices']['Row'] }

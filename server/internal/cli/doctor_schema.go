@@ -14,7 +14,7 @@ import (
 var tables = []string{
 	"alert_events", "alert_page_deliveries", "alert_pages", "alert_recipients", "alerts", "assessments", "attachments", "audit_log", "consent_texts", "contact_points",
 	"crisis_policies",
-	"device_signatures", "devices", "ended_logins", "epoch_readers", "epoch_wraps", "erasures", "memberships", "message_arrivals", "message_scores", "messages",
+	"device_signatures", "devices", "ended_logins", "epoch_readers", "epoch_wraps", "erasures", "former_wraps", "memberships", "message_arrivals", "message_scores", "messages",
 	"model_routes", "oncall_shifts", "organizations",
 	"profiles", "recovery_keys", "session_consents", "session_counters", "session_epochs", "session_participants", "session_progress", "sessions",
 	"sidecar_state", "suggestion_seals", "suggestions", "topic_terms",
