@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"vigil/server/pgtest"
 )
@@ -75,47 +78,67 @@ func (s *suite) supabase(ctx context.Context, cli string, args ...string) ([]byt
 	return out, err
 }
 
-// lintTypeScript checks every Node package with its own compiler, in strict mode, and its own eslint.
+// check is one linter's run: the program and its arguments, in a folder of the repository.
+type check struct {
+	name, folder string
+	words        []string
+}
+
+// lintTypeScript checks every Node package with its own compiler, in strict mode, and its own eslint, and the edge functions with
+// Deno: as many at once as there are processors, for each of them takes one.
 func (s *suite) lintTypeScript(ctx context.Context) error {
 	if !has("node") {
 		s.absent("lint-ts", "Node is missing: install version 20.19 or later")
 		return nil
 	}
-	var err error
-	for _, folder := range []string{"server/e2e", "realtime/client", "server/console"} {
+	var checks []check
+	for _, folder := range []string{"server/console", "realtime/client", "server/e2e"} { // the longest first
 		dir := filepath.FromSlash(folder)
 		if !s.exists(dir, "tsconfig.json") {
 			continue
 		}
-		for _, tool := range [][]string{{"typescript", "bin", "tsc", "--noEmit", "--pretty", "false"}, {"eslint", "bin", "eslint.js", "--max-warnings=0", "."}} {
+		for _, tool := range [][]string{{"eslint", "bin", "eslint.js", "--max-warnings=0", "."}, {"typescript", "bin", "tsc", "--noEmit", "--pretty", "false"}} {
 			program := filepath.Join(append([]string{s.root, dir, "node_modules"}, tool[:3]...)...)
-			if _, statErr := os.Stat(program); statErr != nil {
+			if _, err := os.Stat(program); err != nil {
 				s.absent("lint-ts", fmt.Sprintf("%s is missing: run `npm ci` in %s", tool[0], folder))
 				continue
 			}
-			s.say("$ %s   (in %s)", tool[0], folder)
-			if callErr := s.call(ctx, folder, "node", append([]string{program}, tool[3:]...)...); callErr != nil {
-				err = errors.Join(err, fmt.Errorf("%s in %s: %w", tool[0], folder, callErr))
-			}
+			checks = append(checks, check{tool[0], folder, append([]string{"node", program}, tool[3:]...)})
 		}
 	}
-	return errors.Join(err, s.lintFunctions(ctx))
+	return s.runChecks(ctx, append(checks, s.functionChecks()...))
 }
 
-// lintFunctions checks the edge functions' types, style and formatting with Deno.
-func (s *suite) lintFunctions(ctx context.Context) error {
-	const folder = "functions"
+// functionChecks are of the edge functions' types, style and formatting.
+func (s *suite) functionChecks() []check {
 	deno, ok := s.deno()
 	if !ok {
 		s.absent("lint-ts", noDeno)
 		return nil
 	}
-	var err error
+	var checks []check
 	for _, words := range [][]string{{"check", "."}, {"lint"}, {"fmt", "--check"}} {
-		s.say("$ deno %s   (in %s)", strings.Join(words, " "), folder)
-		if callErr := s.call(ctx, folder, deno, words...); callErr != nil {
-			err = errors.Join(err, fmt.Errorf("deno %s in %s: %w", words[0], folder, callErr))
-		}
+		checks = append(checks, check{"deno " + words[0], "functions", append([]string{deno}, words...)})
 	}
-	return err
+	return checks
+}
+
+// runChecks runs all, whatever one finds, and shows what each prints as a whole.
+func (s *suite) runChecks(ctx context.Context, checks []check) error {
+	errs := make([]error, len(checks))
+	var g errgroup.Group
+	g.SetLimit(runtime.NumCPU())
+	for i, c := range checks {
+		g.Go(func() error {
+			cmd := s.command(ctx, c.folder, c.words[0], c.words[1:]...)
+			out, err := cmd.CombinedOutput()
+			s.say("$ %s   (in %s)\n%s", c.name, c.folder, bytes.TrimSpace(out))
+			if err != nil {
+				errs[i] = fmt.Errorf("%s in %s: %w", c.name, c.folder, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // what failed is in errs
+	return errors.Join(errs...)
 }

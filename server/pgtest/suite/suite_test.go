@@ -206,3 +206,22 @@ func TestPartsBesideOthersAreCounted(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryCheckRunsAndShowsWhatItPrints(t *testing.T) {
+	t.Parallel()
+	s, out := newSuite(false)
+	s.root = t.TempDir()
+	err := s.runChecks(t.Context(), []check{
+		{"first", ".", []string{"sh", "-c", "echo one; echo wrong >&2; exit 3"}},
+		{"second", ".", []string{"sh", "-c", "echo two"}},
+		{"third", ".", []string{"sh", "-c", "echo three; exit 1"}},
+	})
+	if err == nil || !strings.Contains(err.Error(), "first in .: exit status 3") || !strings.Contains(err.Error(), "third in .: exit status 1") || strings.Contains(err.Error(), "second") {
+		t.Errorf("the error is %v", err)
+	}
+	for _, whole := range []string{"$ first   (in .)\none\nwrong\n", "$ second   (in .)\ntwo\n", "$ third   (in .)\nthree\n"} {
+		if !strings.Contains(out.String(), whole) {
+			t.Errorf("%q is not in %q", whole, out)
+		}
+	}
+}
