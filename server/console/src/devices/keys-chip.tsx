@@ -30,7 +30,7 @@ export function DeviceBanner(props: { readonly keys: KeysStore; readonly here: b
   const words = {
     [DeviceState.waiting]: 'This device waits to be let in: it can read and send nothing sealed yet.',
     [DeviceState.refused]: 'This device was not let in: what should have confirmed it did not verify.',
-    [DeviceState.revoked]: 'This device was removed by you, on another one. It can read and send nothing more.',
+    [DeviceState.revoked]: 'This device was removed, by you on another one or by your practice. It can read and send nothing more.',
   } as const
   return (
     <div className="device-banner">

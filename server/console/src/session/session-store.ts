@@ -7,6 +7,13 @@ import type { Supabase } from '../api/rest.ts'
 import { Store, type Undo } from '../lib/store.ts'
 import { Outgoing, type Draft } from './outgoing.ts'
 
+const removed: Problem = {
+  title: 'This device was removed', next: 'It opens no session any more. If this is still your browser, make new keys for it under Devices and recovery.', code: 'device_removed',
+}
+
+/** A device that waits opens sessions, and reads nothing: only one that was removed does not. */
+const wasRemoved = (thrown: unknown): boolean => thrown instanceof SessionError && thrown.reason === 'device_waiting'
+
 /** What the console uses of a session. */
 export type OpenSession = Pick<
   Session, 'acknowledge' | 'acknowledgeMode' | 'changeMode' | 'close' | 'consent' | 'entry' | 'id' | 'on' | 'open' | 'readers' | 'row' | 'safety' | 'send' | 'suggestions' | 'takeBack' | 'wake' | 'watched'
@@ -108,7 +115,7 @@ export class SessionStore {
       this.load.set({ phase: 'ready', session, view })
     } catch (thrown) {
       this.#end()
-      if (!this.#isClosed()) this.load.set({ phase: 'failed', problem: problemOf(thrown, 'open the session') })
+      if (!this.#isClosed()) this.load.set({ phase: 'failed', problem: wasRemoved(thrown) ? removed : problemOf(thrown, 'open the session') })
     }
   }
 
