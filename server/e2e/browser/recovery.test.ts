@@ -1,10 +1,10 @@
 // A recovery passphrase over its whole life; what somebody keeps who has nothing left but the password; and a browser that was removed
 // and comes back.
 import { expect, it } from 'vitest'
-import { admit, codeOf, devices, keysChip, letIn, openDevices, races, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
+import { codeOf, devices, keysChip, letIn, openDevices, races, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
 import { signIn, sql, talk, type Talk } from './people.ts'
 import { button, consent, conversation, expectConversation, gone, heading, openSession, refusal, say, visible } from './screens.ts'
-import { withBrowsers, type Seat } from './seats.ts'
+import { consoleURL, withBrowsers, type Seat } from './seats.ts'
 import { withSidecar } from './stack.ts'
 
 withSidecar()
@@ -35,11 +35,13 @@ async function changePassphrase(seat: Seat, old: string, next: string): Promise<
   await form.getByRole('button', { name: 'Change the passphrase' }).click()
 }
 
-it('a passphrase is set, changed and removed: the old one opens nothing, the new one a new device, and what stands is always said', async () => {
+const said = 'Said before there was a passphrase.'
+
+it('a passphrase is set, changed and removed: the old one opens nothing; a browser removed meanwhile makes new keys and reads again', async () => {
   const all = await begun()
-  const { client, clinician, id } = all
-  await say(client, 'Said before there was a passphrase.')
-  await expectConversation(clinician, ['Said before there was a passphrase.'])
+  const { client, clinician } = all
+  await say(client, said)
+  await expectConversation(clinician, [said])
   const [first, second] = ['amber ladder seven herons', 'quiet marble under a kettle']
   await openDevices(client)
   await visible(heading(client, 'Recovery passphrase: not set'))
@@ -61,22 +63,58 @@ it('a passphrase is set, changed and removed: the old one opens nothing, the new
   await visible(thisDevice(fresh).getByText('It is new.'))
   await recoverWith(fresh, second)
   await visible(thisDevice(fresh).getByText('It holds your keys'))
-  await openSession(fresh, id)
-  await expectConversation(fresh, ['Said before there was a passphrase.'])
+  await openSession(fresh, all.id)
+  await expectConversation(fresh, [said])
+  await removePassphrase(fresh, all)
+  await renewed(fresh, all)
+}, patient)
 
+// By the new device; the other one still holds everything.
+async function removePassphrase(fresh: Seat, { clinic }: Talk): Promise<void> {
   await openDevices(fresh)
   await fresh.page.getByText('Change or remove it', { exact: true }).click()
   await button(fresh, 'Remove the recovery key').click()
   await button(fresh, 'Remove it').click()
   await visible(fresh.page.getByText('The recovery key is removed.'))
   await visible(heading(fresh, 'Recovery passphrase: not set'))
-  await visible(keysChip(fresh, /history safe/)) // the other device holds it too
-  const last = await another(all, 'a device after the passphrase')
-  await openDevices(last)
-  await visible(heading(last, 'Recovery passphrase: not set'))
-  expect(await last.page.getByRole('form', { name: 'Use the recovery passphrase' }).count(), 'nothing is left that a passphrase could open').toBe(0)
-  expect(await sql('select 1 from public.recovery_keys k join public.devices d on d.id = k.device_id where d.user_id = $1', [all.clinic.client.id])).toEqual([])
-}, patient)
+  await visible(keysChip(fresh, /history safe/))
+  expect(await sql('select 1 from public.recovery_keys where user_id = $1', [clinic.client.id])).toEqual([])
+}
+
+// The client's first browser is removed on the other device: it says so, makes new keys, and reads again once it is let in.
+async function renewed(other: Seat, { client, clinician, id }: Talk): Promise<void> {
+  await devices(other).filter({ hasNotText: /this device|Recovery key/i }).getByRole('button', { name: /^Remove/ }).click()
+  await button(other, 'Remove it').click()
+  await visible(other.page.getByText('2 removed')) // with the recovery key
+
+  await client.page.goto(`${consoleURL}#/sessions/${id}`)
+  await client.page.reload()
+  await visible(client.page.getByText('by you on another one or by your practice', { exact: false }))
+  await visible(refusal(client, /This device was removed.*make new keys/))
+  await openDevices(client)
+  await visible(thisDevice(client).getByText('It was removed'))
+  await button(client, 'Make new keys for this browser').click()
+  const dialog = client.page.getByRole('dialog', { name: 'Make new keys, and drop the old ones?' })
+  expect(await dialog.getByText('may be opened by this browser alone').count(), 'the other device holds all of it').toBe(0)
+  await dialog.getByRole('button', { name: 'Make new keys' }).click()
+  await visible(thisDevice(client).getByText('It is new.'))
+  await visible(heading(client, 'Recovery passphrase: not set'))
+  expect(await client.page.getByRole('form', { name: 'Use the recovery passphrase' }).count(), 'nothing is left that a passphrase could open').toBe(0)
+  await openSession(client, id)
+  await visible(client.page.getByText('cannot be read here'))
+  await letIn(other, await codeOf(client))
+  await visible(thisDevice(client).getByText('It holds your keys'))
+  await openSession(client, id)
+  await expectConversation(client, [said])
+  await visible(consent(client).getByText('The device that you agreed with was removed'))
+  await consent(client).getByRole('button', { name: 'I agree' }).click()
+  await trustAll(client) // the other device, which came in by the passphrase alone
+  await trustAll(clinician)
+  await say(client, 'Here again.')
+  await expectConversation(clinician, [said, 'Here again.'])
+  await say(clinician, 'I see you.')
+  await expectConversation(client, [said, 'Here again.', 'I see you.'])
+}
 
 const number = /^\d{5}( \d{5}){5}$/
 
@@ -140,40 +178,4 @@ it('who has lost everything starts anew: it says what is lost, the other is aske
   await say(fresh, 'It is. My telephone is gone.')
   await expectConversation(clinician, ['Said on the telephone that is lost.', 'Is it you?', 'It is. My telephone is gone.'])
   await expect.poll(async () => (await conversation(fresh)).map((one) => one.text).slice(1)).toEqual(['Is it you?', 'It is. My telephone is gone.'])
-}, patient)
-
-it('a browser that was removed elsewhere says so, makes new keys, and reads again once it is let in', async () => {
-  const all = await begun()
-  const { client, clinician, id } = all
-  await say(client, 'Before it was removed.')
-  await expectConversation(clinician, ['Before it was removed.'])
-  const other = await another(all, 'the other device')
-  await admit(other, client)
-  await openDevices(other)
-  await devices(other).filter({ hasNotText: 'This device' }).getByRole('button', { name: /^Remove/ }).click()
-  await button(other, 'Remove it').click()
-  await visible(other.page.getByText('1 removed'))
-
-  await openSession(client, id)
-  await visible(client.page.getByText('This device was removed', { exact: false }))
-  await openDevices(client)
-  await visible(thisDevice(client).getByText('It was removed'))
-  await button(client, 'Make new keys for this browser').click()
-  const dialog = client.page.getByRole('dialog', { name: 'Make new keys, and drop the old ones?' })
-  expect(await dialog.getByText('may be opened by this browser alone').count(), 'the other device holds all of it').toBe(0)
-  await dialog.getByRole('button', { name: 'Make new keys' }).click()
-  await visible(thisDevice(client).getByText('It is new.'))
-  await openSession(client, id)
-  await visible(client.page.getByText('cannot be read here'))
-  await letIn(other, await codeOf(client))
-  await visible(thisDevice(client).getByText('It holds your keys'))
-  await openSession(client, id)
-  await expectConversation(client, ['Before it was removed.'])
-  await visible(consent(client).getByText('The device that you agreed with was removed'))
-  await consent(client).getByRole('button', { name: 'I agree' }).click()
-  await trustAll(clinician)
-  await say(client, 'Here again.')
-  await expectConversation(clinician, ['Before it was removed.', 'Here again.'])
-  await say(clinician, 'I see you.')
-  await expectConversation(client, ['Before it was removed.', 'Here again.', 'I see you.'])
 }, patient)
