@@ -1,6 +1,6 @@
 import {
   HashBytes, KeyBytes, NonceBytes, SignatureBytes, TagBytes,
-  concat, decodeSized, decodeText, encodeText, label, sha256, uint32, utf8, uuidBytes, type Bytes,
+  concat, decodeSized, decodeText, encodeText, equal, label, sha256, uint32, utf8, uuidBytes, type Bytes,
 } from './bytes.ts'
 import { sign, verify, type Device } from './device.ts'
 import { messageKey, type Epoch } from './epoch.ts'
@@ -115,22 +115,43 @@ export interface ContentExtras {
   readonly seen?: readonly Seen[]
 }
 
+const MostSeconds = 8.64e12 // what a Date holds
+const MaxDepth = 8
+const Halved = /\p{Cs}/gu // half of a surrogate pair
+const contentKey = /^[a-z][a-z0-9_]*$/
+const jsonToken = /"((?:[^"\\]+|\\.)*)"(\s*:)?|[[\]{}]/g
+
 export function textContent(body: string, at: Date, { files = [], seen = [] }: ContentExtras = {}): Bytes {
   const extras = { ...(seen.length > 0 && { seen }), ...(files.length > 0 && { files }) }
-  return utf8(JSON.stringify({ t: 'text', body, ts: Math.floor(at.getTime() / 1000), ...extras }))
+  const mended = body.replace(Halved, '\ufffd') // what is cut in half is refused by whoever reads it
+  return utf8(JSON.stringify({ t: 'text', body: mended, ts: Math.floor(at.getTime() / 1000), ...extras }))
 }
 
+/** Reads a plaintext as the sidecar does (Go's ParseContent, over the same vectors), or refuses it: nobody is shown a text that it reads otherwise. */
 export function parseContent(plaintext: Bytes): Content {
-  const row = fields(json(new TextDecoder().decode(plaintext), 'content'), 'content')
-  const kind = text(row, 't')
-  if (kind === '') throw new EnvelopeError(Refusal.format, 'content without a kind')
-  return {
-    kind,
-    body: text(row, 'body'),
-    at: new Date(whole(row, 'ts') * 1000),
-    files: some(row, 'files', MaxFiles, parseFile),
-    seen: some(row, 'seen', MaxSeen, parseSeen),
+  const source = new TextDecoder('utf-8', { ignoreBOM: true }).decode(plaintext)
+  const row = fields(json(source, 'content'), 'content')
+  const [kind, body, seconds] = [text(row, 't'), text(row, 'body'), whole(row, 'ts')]
+  if (!isPlain(source) || !equal(utf8(source), plaintext) || kind === '' || `${kind} ${body}`.search(Halved) >= 0 || Math.abs(seconds) > MostSeconds) {
+    throw new EnvelopeError(Refusal.format, 'content without a kind, or that can be read in two ways')
   }
+  const at = new Date(seconds * 1000)
+  return { kind, body, at, files: some(row, 'files', MaxFiles, parseFile), seen: some(row, 'seen', MaxSeen, parseSeen) }
+}
+
+/** Whether JSON is not deep, and has no key of the outermost object twice or in other letters: who takes `Body` for `body` reads the same. */
+function isPlain(source: string): boolean {
+  const keys = new Set<string>()
+  let depth = 0
+  for (const [token, quoted, colon] of source.matchAll(jsonToken)) {
+    if (quoted === undefined) depth += '[{'.includes(token) ? 1 : -1
+    else if (colon !== undefined && depth === 1) {
+      if (keys.has(quoted) || !contentKey.test(quoted)) return false
+      keys.add(quoted)
+    }
+    if (depth > MaxDepth) return false
+  }
+  return true
 }
 
 /** A list that may be absent, and is not longer than agreed. */

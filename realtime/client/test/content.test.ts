@@ -1,10 +1,12 @@
 /** What is inside a message: parsed from what another person's device sealed, so from outside. */
 import { describe, expect, test } from 'vitest'
-import { encodeText, utf8 } from '../src/bytes.ts'
-import { EnvelopeError } from '../src/failure.ts'
+import { decodeText, encodeText, utf8 } from '../src/bytes.ts'
+import { EnvelopeError, Refusal } from '../src/failure.ts'
+import { fields, list, optionalText, text, whole as number } from '../src/parse.ts'
 import { parseContent, rowHash, textContent, type AttachedFile } from '../src/message.ts'
 import { SeenRows } from '../src/seen.ts'
 import type { MessageRow } from '../src/rows.ts'
+import { goTestdata, readJson } from './bundle.ts'
 
 const hash = encodeText(new Uint8Array(8))
 const file: AttachedFile = {
@@ -12,6 +14,33 @@ const file: AttachedFile = {
   sha256: encodeText(new Uint8Array(32)),
 }
 const content = (more: object): Uint8Array<ArrayBuffer> => utf8(JSON.stringify({ t: 'text', body: 'x', ts: 1, ...more }))
+
+const table = list(fields(readJson(new URL('content.json', goTestdata)), 'table')['contents'], 'contents').map((value) => {
+  const row = fields(value, 'content')
+  const bytes = optionalText(row, 'bytes')
+  const refusal = optionalText(row, 'refusal')
+  const read = refusal === null ? { kind: text(row, 'kind'), body: text(row, 'body'), at: new Date(number(row, 'ts') * 1000) } : null
+  return { name: text(row, 'name'), plaintext: bytes === null ? utf8(text(row, 'text')) : decodeText(bytes), refusal, read }
+})
+
+describe('what the sidecar reads is what is shown, or neither reads it', () => {
+  test.each(table)('$name', ({ plaintext, refusal, read }) => {
+    if (read !== null) expect(parseContent(plaintext)).toEqual({ ...read, files: [], seen: [] })
+    else expect(() => parseContent(plaintext)).toThrow(expect.objectContaining({ refusal }))
+  })
+
+  test('content of any depth is refused at once', () => {
+    expect(table.length).toBeGreaterThan(60)
+    for (const n of [9, 9000, 100_000]) {
+      expect(() => parseContent(utf8(`{"t":"text","body":"x","ts":1,"more":${'['.repeat(n)}${']'.repeat(n)}}`))).toThrow(expect.objectContaining({ refusal: Refusal.format }))
+    }
+  })
+
+  test('what was cut in half as it was typed is sent so that all read it', () => {
+    expect(parseContent(textContent('a\ud83cb\udf19', new Date(0))).body).toBe('a\ufffdb\ufffd')
+    expect(parseContent(textContent('\ufeffa\u0000', new Date(0))).body).toBe('\ufeffa\u0000')
+  })
+})
 
 describe('content', () => {
   test('carries what was seen and files, and nothing where there is none', () => {

@@ -10,6 +10,15 @@
 // The arrow above is also the order of the checks; the browser's end (realtime/client) has the same one, so that a forgery is
 // refused for the same reason at both ends (testdata/forgeries.json is read by both).
 //
+// # What a body holds
+//
+// {"t":"text","body":"…","ts":unix seconds}, and what clients alone read: files, seen. Nobody may be shown a text that the sidecar
+// reads otherwise, so ParseContent and the browser's parseContent take the same, and refuse the same as format
+// (testdata/content.json): one object in JSON and strict UTF-8, no byte order mark, nothing after it; every key of the outermost
+// object written [a-z][a-z0-9_]* without an escape, none twice; t, body and ts under exactly these keys; t not empty; no half
+// of a surrogate pair in t or body; ts a whole number within 8.64e12; no more than eight objects and lists in one another. Keys
+// that are not known are left alone. A message that is refused is recorded as not assessed, with an alert.
+//
 // # Signatures beside the epoch
 //
 // Three more things are signed, each under a label of its own, so that none passes for another (lab(s) is s and a zero byte,

@@ -105,13 +105,3 @@ func FuzzKeyFile(f *testing.F) {
 		}
 	})
 }
-
-// FuzzContent: what parses is a content; nothing panics, and no error quotes the plaintext.
-func FuzzContent(f *testing.F) {
-	f.Add([]byte(`{"t":"text","body":"x","ts":1}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := ParseContent(data); err != nil && !errors.Is(err, ErrFormat) {
-			t.Errorf("got %v", err)
-		}
-	})
-}

@@ -6,9 +6,7 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -160,37 +158,4 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("make message cipher: %w", err)
 	}
 	return aead, nil
-}
-
-// Content is the plaintext of a message: {"t":"text","body":"…","ts":unix seconds by the sender's clock}.
-type Content struct {
-	Kind string
-	Body string
-	At   time.Time // as the sender says: never order or decide by it
-}
-
-// KindText is the only kind of content so far. A reader shows others as unreadable; they are not refused.
-const KindText = "text"
-
-type contentJSON struct {
-	Kind string `json:"t"`
-	Body string `json:"body"`
-	At   int64  `json:"ts"`
-}
-
-// ParseContent reads a plaintext; ErrFormat, which quotes nothing, if it is no content.
-func ParseContent(plaintext []byte) (Content, error) {
-	var c contentJSON
-	if err := decodeJSON("content", plaintext, &c); err != nil {
-		return Content{}, err
-	}
-	if c.Kind == "" {
-		return Content{}, fmt.Errorf("content without a kind: %w", ErrFormat)
-	}
-	return Content{Kind: c.Kind, Body: c.Body, At: time.Unix(c.At, 0).UTC()}, nil
-}
-
-// Text makes the plaintext of a text message.
-func Text(body string, at time.Time) ([]byte, error) {
-	return json.Marshal(contentJSON{Kind: KindText, Body: body, At: at.Unix()})
 }

@@ -2,10 +2,10 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
+	"vigil/server/internal/envelope"
 	"vigil/server/internal/triage"
 )
 
@@ -20,15 +20,6 @@ var (
 	errContent  = errors.New("not the content of a text message")
 	errPanicked = errors.New("panicked")
 )
-
-// kindText is the only kind of content that has text. Source: ENVELOPE.md; envelope.Content writes the same.
-const kindText = "text"
-
-// content is the plaintext of a message.
-type content struct {
-	Kind string  `json:"t"`
-	Body *string `json:"body"`
-}
 
 // examine opens and assesses the turn's messages in order, up to the first that fails for a temporary cause.
 func (p *Pipeline) examine(ctx context.Context, t *turn) {
@@ -92,11 +83,11 @@ func (p *Pipeline) openAndAssess(
 		return a, state, err
 	}
 	reached(stageOpened)
-	var c content
-	if json.Unmarshal(plaintext, &c) != nil || c.Kind != kindText || c.Body == nil {
+	c, err := envelope.ParseContent(plaintext)
+	if err != nil || c.Kind != envelope.KindText {
 		return a, state, triage.PermanentFor(triage.ReasonContent, errContent)
 	}
-	a, after = p.config.Assessor.Assess(*c.Body, state, policy)
+	a, after = p.config.Assessor.Assess(c.Body, state, policy)
 	reached(stageAssessed)
 	return a, after, nil
 }

@@ -276,13 +276,18 @@ func TestOpenedTextIsNowhereAfterTheCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.log.append(b.shown(t, s.Send(t, canary), s.Send(t, "panic "+canary), s.Insert(t, notContent), s.Insert(t, otherKind))...)
+	// The browser would show the one, and a reader that ignores case the other.
+	twoTexts, err := s.Epoch.Seal(s.Client.Device, uuid.New(), 902, []byte(`{"t":"text","body":"`+canary+`","ts":1,"Body":"nice weather"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.log.append(b.shown(t, s.Send(t, canary), s.Send(t, "panic "+canary), s.Insert(t, notContent), s.Insert(t, otherKind), s.Insert(t, twoTexts))...)
 	other.Send(t, "panic "+canary) // by reconcile
 	_, stop := run(t, c)
 	b.awaitAssessed(t)
 	stop()
 	b.demandExactlyOnce(t)
-	for reason, want := range map[string]int{"detector": 2, "content": 2} {
+	for reason, want := range map[string]int{"detector": 2, "content": 3} {
 		if n := b.count(t, `public.assessments where reason = $1`, reason); n != want {
 			t.Errorf("%d recorded as %s, want %d", n, reason, want)
 		}

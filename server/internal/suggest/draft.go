@@ -2,7 +2,6 @@ package suggest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vigil/server/internal/envelope"
 	"vigil/server/internal/logkey"
 	"vigil/server/internal/triage"
 )
@@ -28,14 +28,6 @@ type utterance struct {
 	text       string
 	fromClient bool
 }
-
-// content is the plaintext of a message. Source: ENVELOPE.md; envelope.Content writes the same.
-type content struct {
-	Kind string `json:"t"`
-	Body string `json:"body"`
-}
-
-const kindText = "text"
 
 // errPanicked replaces a panic's value, which may quote what was opened.
 var errPanicked = errors.New("panicked")
@@ -273,8 +265,8 @@ func (d *Drafter) open(ctx context.Context, m triage.Message) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var c content
-	if json.Unmarshal(plaintext, &c) != nil || c.Kind != kindText || c.Body == "" {
+	c, err := envelope.ParseContent(plaintext)
+	if err != nil || c.Kind != envelope.KindText || c.Body == "" {
 		return "", errContent
 	}
 	return cut(c.Body, historyLength), nil

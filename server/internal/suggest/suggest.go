@@ -41,8 +41,8 @@ type Entry struct {
 	Data []byte
 }
 
-// envelope opens messages and seals drafts. Errors are classified (triage).
-type envelope interface {
+// sealing opens messages and seals drafts. Errors are classified (triage).
+type sealing interface {
 	Open(ctx context.Context, m triage.Message) ([]byte, error)
 	// Seal seals text to devices, as the answer to m; one that is no therapist's on the roster of m's epoch is left out.
 	Seal(ctx context.Context, m triage.Message, suggestion uuid.UUID, to []uuid.UUID, text string) ([]triage.Seal, error)
@@ -95,7 +95,7 @@ type Config struct {
 	// returned nil. It returns handle's error, and nil when ctx ends.
 	Source func(ctx context.Context, handle func(context.Context, []Entry) error) error
 
-	Envelope envelope
+	Envelope sealing
 	Book     book
 	Backlog  backlog
 	Model    *Model // nil: the bank only
