@@ -96,6 +96,7 @@ select set_eq(
   array[
     'private.analysis_key_needed(uuid,interval)', 'private.analysis_keys(interval)', 'private.destroy_analysis_device(uuid,interval)',
     'private.retire_analysis_device(uuid)', 'private.retire_epochs_of_retired_keys(uuid,integer)', 'private.scores_due(integer)', 'private.admit_device(uuid,uuid)', 'private.devices_to_admit(integer)', 'private.refuse_device(uuid,text)',
+    'private.refuse_score(uuid,text,text)', 'private.settle_score(uuid,text,text,boolean)',
     'private.crisis_grants_due(integer)', 'private.grant_crisis_access(uuid,jsonb)',
     'private.live_logins(uuid[])', 'private.login_is_live()', 'private.permissions_of(text[],text[])',
     'private.policy_fingerprint()', 'private.record_suggestion(jsonb,jsonb)',
@@ -186,7 +187,7 @@ select is_empty(
 select is_empty(
   $$select w.name, c from (values
       ('message_arrivals', '{session_id}'), ('sessions', '{id,organization_id}'), ('session_participants', '{session_id,user_id}'),
-      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('epoch_readers', '{session_id,epoch,device_id}'), ('message_scores', '{session_id,message_id,side}'), ('assessments', '{session_id,organization_id,id}'),
+      ('session_consents', '{session_id,id}'), ('session_epochs', '{session_id}'), ('epoch_readers', '{session_id,epoch,device_id}'), ('message_scores', '{session_id,message_id,side,signature}'), ('assessments', '{session_id,organization_id,id}'),
       ('alerts', '{session_id,organization_id,id}'), ('alert_events', '{session_id,organization_id,id}'),
       ('alert_recipients', '{session_id,user_id,alert_id}'), ('memberships', '{organization_id,user_id}'), ('oncall_shifts', '{organization_id,user_id}'),
       ('suggestions', '{session_id,organization_id,id}'), ('suggestion_seals', '{session_id,suggestion_id,device_id}')

@@ -1,4 +1,4 @@
--- Both sides score a message of a strict session, with a device of theirs; clinicians read; the sidecar takes each once.
+-- Both sides score a message of a strict session, with a device of theirs; clinicians read; the sidecar judges each, and takes one of each side.
 begin;
 \ir fixtures/people.sql
 select no_plan();
@@ -75,8 +75,11 @@ select * from tests.matrix(array[
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"ruleset_version": ""}'), '23514'],
   array['clio', tests.score_command('clio', tests.strict_message(), 'sender', '{"signature": "short"}'), '23514'],
   array['clio', format('insert into public.message_scores (message_id, side, device_id, user_id) values (%L, ''sender'', %L, %L)', tests.strict_message(), tests.device('clio'), tests.id('clio')), '42501'],
-  array['clio', 'insert into private.unassessed_scores values (gen_random_uuid(), ''sender'')', '42501'],
-  array['clio', 'select private.scores_due(10)', '42501']
+  array['clio', 'insert into private.unassessed_scores values (gen_random_uuid(), ''sender'', '''')', '42501'],
+  array['clio', 'insert into private.refused_scores values (gen_random_uuid(), ''sender'', '''')', '42501'],
+  array['clio', 'select private.scores_due(10)', '42501'],
+  array['clio', format('select private.settle_score(%L, ''sender'', '''', true)', tests.strict_message()), '42501'],
+  array['clio', format('select private.refuse_score(%L, ''sender'', '''')', tests.strict_message()), '42501']
 ]);
 
 -- A device that waits scores nothing; nor does a revoked one.
@@ -94,7 +97,11 @@ select results_eq(
     tests.session('strict'), tests.organization('alder'), tests.id('clio')),
   'place and person are the message''s and the caller''s; rules are sorted by bytes, categories by their bits'
 );
-select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender')), '23505', 'each side scores a message once');
+create function tests.another(name text) returns jsonb language sql immutable as $$ select jsonb_build_object('signature', tests.bytes(name, 86)) $$;
+select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender')), '23505', 'the same score stands once');
+select is(
+  tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('second'))), '1', 'another of the same side may be the true one'
+);
 select is(tests.attempt('postgres', 'update public.message_scores set level = 0'), 'VG015', 'a score stands');
 
 -- Who reads it.
@@ -138,20 +145,61 @@ rollback to near;
 select is(tests.disagrees('{"level": 3, "model_version": "m-2"}'), 'false/0', 'another model may find something else');
 select is(tests.disagrees('{"level": 3, "ruleset_version": "r-2"}'), 'false/0', 'and other rules');
 
--- The sidecar takes each score once.
+-- One that the sidecar has refused is no other side.
+savepoint refused;
+select tests.act('vigil', format('select private.settle_score(%L, ''sender'', %L, false)', tests.strict_message(), tests.bytes('score', 86)));
+select tests.act('vigil', format('select private.refuse_score(%L, ''sender'', %L)', tests.strict_message(), tests.bytes('score', 86)));
+select is(tests.disagrees('{"level": 3}'), 'false/1', 'nobody differs from garbage, which the audit log has already');
+rollback to refused;
+select tests.act('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('agrees') || '{"level": 3, "rules": ["Plan", "plan.means", "wish.die"], "hard": ["self_harm", "distress"]}'));
+select is(tests.disagrees('{"level": 3}'), 'false/0', 'of several, one that agrees is enough');
+rollback to refused;
+
+-- Garbage takes nobody's place: eight a minute, whatever becomes of them.
+select tests.act('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('garbage ' || i))) from generate_series(2, 8) i;
+select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('true'))), 'PT429', 'a ninth waits');
+select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender')), '23505', 'one that stands does not');
+select is(tests.attempt('theo', tests.score_command('theo', tests.strict_message(), 'clinician')), '1', 'nor the other side');
+set local session_replication_role = replica;
+update public.message_scores set created_at = now() - interval '61 seconds';
+set local session_replication_role = origin;
+select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('true'))), '1', 'a minute later there is room, though nobody has judged them');
+rollback to refused;
+
+-- The sidecar judges each score once.
+create function tests.settle(side text, signature text, counts boolean) returns text language sql as $$
+  select tests.read('vigil', format('select private.settle_score(%L, %L, %L, %L)', tests.strict_message(), side, tests.bytes(signature, 86), counts))
+$$;
+create function tests.assessment_command(side text, reason text, level int) returns text language sql as $$
+  select format(
+    'insert into public.assessments (organization_id, session_id, message_id, position, source, status, reason, level) values (%L, %L, %L, 1, %L, %L, %L, %L)',
+    tests.organization('alder'), tests.session('strict'), tests.strict_message(), side, case when reason is null then 'assessed' else 'not_assessed' end, reason, level
+  )
+$$;
+select tests.act('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('true')));
 select tests.act('theo', tests.score_command('theo', tests.strict_message(), 'clinician'));
-select is(tests.read('vigil', 'select string_agg(s.side, '','' order by s.side) from private.scores_due(10) s'), 'clinician,sender', 'both sides are due');
+select is(tests.read('vigil', 'select string_agg(s.side, '','' order by s.side) from private.scores_due(10) s'), 'clinician,sender,sender', 'all of both sides are due');
 select is(tests.read('vigil', 'select count(*) from private.scores_due(1)'), '1', 'no more than asked');
 select is(tests.read('vigil', 'select count(*) from private.scores_due(-1)'), '0', 'nor fewer than none');
-select tests.act('vigil', format(
-  'insert into public.assessments (organization_id, session_id, message_id, position, source, status, level) values (%L, %L, %L, 1, ''sender'', ''assessed'', 4)',
-  tests.organization('alder'), tests.session('strict'), tests.strict_message()));
-select is(tests.read('vigil', 'select string_agg(s.side, '','') from private.scores_due(10) s'), 'clinician', 'an assessment of the sender''s settles that one');
-select tests.act('vigil', format(
-  'insert into public.assessments (organization_id, session_id, message_id, position, source, status, reason) values (%L, %L, %L, 1, ''clinician'', ''not_assessed'', ''score'')',
-  tests.organization('alder'), tests.session('strict'), tests.strict_message()));
-select is(tests.read('vigil', 'select count(*) from private.scores_due(10)'), '0', 'so does one that says it was refused');
-select is(count(*), 0::bigint, 'nothing of it is kept') from private.unassessed_scores;
+select is(tests.read('vigil', 'select s.signature from private.scores_due(1) s'), tests.bytes('score', 86), 'the oldest first');
+select tests.act('vigil', format('select private.settle_score(%L, ''sender'', %L, false)', tests.strict_message(), tests.bytes('score', 86)));
+select tests.act('vigil', tests.assessment_command('sender', 'score', null));
+select tests.act('vigil', format('select private.refuse_score(%L, ''sender'', %L)', tests.strict_message(), tests.bytes('score', 86)));
+select is(tests.attempt('vigil', format('select private.refuse_score(%L, ''sender'', %L)', tests.strict_message(), tests.bytes('score', 86))), '1', 'refused twice is no error');
+select results_eq(
+  $$select subject_id, details ->> 'device_id' from public.audit_log where action = 'refuse' and subject_table = 'message_scores'$$,
+  format('values (%L, %L)', tests.strict_message() || '/sender', tests.device('clio')), 'and is one entry of the audit log'
+);
+select is(tests.read('vigil', 'select string_agg(s.side, '','' order by s.side) from private.scores_due(10) s'), 'clinician,sender', 'the others wait on');
+select is(tests.settle('sender', 'score', true), 'false', 'what is judged is not judged again');
+select tests.act('vigil', format('select private.settle_score(%L, ''sender'', %L, true)', tests.strict_message(), tests.bytes('true', 86)));
+select is(tests.attempt('vigil', tests.assessment_command('sender', null, 4)), '1', 'one that counts takes the place of what was recorded for want of it');
+select tests.act('vigil', tests.assessment_command('sender', null, 4));
+select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('late'))), 'VG029', 'then the side has its score');
+select is(tests.attempt('clio', tests.score_command('clio', tests.strict_message(), 'sender', tests.another('true'))), 'VG029', 'whoever asks');
+select tests.act('vigil', format('select private.settle_score(%L, ''clinician'', %L, false)', tests.strict_message(), tests.bytes('score', 86)));
+select is(tests.read('vigil', 'select count(*) from private.scores_due(10)'), '0', 'nothing is due');
+select is(count(*), 0::bigint, 'nor kept') from private.unassessed_scores;
 
 -- What nobody scored is listed once it is old enough, for a day; clients' and strict ones only.
 create function tests.unscored(older text) returns text language sql as $$
@@ -186,7 +234,7 @@ set local session_replication_role = origin;
 select is(tests.unscored('1 hour'), tests.silent_message(8)::text, 'within it, it is not');
 select tests.act('vigil', tests.unscored_command(tests.silent_message(7)));
 select is(tests.unscored('-1 minute'), tests.silent_message(8)::text, 'an assessment that says so settles it');
--- A score that came first stands; one that comes late takes the other's place.
+-- A score that came first stands; one that comes late, and counts, takes the other's place.
 select tests.act('clio', tests.score_command('clio', tests.silent_message(8), 'sender'));
 select is(tests.attempt('vigil', tests.unscored_command(tests.silent_message(8))), '0', 'nobody says that a score is missing which is there');
 select tests.act('clio', tests.score_command('clio', tests.silent_message(7), 'sender'));
@@ -194,6 +242,7 @@ select is(
   tests.read('vigil', 'select string_agg(s.message_id::text, '','' order by s.position) from private.scores_due(10) s'),
   tests.silent_message(7) || ',' || tests.silent_message(8), 'a late score is due as any'
 );
+select tests.act('vigil', format('select private.settle_score(%L, ''sender'', %L, true)', tests.silent_message(7), tests.bytes('score', 86)));
 select is(
   tests.attempt('vigil', format(
     'insert into public.assessments (organization_id, session_id, message_id, position, source, status, level) values (%L, %L, %L, 2, ''sender'', ''assessed'', 4)',

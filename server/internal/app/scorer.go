@@ -19,8 +19,10 @@ const unscoredAfter = 2 * time.Minute
 const scoreMost = 100
 
 // newScorer makes what turns scores of strict messages, which devices signed, into assessments and alerts, by the policies that
-// hold for what the sidecar reads itself. One that its device did not sign, or may not have, becomes "not assessed", with an
-// alert: never silence. Nor is a message that its sender's device does not score at all: at each interval those are looked for.
+// hold for what the sidecar reads itself. Of several of one side the first that verifies counts, however many were refused before
+// it: whoever has a token can insert one, and only the device can sign it. One that its device did not sign, or may not have,
+// becomes "not assessed" until then, with an alert, and an entry in the audit log: never silence. Nor is a message that its sender's
+// device does not score at all: at each interval those are looked for.
 func (f *flow) newScorer() *errand {
 	judge, note := f.judgeScores(scoreMost), f.noteUnscored(scoreMost)
 	var noted time.Time
@@ -53,7 +55,7 @@ func (f *flow) noteOne(ctx context.Context, u *triage.Unscored, policy triage.Cr
 		Message: triage.Message{ID: u.MessageID, SessionID: u.SessionID, OrganizationID: u.OrganizationID, Position: u.Position, Epoch: u.Epoch},
 		Policy:  policy, Source: triage.SourceSender, Reason: triage.ReasonUnscored,
 	}
-	r, err := f.store.RecordScore(ctx, o)
+	r, err := f.store.RecordScore(ctx, o, "")
 	if err != nil {
 		return err
 	}
@@ -63,14 +65,15 @@ func (f *flow) noteOne(ctx context.Context, u *triage.Unscored, policy triage.Cr
 
 // scoreID is a score's key.
 type scoreID struct {
-	message uuid.UUID
-	side    triage.Source
+	message   uuid.UUID
+	side      triage.Source
+	signature string
 }
 
 // judgeScores looks once, `most` at a time. A score that cannot be judged or recorded now does not hold up those after it.
 func (f *flow) judgeScores(most int) looking {
 	return func(ctx context.Context) error {
-		return drain(ctx, most, f.store.ScoresDue, func(s *triage.Score) scoreID { return scoreID{s.MessageID, s.Side} },
+		return drain(ctx, most, f.store.ScoresDue, func(s *triage.Score) scoreID { return scoreID{s.MessageID, s.Side, s.Signature} },
 			func(ctx context.Context, page []triage.Score) []error {
 				return underPolicies(ctx, f, page, func(s *triage.Score) uuid.UUID { return s.OrganizationID }, f.judgeScore)
 			})
@@ -122,10 +125,10 @@ func (f *flow) judgeScore(ctx context.Context, s *triage.Score, policy triage.Cr
 	default:
 		return err
 	}
-	r, err := f.store.RecordScore(ctx, o)
+	r, err := f.store.RecordScore(ctx, o, s.Signature)
 	if triage.IsPermanent(err) && o.Reason == "" { // a row that the database refuses is recorded as such
 		o.Reason, o.Assessment = triage.ReasonUnrecordable, triage.Assessment{}
-		r, err = f.store.RecordScore(ctx, o)
+		r, err = f.store.RecordScore(ctx, o, s.Signature)
 	}
 	if err != nil {
 		return err

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"crypto/rand"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"vigil/server/internal/envelope"
 	"vigil/server/internal/store/storetest"
@@ -100,6 +102,69 @@ func TestADeviceThatIsNotOnTheRosterScoresNothing(t *testing.T) {
 	look(t, scorer)
 	if got := scoredOf(t, p, m); len(got) != 1 || got[0] != (scored{"clinician", "not_assessed", "score", -1, 1}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestGarbageTakesNobodysPlace: whoever has a token can insert scores, and only the device can sign one. The true one counts, whether
+// it comes among the others or after they were refused, and each that was refused is heard of.
+func TestGarbageTakesNobodysPlace(t *testing.T) {
+	t.Parallel()
+	p := storetest.New(t, clusters.Database(t))
+	f := flowOf(p)
+	scorer, s := f.newScorer(), p.StrictSession(t)
+	garbage := func(c *envelope.Score) {
+		signature := make([]byte, envelope.SignatureBytes)
+		rand.Read(signature)
+		c.Signature = envelope.EncodeText(signature)
+	}
+	for name, refusedFirst := range map[string]bool{"among the others": false, "after they were refused": true} {
+		m := s.Send(t, "one")
+		for range 7 {
+			s.Score(t, s.Client, m, triage.SourceSender, found(0), garbage)
+		}
+		if refusedFirst {
+			look(t, scorer)
+			if got := scoredOf(t, p, m); len(got) != 1 || got[0] != (scored{"sender", "not_assessed", "score", -1, 1}) {
+				t.Errorf("%s: without the true one it is %+v", name, got)
+			}
+		}
+		s.Score(t, s.Client, m, triage.SourceSender, found(5), nil)
+		look(t, scorer)
+		look(t, scorer)
+		var level, alerts, refused int
+		if err := p.Superuser.QueryRow(t.Context(), `select a.level, (select count(*) from public.alerts x where x.assessment_id = a.id and x.level = 5),
+			  (select count(*) from public.audit_log l where l.action = 'refuse' and l.subject_id = a.message_id || '/sender')
+			from public.assessments a where a.message_id = $1 and a.superseded_at is null`, m.ID).Scan(&level, &alerts, &refused); err != nil || level != 5 || alerts != 1 || refused != 7 {
+			t.Errorf("%s: level %d with %d alerts, %d refused, %v", name, level, alerts, refused, err)
+		}
+	}
+	if due, err := f.store.ScoresDue(t.Context(), 100); len(due) != 0 || err != nil {
+		t.Errorf("%d scores are judged again, %v", len(due), err)
+	}
+}
+
+// TestTwoThatJudgeAtOnceLoseNoScore: one records that a score was refused while the other takes one that is true.
+func TestTwoThatJudgeAtOnceLoseNoScore(t *testing.T) {
+	t.Parallel()
+	p := storetest.New(t, clusters.Database(t))
+	f := flowOf(p)
+	s := p.StrictSession(t)
+	first, second := f.newScorer(), f.newScorer()
+	for range 10 {
+		m := s.Send(t, "one")
+		s.Score(t, s.Client, m, triage.SourceSender, found(5), func(c *envelope.Score) { c.Level = 0 })
+		s.Score(t, s.Client, m, triage.SourceSender, found(5), nil)
+		var both errgroup.Group
+		both.Go(func() error { return first.look(t.Context()) })
+		both.Go(func() error { return second.look(t.Context()) })
+		if err := both.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		var level, refused int
+		if err := p.Superuser.QueryRow(t.Context(), `select a.level, (select count(*) from public.audit_log l where l.action = 'refuse' and l.subject_id = a.message_id || '/sender')
+			from public.assessments a where a.message_id = $1 and a.superseded_at is null`, m.ID).Scan(&level, &refused); err != nil || level != 5 || refused != 1 {
+			t.Errorf("level %d, %d refused, %v", level, refused, err)
+		}
 	}
 }
 

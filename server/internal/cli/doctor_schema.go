@@ -25,7 +25,7 @@ var triggers = map[string]string{
 	"alert_events":         "a_reopened_alert_is_paged an_alert_event_changes_its_alert an_alert_event_must_follow an_alert_event_stands resolving_an_alert_ends_crisis_access written_in_the_audit_log",
 	"alert_pages":          "a_sent_page_stands written_in_the_audit_log",
 	"alerts":               "a_grave_alert_is_paged an_alert_begins_open an_alert_changes_only_by_an_event an_erased_alert_ends_crisis_access",
-	"assessments":          "a_score_goes_before_its_absence an_assessment_settles_its_score an_assessment_stands",
+	"assessments":          "a_score_goes_before_its_absence an_assessment_stands",
 	"attachments":          "a_file_comes_from_somebody_who_takes_part an_attachment_stands",
 	"audit_log":            "the_audit_log_is_not_truncated the_audit_log_stands",
 	"consent_texts":        "a_consent_text_gets_its_hash_and_version a_consent_text_stands written_in_the_audit_log",

@@ -57,7 +57,7 @@ var everyTable = map[string]struct {
 		[]any{id(2), "1", id(5), id(6), id(3), "3", "crisis_access", id(10), id(7), "c2ln", at, nil}},
 	"message_scores": {[]relay.Column{col("message_id*", oidUUID), col("side*", oidText), col("session_id*", oidUUID), col("organization_id", oidUUID),
 		col("position", oidInt8), col("epoch", oidInt4), col("after_position", oidInt8), col("level", oidInt2), col("alert", oidBool),
-		col("hard", oidTexts), col("scores", oidInt4s), col("rules", oidTexts), col("signature", oidText), col("disagrees", oidBool), col("created_at", oidTime)},
+		col("hard", oidTexts), col("scores", oidInt4s), col("rules", oidTexts), col("signature*", oidText), col("disagrees", oidBool), col("created_at", oidTime)},
 		[]any{id(1), "sender", id(2), id(3), "12", "1", "11", "4", "t", "{self_harm}", "{912000,0,1000,250000}", "{plan.means}", "c2ln", "f", at}},
 	"erasures": {[]relay.Column{col("id*", oidUUID), col("organization_id", oidUUID), col("kind", oidText), col("session_id", oidUUID),
 		col("person_id", oidUUID), col("status", oidText), col("counts", oidJSONB), col("audit_seq", oidInt8), col("created_at", oidTime)},

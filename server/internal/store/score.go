@@ -70,32 +70,58 @@ const insertScoreAlert = `
 	on conflict do nothing
 	returning id`
 
-// RecordScore writes what became of a score, in one transaction: the assessment under its source, and the alert, whom it reaches
-// and that it was raised, unless the message has one already that pages for as much. What is recorded already is no error, and
-// writes nothing; nor does triage.ReasonUnscored once there is a score, which in its turn supersedes that. Moved says whether it was written now. A message that is erased is a foreign-key failure.
-func (s *Store) RecordScore(ctx context.Context, o triage.Outcome) (r triage.Recorded, err error) {
+// Of a score: whether this is the judgement of it, and that it was refused.
+const (
+	settleScore = `select private.settle_score($1, $2, $3, $4)`
+	refuseScore = `select private.refuse_score($1, $2, $3)`
+)
+
+// RecordScore writes what became of a score, in one transaction: the assessment under its source, the alert, whom it reaches and
+// that it was raised, unless the message has one already that pages for as much; and of one that was refused an entry in the audit
+// log. signature names the score; "" for triage.ReasonUnscored, which there is none of.
+//
+// Of several scores of one side the first that counts is recorded, whatever was refused before it, and supersedes that. What is
+// judged or recorded already is no error, and writes nothing; nor does triage.ReasonUnscored once there is a score. Moved says
+// whether an assessment was written now. A message that is erased is a foreign-key failure, or writes nothing.
+func (s *Store) RecordScore(ctx context.Context, o triage.Outcome, signature string) (r triage.Recorded, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		w := writing{}
-		if err := w.assess([]assessmentRow{newAssessment(newID(), &o)}); err != nil {
+		if signature != "" {
+			var first bool
+			err := tx.QueryRow(ctx, settleScore, o.Message.ID, string(o.Source), signature, o.Reason == "").Scan(&first)
+			if err != nil || !first {
+				return err
+			}
+		}
+		if err := assessScore(ctx, tx, &o, &r); err != nil {
 			return err
 		}
-		w.batch.QueuedQueries[0].Exec(func(tag pgconn.CommandTag) error {
-			r.Moved = tag.RowsAffected() > 0
-			return nil
-		})
-		if err := tx.SendBatch(ctx, &w.batch).Close(); err != nil {
-			return err
+		if alert, raised := o.Alert(); r.Moved && raised {
+			if err := raiseForScore(ctx, tx, newAlert(newID(), &alert), alert.Assessor, &r); err != nil {
+				return err
+			}
 		}
-		alert, raised := o.Alert()
-		if !r.Moved || !raised {
+		if o.Reason != triage.ReasonScore {
 			return nil
 		}
-		return raiseForScore(ctx, tx, newAlert(newID(), &alert), alert.Assessor, &r)
+		_, err := tx.Exec(ctx, refuseScore, o.Message.ID, string(o.Source), signature)
+		return err
 	})
 	if err != nil {
 		return triage.Recorded{}, fmt.Errorf("record the score of message %s by the %s: %w", o.Message.ID, o.Assessor(), classify(err))
 	}
 	return r, nil
+}
+
+func assessScore(ctx context.Context, tx pgx.Tx, o *triage.Outcome, r *triage.Recorded) error {
+	w := writing{}
+	if err := w.assess([]assessmentRow{newAssessment(newID(), o)}); err != nil {
+		return err
+	}
+	w.batch.QueuedQueries[0].Exec(func(tag pgconn.CommandTag) error {
+		r.Moved = tag.RowsAffected() > 0
+		return nil
+	})
+	return tx.SendBatch(ctx, &w.batch).Close()
 }
 
 func raiseForScore(ctx context.Context, tx pgx.Tx, a alertRow, assessor triage.Source, r *triage.Recorded) error {
