@@ -45,7 +45,8 @@ const (
 	meanwhile      // while the first of the front does: it needs nothing of it
 )
 
-// parts are in the order in which "all" runs them.
+// parts are in the order in which "all" runs them. Of two lanes, the one that begins with "go" and
+// the rest, neither is to wait long for the other: both keep a processor busy.
 func parts() []part {
 	return []part{
 		{"install", "install what is missing", (*suite).install, front},
@@ -53,7 +54,7 @@ func parts() []part {
 		{"vet", "go vet", (*suite).vet, meanwhile},
 		{"chromium", "install a browser if there is none", (*suite).installChromium, front},
 		{"go", "the Go tests", (*suite).goTests, beside},
-		{"sql", "pgTAP on Postgres 15 and 17", (*suite).sqlTests, front},
+		{"sql", "pgTAP on Postgres 15 and 17", (*suite).sqlTests, beside},
 		{"client", "the client's tests (vitest)", (*suite).clientTests, beside},
 		{"console", "the console's tests (vitest)", (*suite).consoleTests, beside},
 		{"functions", "the edge functions' tests (Deno)", (*suite).functionTests, beside},
