@@ -37,9 +37,10 @@ it('an administrator publishes a text, and another version: clients are shown th
   const former = 'I agree that a machine of the practice reads along. It was said so to me.'
   const text = `I agree that a machine reads along – “Wächter” is its name – as I write.\nI can take this back; case ${randomUUID()}.`
   await publish(admin, former)
-  await visible(admin.page.getByText('to be watched over (version 1)'))
+  await visible(admin.page.getByText('to be watched over (version 1, shown to clients)'))
   await publish(admin, text)
-  await visible(admin.page.getByText('to be watched over (version 2)'))
+  await visible(admin.page.getByText('to be watched over (version 2, shown to clients)'))
+  await visible(admin.page.getByText('to be watched over (version 1, a newer one is shown)'))
   const { id } = await schedule(people, 'assisted')
   const clinician = await seats.sit('clinician', 1)
   await Promise.all([signIn(client, people.client), signIn(clinician, people.therapist)])
@@ -64,7 +65,7 @@ async function receipts(seat: Seat): Promise<void> {
   const whole = erasures(seat).filter({ hasText: 'All of a person' })
   await visible(whole.getByText('done', { exact: true }))
   await visible(whole.getByText(/^Receipt [0-9a-f-]{36}; audit entry \d+, hash [\w-]{43}$/))
-  await visible(whole.getByText(/1 messages/))
+  await visible(whole.getByText(/ 1 message,/))
   await visible(erasures(seat).filter({ hasText: 'A session' }).getByText('done', { exact: true }))
 }
 

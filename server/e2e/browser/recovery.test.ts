@@ -4,13 +4,13 @@ import { expect, it } from 'vitest'
 import { codeOf, devices, keysChip, letIn, openDevices, races, recoverWith, setPassphrase, strangers, thisDevice, trustAll } from './devices.ts'
 import { signIn, sql, talk, type Talk } from './people.ts'
 import { button, consent, conversation, expectConversation, gone, heading, openSession, refusal, say, visible } from './screens.ts'
-import { consoleURL, withBrowsers, type Seat } from './seats.ts'
+import { consoleURL, patience, withBrowsers, type Seat } from './seats.ts'
 import { withSidecar } from './stack.ts'
 
 withSidecar()
 const seats = withBrowsers()
 
-const patient = 120_000
+const patient = 180_000
 
 // Another device of the client's, signed in.
 async function another(of: Talk, name: string): Promise<Seat> {
@@ -53,7 +53,7 @@ it('a passphrase is set, changed and removed: the old one opens nothing; a brows
   await changePassphrase(client, 'amber ladder seven storks', second)
   await visible(refusal(client, /That is not the passphrase/))
   await changePassphrase(client, first, second)
-  await visible(client.page.getByText('The passphrase is changed.'))
+  await client.page.getByText('The passphrase is changed.').waitFor({ timeout: 2 * patience }) // it is stretched twice
   await visible(heading(client, 'Recovery passphrase: set'))
 
   const fresh = await another(all, 'a new device')
@@ -170,8 +170,13 @@ it('who has lost everything starts anew: it says what is lost, the other is aske
   expect(await safetyOf(fresh), 'the same number at both ends').toBe(await digits.innerText())
   expect(await sql('select 1 from public.messages where session_id = $1', [id]), 'nothing is sent to somebody unchecked').toHaveLength(1)
   await strangers(clinician).getByRole('button', { name: 'It is right: trust it' }).click()
-  await visible(strangers(clinician).getByRole('alert').filter({ hasText: 'Its confirmation does not hold.' }))
-  await strangers(clinician).getByRole('button', { name: 'I compared the number: trust it all the same' }).click()
+  await visible(strangers(clinician).getByRole('alert').filter({ hasText: 'Nothing confirms it.' }))
+  const unsigned = strangers(clinician).getByRole('button', { name: 'I compared the number: trust it all the same' })
+  await clinician.page.setViewportSize({ width: 375, height: 740 })
+  const box = await unsigned.boundingBox()
+  expect((box?.x ?? 0) + (box?.width ?? Infinity), 'all of it is on a telephone’s screen').toBeLessThanOrEqual(375)
+  await clinician.page.setViewportSize({ width: 1280, height: 720 })
+  await unsigned.click()
   await gone(strangers(clinician))
 
   await expectConversation(clinician, ['Said on the telephone that is lost.', 'Is it you?'])

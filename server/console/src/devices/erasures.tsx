@@ -94,7 +94,7 @@ function Receipt(props: { readonly erasure: Erasure; readonly staff: boolean }):
       </div>
       <p className="quiet">Asked for {shortTime(erasure.createdAt, now)}{erasure.doneAt === null ? '' : `, done ${shortTime(erasure.doneAt, now)}`}.</p>
       {props.staff && erasure.status !== 'done' ? <p className="quiet">For the operator: <span className="code">{commandOf(erasure)}</span></p> : null}
-      {counts.length === 0 ? null : <p className="quiet">Deleted: {counts.map(([name, count]) => `${count} ${name.replaceAll('_', ' ')}`).join(', ')}.</p>}
+      {counts.length === 0 ? null : <p className="quiet">Deleted: {counts.map(([name, count]) => `${count} ${(count === 1 ? name.replace(/s$/, '') : name).replaceAll('_', ' ')}`).join(', ')}.</p>}
       {erasure.auditSeq === null ? null : <p className="quiet">Receipt {erasure.id}; audit entry {erasure.auditSeq}{erasure.auditHash === null ? '' : <>, hash <span className="code">{erasure.auditHash}</span></>}</p>}
     </li>
   )

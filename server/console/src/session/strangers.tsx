@@ -93,7 +93,7 @@ function Stranger(props: { readonly news: News; readonly session: OpenSession; r
       tone="amber" icon={<MobileIcon />}
       actions={<Button size="2" color={props.unsigned ? 'red' : 'teal'} onClick={props.trust}>{props.unsigned ? 'I compared the number: trust it all the same' : 'It is right: trust it'}</Button>}
     >
-      {props.unsigned ? <p role="alert"><strong>Its confirmation does not hold.</strong> No device that you know has signed for it: it may be somebody else’s. Compare the number before you trust it.</p> : null}
+      {props.unsigned ? <p role="alert"><strong>{news.devices.every((one) => one.admission === 'signed') ? 'Its confirmation does not hold.' : 'Nothing confirms it.'}</strong> No device that you know has signed for it: it may be somebody else’s. Compare the number before you trust it.</p> : null}
       <strong>{joined ? `${name} was added to this conversation.` : `${whose} ${newsWords(news.devices)}.`}</strong>{' '}
       {mine ? <>If you did not add it, remove it under <a href={linkTo({ at: 'devices' })}>Devices and recovery</a>.</> : joined ? 'Be sure that they belong here.' : confirmationWords(news.devices)} {joined ? 'Nothing is sent to them' : 'Nothing is sent to it'} until you have checked.
       {owner === null || mine ? null : <> By another way (a call), compare the safety number of you two, which they find in their session under More: <span className="digits">{digits}</span></>}

@@ -52,7 +52,7 @@ export function ConsentTexts(props: { readonly organizationId: string }): ReactN
         {standing.map((one) => (
           <li key={one.hash} className="stack">
             <div className="row spread">
-              <Text size="2" weight="medium">{one.scope.map(spelt).join(', ')} (version {one.version})</Text>
+              <Text size="2" weight="medium">{one.scope.map(spelt).join(', ')} (version {one.version}{inForce(one, standing) ? ', shown to clients' : ', a newer one is shown'})</Text>
               <Button size="1" variant="soft" color="gray" loading={busy} aria-label={`Retire version ${one.version}`} onClick={() => { void act('retire the text', () => retireConsentText(login.supabase, one), 'Retired').then(again) }}>Retire</Button>
             </div>
             <blockquote className="quote">{one.body}</blockquote>
@@ -72,6 +72,11 @@ export function ConsentTexts(props: { readonly organizationId: string }): ReactN
       </form>
     </section>
   )
+}
+
+/** Whether clients are shown it, for one of its scopes at least: of those that stand, the newest is. */
+function inForce(text: ConsentText, standing: readonly ConsentText[]): boolean {
+  return text.scope.some((scope) => standing.find((one) => one.scope.includes(scope)) === text)
 }
 
 function scopeOf(value: string): ConsentScope {
