@@ -1,10 +1,11 @@
 /** How a device in use admits one that waits. Loaded when somebody types a code, or recovers. */
 import { signDevice } from './cross.ts'
 import type { Device } from './device.ts'
-import { waitingOf, type DevicesDeps } from './devices.ts'
+import type { DevicesDeps } from './devices.ts'
 import { EnvelopeError, Refusal, SessionError } from './failure.ts'
+import { waitingOf } from './history.ts'
 import type { DeviceRow } from './rows.ts'
-import { deviceCode, readCode } from './safety.ts'
+import { deviceCode, grouped } from './safety.ts'
 
 /** How long an approval waits for the sidecar, which mostly needs some tens of milliseconds; and how long between two looks. */
 const AdmissionMs = 60_000
@@ -47,4 +48,10 @@ export async function untilAdmitted(
     await clock.wait(next)
   }
   throw new SessionError('device_waiting', `no sidecar has admitted device ${id} yet: its history follows once one has`)
+}
+
+/** A code as somebody typed it: case, spaces and dashes do not matter, and O, I and L are read as the digits they look like. */
+export function readCode(typed: string): string {
+  const code = typed.toUpperCase().replace(/[\s-]/g, '').replaceAll('O', '0').replace(/[IL]/g, '1')
+  return grouped(code)
 }

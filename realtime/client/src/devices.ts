@@ -2,11 +2,11 @@ import type { Clock } from './clock.ts'
 import { notLoaded } from './answer.ts'
 import type { SessionDatabase } from './database.ts'
 import { makeDevice, type Device } from './device.ts'
-import { DeviceChangedError, EnvelopeError, Refusal, RequestError, SessionError, toError } from './failure.ts'
-import { historyOf, type HistoryState } from './history.ts'
+import { EnvelopeError, Refusal, RequestError, SessionError, toError } from './failure.ts'
+import { historyOf, waitingOf, type HistoryState } from './history.ts'
 import type { Pins } from './pins.ts'
-import { DeviceKind, type DeviceRow } from './rows.ts'
-import { deviceCode, safetyNumber } from './safety.ts'
+import type { DeviceRow } from './rows.ts'
+import { deviceCode } from './safety.ts'
 import type { Store } from './store.ts'
 
 /**
@@ -130,15 +130,8 @@ export class Devices {
   /** All devices of the signed-in person, revoked ones and recovery keys too, oldest first. */
   async list(): Promise<readonly OwnDevice[]> {
     await this.look()
-    return Promise.all(this.#rows.map(async (row) => ({
-      id: row.id,
-      label: row.label,
-      kind: row.kind === DeviceKind.recovery ? 'recovery' as const : 'participant' as const,
-      state: row.id === this.#device.kid ? this.#state : stateOf(row, 0),
-      createdAt: new Date(row.created_at),
-      here: row.id === this.#device.kid,
-      safety: await safetyNumber([row]),
-    })))
+    const { ownDevices } = await import('./own-devices.ts').catch(notLoaded)
+    return ownDevices(this.#rows, this.#device.kid, (row) => (row.id === this.#device.kid ? this.#state : stateOf(row, 0)))
   }
 
   /**
@@ -148,7 +141,7 @@ export class Devices {
    */
   async approve(code: string): Promise<string> {
     this.#mustBeUsable()
-    const { approveByCode } = await import('./approval.ts')
+    const { approveByCode } = await import('./approval.ts').catch(notLoaded)
     const id = await approveByCode(this.#deps, this.#device, code)
     await this.look() // shares the history on the way
     return id
@@ -183,10 +176,9 @@ export class Devices {
     await this.look()
     if (this.#state !== DeviceState.revoked) throw new SessionError('not_active', 'only a revoked device is renewed')
     const { account, renewed, store } = this.#deps
-    const { opensAlone, readHeld } = await import('./held.ts').catch(notLoaded)
-    const last = opensAlone(await readHeld(this.#deps), this.#rows, this.#device.kid)
-    if (words !== ResetWords && (last || (await store.queue(account)).length > 0)) {
-      throw new SessionError('not_active', `only this device opens some of what it keeps: say "${ResetWords}" to renew it`)
+    if (words !== ResetWords) {
+      const { mustNotBeLast } = await import('./own-devices.ts').catch(notLoaded)
+      await mustNotBeLast(this.#deps, this.#rows, this.#device.kid, ResetWords)
     }
     await store.dropDevice(account)
     this.#device = await store.keepDevice(account, await makeDevice())
@@ -212,14 +204,8 @@ export class Devices {
    */
   async shareHistory(id: string): Promise<{ readonly shared: number; readonly missing: number }> {
     this.#mustBeUsable()
-    const { database, pins, userId } = this.#deps
-    const row = (await database.ownDevices(userId)).find((one) => one.id === id)
-    if (row === undefined || stateOf(row, 0) !== DeviceState.usable) {
-      throw new SessionError('device_waiting', `device ${id} is not admitted`)
-    }
-    if (!(await pins.holds(row))) throw new DeviceChangedError([id])
-    const { shareHistory } = await import('./share.ts')
-    const done = await shareHistory({ database, pins, userId, by: this.#device }, row)
+    const { shareWith } = await import('./share.ts').catch(notLoaded)
+    const done = await shareWith({ ...this.#deps, by: this.#device }, id)
     await this.look()
     return done
   }
@@ -317,11 +303,6 @@ export class Devices {
     if (this.#state === DeviceState.usable) return
     throw new SessionError('device_waiting', `this device is ${this.#state}: approve it on another one, or recover`)
   }
-}
-
-/** Those that wait for another device of the same person. */
-export function waitingOf(rows: readonly DeviceRow[]): readonly DeviceRow[] {
-  return rows.filter((row) => row.kind === DeviceKind.participant && row.admitted_at === null && row.revoked_at === null)
 }
 
 function stateOf(row: DeviceRow, refused: number): DeviceState {

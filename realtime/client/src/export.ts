@@ -7,7 +7,10 @@ import { EnvelopeError, Refusal } from './failure.ts'
 import { fields, flag, id, json, list, nullable, optionalId, optionalText, text, whole } from './parse.ts'
 import type { Session } from './session.ts'
 
-/** To whom an export is sealed: an age recipient (a recovery key's is in recovery_keys.age_recipient), or a passphrase. */
+/**
+ * To whom an export is sealed: an age recipient, or a passphrase. A recovery key's recipient is what exportRecipient of
+ * vigil-client/recovery gives: recovery_keys.age_recipient is not signed, and whoever has the database could name their own.
+ */
 export type ExportKey = { readonly recipient: string } | { readonly passphrase: string }
 /** What opens an export: an age identity, or the passphrase. */
 export type ExportSecret = { readonly identity: string } | { readonly passphrase: string }

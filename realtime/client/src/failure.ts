@@ -59,6 +59,7 @@ export class DeviceChangedError extends Error {
 export class SessionError extends Error {
   override readonly name = 'SessionError'
   readonly reason: 'not_active' | 'consent_missing' | 'not_participant' | 'closed' | 'device_waiting' | 'mode_changed' | 'erased' | 'taken_back'
+    | 'history_missing'
 
   constructor(reason: SessionError['reason'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -43,3 +43,8 @@ export function historyOf(held: readonly Held[], devices: readonly DeviceRow[], 
     state: whole ? (live.length > 0 && kept ? 'safe' : 'only_here') : given ? 'locked' : 'lost',
   }
 }
+
+/** Those that wait for another device of the same person. */
+export function waitingOf(rows: readonly DeviceRow[]): readonly DeviceRow[] {
+  return rows.filter((row) => row.kind === DeviceKind.participant && row.admitted_at === null && row.revoked_at === null)
+}

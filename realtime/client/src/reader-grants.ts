@@ -30,7 +30,7 @@ export async function verifyReaders(rows: readonly ReaderRow[], devices: readonl
 function mayGive(giver: DeviceRow, row: ReaderRow): boolean {
   const onCall = row.reason === ReaderReason.crisisAccess
   if ((row.role === Role.onCall) !== onCall) return false
-  if (!onCall) return giver.kind !== DeviceKind.analysis && giver.user_id === row.user_id
   const late = giver.revoked_at !== null && Date.parse(row.created_at) > Date.parse(giver.revoked_at)
-  return giver.kind === DeviceKind.analysis && !late
+  if (late) return false
+  return onCall ? giver.kind === DeviceKind.analysis : giver.kind !== DeviceKind.analysis && giver.user_id === row.user_id
 }

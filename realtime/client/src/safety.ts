@@ -42,11 +42,10 @@ export async function deviceCode(row: Keys & Pick<DeviceRow, 'user_id'>): Promis
     }
     code += crockford.charAt((word >> (bits - 5)) & 0x1f)
   }
-  return code.replace(new RegExp(`(.{${CodeGroup}})(?=.)`, 'g'), '$1-')
+  return grouped(code)
 }
 
-/** A code as somebody typed it: case, spaces and dashes do not matter, and O, I and L are read as the digits they look like. */
-export function readCode(typed: string): string {
-  const code = typed.toUpperCase().replace(/[\s-]/g, '').replaceAll('O', '0').replace(/[IL]/g, '1')
+/** A code as it is written. */
+export function grouped(code: string): string {
   return code.replace(new RegExp(`(.{${CodeGroup}})(?=.)`, 'g'), '$1-')
 }

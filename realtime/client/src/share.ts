@@ -3,7 +3,7 @@ import { PointBytes, decodeSized } from './bytes.ts'
 import type { SessionDatabase } from './database.ts'
 import { importEncPub, type Device } from './device.ts'
 import { check, sealKey, unwrapKey, wrapInfo, type OpenOptions } from './epoch.ts'
-import { EnvelopeError } from './failure.ts'
+import { DeviceChangedError, EnvelopeError, SessionError } from './failure.ts'
 import { signGrant } from './grant.ts'
 import { lacking, readHeld } from './held.ts'
 import { place } from './history.ts'
@@ -39,6 +39,14 @@ export interface ShareDeps {
   readonly by: Device
   /** How many go in one request; default: as many as share_epochs takes. */
   readonly batch?: number
+}
+
+/** shareHistory to one of the person's own devices, which must be admitted and trusted here. */
+export async function shareWith(deps: ShareDeps, id: string): ReturnType<typeof shareHistory> {
+  const row = (await deps.database.ownDevices(deps.userId)).find((one) => one.id === id)
+  if (row?.admitted_at == null || row.revoked_at !== null) throw new SessionError('device_waiting', `device ${id} is not admitted`)
+  if (!(await deps.pins.holds(row))) throw new DeviceChangedError([id])
+  return shareHistory(deps, row)
 }
 
 /** share_epochs takes so many at once. */

@@ -33,6 +33,8 @@ export interface VigilEntry {
   readonly database: SessionDatabase
   readonly pins: Pins
   readonly clock: Clock
+  /** Tells of it by the event 'error'. */
+  readonly failed: (error: Error) => void
 }
 
 export interface VigilParts {
@@ -63,7 +65,12 @@ export class Vigil {
   static async open(parts: VigilParts): Promise<Vigil> {
     const { account, database, store, userId } = parts
     const events = new Emitter<VigilEvents>()
-    const entry = { userId, database, pins: new Pins(store, account), clock: new Clock() }
+    const entry: VigilEntry = {
+      userId, database, pins: new Pins(store, account), clock: new Clock(),
+      failed: (error) => {
+        events.emit('error', error)
+      },
+    }
     let renewed = (): Promise<void> => Promise.resolve()
     let wake = (): void => undefined
     const devices = await Devices.open({
@@ -125,16 +132,29 @@ export class Vigil {
       throw new SessionError('device_waiting', 'this device was revoked: renew it, and approve the new one')
     }
     const { account, database, realtime, store, trust } = this.#parts
+    const device = this.devices.device
     const session = new Session({
       id: id.toLowerCase(),
       userId: this.userId,
-      device: this.devices.device,
+      device,
       database, store, account, realtime,
       pins: this.entry.pins,
       trustNewDevices: trust ?? false,
     })
-    await session.start()
-    this.#sessions.add(session)
+    let closed = false
+    session.on('closed', () => {
+      closed = true
+      this.#sessions.delete(session)
+    })
+    try {
+      await session.start()
+      // Meanwhile the login may have ended, or the device have been renewed, which close what they know of.
+      if (this.entry.clock.closed || device !== this.devices.device) throw new SessionError('closed', 'the login or the device has ended')
+    } catch (thrown) {
+      await session.close().catch(() => undefined) // what was not even read has nothing to leave
+      throw thrown
+    }
+    if (!closed) this.#sessions.add(session)
     return session
   }
 

@@ -41,7 +41,7 @@ export async function browser(tables: Tables, userId: string, store = new Memory
       return Promise.resolve()
     },
   })
-  return { devices, pins, clock, store, database, entry: { userId, database, pins, clock }, told, renewals: () => renewals }
+  return { devices, pins, clock, store, database, entry: { userId, database, pins, clock, failed: (error) => told.error.push(error) }, told, renewals: () => renewals }
 }
 
 export async function rosterOf(tables: Tables): Promise<Roster> {

@@ -1,5 +1,6 @@
 /** Cross-signatures and grants, held to Go's bytes and forgeries by vectors; and what people compare by eye. */
 import { describe, expect, test } from 'vitest'
+import { readCode } from '../src/approval.ts'
 import { PointBytes, decodeSized, encodeText } from '../src/bytes.ts'
 import { deviceSigned, signDevice, verifyDevice, type DeviceTerms } from '../src/cross.ts'
 import { importDevice, importEncPub, makeDevice } from '../src/device.ts'
@@ -9,7 +10,7 @@ import { grantSigned, signGrant, verifyGrant, type GrantTerms } from '../src/gra
 import { fields, id, list, optionalId, optionalText, text, whole, type Fields } from '../src/parse.ts'
 import { Role, parseRoster } from '../src/roster.ts'
 import { DeviceKind, parseConsent, parseEpoch } from '../src/rows.ts'
-import { deviceCode, readCode, safetyNumber } from '../src/safety.ts'
+import { deviceCode, safetyNumber } from '../src/safety.ts'
 import { rewrapEpoch } from '../src/share.ts'
 import { goTestdata, readJson } from './bundle.ts'
 
