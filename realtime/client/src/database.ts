@@ -148,6 +148,7 @@ export class Database {
   readonly admitRequest = this.#late((seldom) => seldom.admitRequest)
   readonly resetDevices = this.#late((seldom) => seldom.resetDevices)
   readonly ownReaders = this.#late((seldom) => seldom.ownReaders)
+  readonly formers = this.#late((seldom) => seldom.formers)
   readonly shareEpochs = this.#late((seldom) => seldom.shareEpochs)
   readonly recoveryKeys = this.#late((seldom) => seldom.recoveryKeys)
   readonly setRecovery = this.#late((seldom) => seldom.setRecovery)

@@ -19,10 +19,8 @@ export interface HeldDeps {
  * of `epoch_readers` is from the roster, by the database's word.
  */
 export async function readHeld(deps: HeldDeps): Promise<readonly Held[]> {
-  const { database, pins, userId } = deps
-  const [held, readers, devices] = await Promise.all([database.heldEpochs(), database.ownReaders(userId), database.ownDevices(userId)])
-  const givers = new Map<string, DeviceRow>()
-  for (const row of devices) if (await pins.holds(row)) givers.set(row.id, row)
+  const { database, userId } = deps
+  const [held, readers, givers] = await Promise.all([database.heldEpochs(), database.ownReaders(userId), trustedGivers(deps)])
   const given = new Map(readers.map((row) => [`${place(row)} ${row.device_id}`, row]))
   return Promise.all(held.map(async (one) => {
     const { session_id, epoch, device_id } = one
@@ -30,10 +28,20 @@ export async function readHeld(deps: HeldDeps): Promise<readonly Held[]> {
   }))
 }
 
-async function isGood(held: HeldEpoch, reader: ReaderRow | undefined, givers: ReadonlyMap<string, DeviceRow>): Promise<boolean> {
+/** The person's devices, revoked ones too, that are trusted here. */
+export async function trustedGivers({ database, pins, userId }: HeldDeps): Promise<ReadonlyMap<string, DeviceRow>> {
+  const givers = new Map<string, DeviceRow>()
+  for (const row of await database.ownDevices(userId)) if (await pins.holds(row)) givers.set(row.id, row)
+  return givers
+}
+
+/** Whether a wrap counts, with the row that says who gave it. */
+export async function isGood(held: HeldEpoch, reader: ReaderRow | undefined, givers: ReadonlyMap<string, DeviceRow>): Promise<boolean> {
   if (reader === undefined || reader.reason === ReaderReason.crisisAccess) return true // what is held on call is nobody's history
   const giver = givers.get(reader.by_device_id)
-  return giver !== undefined && verifyGrant({ ...reader, wrap: held.wrap }, giver.sig_pub, reader.signature)
+  if (giver === undefined) return false
+  const late = giver.revoked_at !== null && Date.parse(reader.created_at) > Date.parse(giver.revoked_at)
+  return !late && verifyGrant({ ...reader, wrap: held.wrap }, giver.sig_pub, reader.signature)
 }
 
 /** Whether the device `here` holds an epoch that no other living device does. */
@@ -58,14 +66,20 @@ export function lacking(held: readonly Held[], by: string, to: string): Readonly
 
 /**
  * Gives trusted devices what they lack and `by` holds: an approval or a new recovery key that was interrupted, or what somebody wrote
- * over. `before` is how much each lacked when it was last given something. Whether any was given.
+ * over; what no device holds any more is restored, this one's own too. `before` is how much each lacked when it was last given
+ * something. Whether any was given.
  */
 export async function heal(
   deps: HeldDeps & { readonly by: Device }, live: readonly DeviceRow[], held: readonly Held[], before: Map<string, number>,
 ): Promise<boolean> {
   let shared = 0
+  if (held.some((one) => !one.verified)) {
+    const { restoreHistory } = await import('./restore.ts').catch(notLoaded)
+    shared += await restoreHistory(deps, [deps.by.kid, ...live.map((row) => row.id)], held)
+  }
+  const now = shared > 0 ? await readHeld(deps) : held
   for (const row of live) {
-    const lacks = [...lacking(held, deps.by.kid, row.id).values()].reduce((sum, numbers) => sum + numbers.length, 0)
+    const lacks = [...lacking(now, deps.by.kid, row.id).values()].reduce((sum, numbers) => sum + numbers.length, 0)
     if (lacks === 0 || before.get(row.id) === lacks || !(await deps.pins.holds(row))) continue
     const { shareHistory } = await import('./share.ts').catch(notLoaded)
     const done = await shareHistory(deps, row)

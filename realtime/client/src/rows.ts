@@ -122,6 +122,19 @@ export interface HeldEpoch {
   readonly wrap: string
 }
 
+/** What the wrap of a shared history was before it was replaced. */
+export interface FormerWrapRow extends HeldEpoch {
+  readonly by_device_id: string
+  readonly signature: string
+  readonly given_at: string
+}
+
+/** The former wraps of a person's devices, and what restores some of one of them. */
+export interface Formers {
+  readonly rows: readonly FormerWrapRow[]
+  readonly restore: (deviceId: string, some: readonly FormerWrapRow[]) => Promise<number>
+}
+
 /** The private halves of a recovery key, sealed under a passphrase. */
 export interface RecoveryKeyRow {
   readonly version: number

@@ -1,6 +1,6 @@
 /** The parsers of rows that a chat page seldom reads. */
 import { fields, flag, id, list, oneOf, text, texts, whole } from './parse.ts'
-import type { RecoveryKeyRow, ScoreRow } from './rows.ts'
+import type { FormerWrapRow, RecoveryKeyRow, ScoreRow } from './rows.ts'
 
 export function parseRecoveryKey(value: unknown): RecoveryKeyRow {
   const row = fields(value, 'recovery key')
@@ -13,6 +13,19 @@ export function parseRecoveryKey(value: unknown): RecoveryKeyRow {
     salt: text(row, 'salt'),
     wrapped: text(row, 'wrapped'),
     age_recipient: text(row, 'age_recipient'),
+  }
+}
+
+export function parseFormerWrap(value: unknown): FormerWrapRow {
+  const row = fields(value, 'former wrap')
+  return {
+    session_id: id(row, 'session_id'),
+    epoch: whole(row, 'epoch'),
+    device_id: id(row, 'device_id'),
+    by_device_id: id(row, 'by_device_id'),
+    signature: text(row, 'signature'),
+    wrap: text(row, 'wrap'),
+    given_at: text(row, 'given_at'),
   }
 }
 

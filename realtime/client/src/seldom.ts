@@ -5,10 +5,10 @@ import type { Supabase } from './database.ts'
 import { whole } from './parse.ts'
 import {
   parseDeviceSignature, parseReader, parseSuggestion, parseSuggestionSeal,
-  type AttachmentInsert, type DeviceSignatureRow, type EpochShare, type ReaderRow, type RecoveryKeyRow, type ScoreInsert, type ScoreRow, type SessionMode,
+  type AttachmentInsert, type DeviceSignatureRow, type EpochShare, type Formers, type ReaderRow, type RecoveryKeyRow, type ScoreInsert, type ScoreRow, type SessionMode,
   type SuggestionDecision, type SuggestionRow, type SuggestionSealRow,
 } from './rows.ts'
-import { parseRecoveryKey, parseScore } from './seldom-rows.ts'
+import { parseFormerWrap, parseRecoveryKey, parseScore } from './seldom-rows.ts'
 
 export async function insertDevice(supabase: Supabase, row: { id: string; user_id: string; enc_pub: string; sig_pub: string; label: string | null }): Promise<void> {
   await answer('register device', supabase.from('devices').insert({ ...row, kind: 'participant' }))
@@ -63,6 +63,20 @@ export function ownReaders(supabase: Supabase, userId: string): Promise<readonly
   return allRows('read own readers', (from, to) => supabase
     .from('epoch_readers').select(ReaderColumns).eq('user_id', userId).is('ended_at', null)
     .order('session_id').order('epoch').order('device_id').range(from, to), parseReader)
+}
+
+/** What the wraps of the caller's devices were before they were replaced; and what puts some back in the place of a device's: how many. */
+export async function formers(supabase: Supabase): Promise<Formers> {
+  const found = await allRows('read former wraps', (from, to) => supabase
+    .from('former_wraps').select('session_id,epoch,device_id,by_device_id,signature,wrap,given_at')
+    .order('session_id').order('epoch').order('device_id').order('signature').range(from, to), parseFormerWrap)
+  return {
+    rows: found,
+    restore: async (deviceId, some) => {
+      const terms = { device_id: deviceId, formers: some.map(({ session_id, epoch, signature }) => ({ session_id, epoch, signature })) }
+      return whole({ restored: await answer('restore epochs', supabase.rpc('restore_epochs', terms)) }, 'restored')
+    },
+  }
 }
 
 /** Gives a device of the caller's the keys of epochs that another one of theirs holds; how many were new to it. */

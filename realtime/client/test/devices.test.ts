@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { ResetWords } from '../src/devices.ts'
 import { makeDevice } from '../src/device.ts'
 import { DeviceChangedError, EnvelopeError, RequestError, SessionError } from '../src/failure.ts'
-import { verifyGrant } from '../src/grant.ts'
+import { signGrant, verifyGrant } from '../src/grant.ts'
 import { historyOf } from '../src/history.ts'
 import { Pins } from '../src/pins.ts'
 import { shareHistory } from '../src/share.ts'
@@ -204,6 +204,52 @@ describe('history', () => {
       expect(reopened.devices.history).toMatchObject({ here: 'whole', state: 'safe' })
       expect(await reads(tables, reopened, 2)).toBe(true)
     }
+  })
+
+  test('that somebody replaced with a stolen token is restored, though its giver is gone, by the device itself or another', async () => {
+    const { tables, userId, first } = await setup(3)
+    const [second, third] = [await browser(tables, userId), await browser(tables, userId)]
+    for (const one of [second, third]) {
+      await first.devices.approve(one.devices.code)
+      for (const each of [second, third]) await each.devices.look()
+    }
+    for (const row of tables.devices) for (const each of [second, third]) await each.pins.acknowledge(row)
+    const kid = second.devices.device.kid
+    const lost = first.devices.device.kid
+    await second.devices.revoke(lost) // after it gave
+    const thief = new MemoryDatabase(tables, userId)
+    const garbage = (epoch: number, letter: string): Promise<number> =>
+      thief.shareEpochs(kid, third.devices.device.kid, [{ session_id: tables.session.id, epoch, wrap: letter.repeat(151), signature: letter.repeat(86) }])
+    for (const letter of ['A', 'Q', 'g']) expect(await garbage(2, letter)).toBe(1)
+    tables.wraps = tables.wraps.filter((row) => row.device !== third.devices.device.kid) // nobody else could share it again
+    expect(await reads(tables, second, 2)).toBe(false)
+    const reopened = await browser(tables, userId, second.store)
+    expect(await reads(tables, reopened, 2)).toBe(true)
+    expect(reopened.devices.history.here).toBe('whole')
+    expect(tables.readers.find((row) => row.device_id === kid && row.epoch === 2)?.by_device_id).toBe(lost)
+
+    expect(await garbage(3, 'w')).toBe(1)
+    tables.wraps = tables.wraps.filter((row) => row.device !== third.devices.device.kid)
+    await browser(tables, userId, third.store)
+    expect(await reads(tables, second, 3)).toBe(true)
+  })
+
+  test('that was replaced is not restored to what no known device of the person gave', async () => {
+    const { tables, userId, first } = await setup(2)
+    const second = await browser(tables, userId)
+    await first.devices.approve(second.devices.code)
+    await second.devices.look()
+    const [kid, thief] = [second.devices.device.kid, await makeDevice()]
+    for (const row of tables.readers) {
+      const wrap = tables.wraps.find((one) => one.epoch === row.epoch && one.device === kid)?.wrap ?? ''
+      const terms = { ...row, by_device_id: thief.kid, wrap }
+      tables.formers.push({ ...terms, signature: await signGrant(thief, terms), given_at: row.created_at })
+      tables.formers.push({ ...row, wrap: 'A'.repeat(151), given_at: row.created_at })
+    }
+    tables.readers = tables.readers.map((row) => ({ ...row, signature: 'A'.repeat(86) }))
+    const reopened = await browser(tables, userId, second.store)
+    expect(reopened.database.calls).toContain('formers')
+    expect(tables.readers.map((row) => row.signature)).toEqual(Array(2).fill('A'.repeat(86)))
   })
 
   test('is looked at again after a while, though nothing of the devices changed', async () => {

@@ -10,7 +10,7 @@ import type { Device } from '../src/device.ts'
 import type { NewEpoch } from '../src/epoch.ts'
 import { signDevice, verifyDevice } from '../src/cross.ts'
 import type {
-  AttachmentInsert, ConsentRow, DeviceRow, DeviceSignatureRow, EpochRow, EpochShare, HeldEpoch, MessageRow, ParticipantRow, ParticipantRole,
+  AttachmentInsert, ConsentRow, DeviceRow, DeviceSignatureRow, EpochRow, EpochShare, FormerWrapRow, Formers, HeldEpoch, MessageRow, ParticipantRow, ParticipantRole,
   ReaderRow, RecoveryKeyRow, ScoreInsert, ScoreRow, SealedMessage, SessionMode, SessionRow, SuggestionDecision, SuggestionRow, SuggestionSealRow,
 } from '../src/rows.ts'
 
@@ -28,6 +28,7 @@ export interface Tables {
   seals: SuggestionSealRow[]
   signatures: DeviceSignatureRow[]
   readers: ReaderRow[]
+  formers: FormerWrapRow[]
   recoveryKeys: (RecoveryKeyRow & { readonly user_id: string })[]
   scores: ScoreRow[]
   attachments: AttachmentInsert[]
@@ -42,7 +43,7 @@ export function newTables(mode: SessionRow['mode']): Tables {
   } as const
   return {
     session, participants: [], devices: [], consents: [], epochs: [], wraps: [], messages: [], suggestions: [], seals: [], signatures: [],
-    readers: [], recoveryKeys: [], scores: [], attachments: [], refusals: [], sidecar: true,
+    readers: [], formers: [], recoveryKeys: [], scores: [], attachments: [], refusals: [], sidecar: true,
   }
 }
 
@@ -215,6 +216,44 @@ export class MemoryDatabase implements SessionDatabase {
     return this.#call('ownReaders', () => this.#tables.readers.filter((row) => row.user_id === userId && row.ended_at === null))
   }
 
+  /** Keeps the wrap that is about to be replaced. */
+  #keepFormer(epoch: number, deviceId: string): void {
+    const { wraps, readers, formers } = this.#tables
+    const wrap = wraps.find((row) => row.epoch === epoch && row.device === deviceId)?.wrap
+    const row = readers.find((one) => one.epoch === epoch && one.device_id === deviceId)
+    if (wrap === undefined || row === undefined) return
+    const { session_id, by_device_id, signature, created_at } = row
+    formers.push({ session_id, epoch, device_id: deviceId, by_device_id, signature, wrap, given_at: created_at })
+  }
+
+  formers(): Promise<Formers> {
+    return this.#call('formers', () => ({
+      rows: [...this.#tables.formers],
+      restore: (deviceId, some) => this.#restoreEpochs(deviceId, some),
+    }))
+  }
+
+  #restoreEpochs(deviceId: string, wanted: readonly FormerWrapRow[]): Promise<number> {
+    return this.#call('formers', async () => {
+      const tables = this.#tables
+      let restored = 0
+      for (const { epoch, signature } of wanted) {
+        const former = tables.formers.find((row) => row.epoch === epoch && row.device_id === deviceId && row.signature === signature)
+        if (former === undefined) continue
+        tables.formers = tables.formers.filter((row) => row !== former)
+        this.#keepFormer(epoch, deviceId)
+        const { by_device_id, wrap, given_at: created_at } = former
+        const wrap_hash = encodeText(await sha256(decodeText(wrap)))
+        tables.wraps = tables.wraps.map((row) => (row.epoch === epoch && row.device === deviceId ? { ...row, wrap } : row))
+        tables.readers = tables.readers.map((row) => (
+          row.epoch === epoch && row.device_id === deviceId ? { ...row, by_device_id, signature, created_at, wrap_hash } : row
+        ))
+        restored++
+      }
+      return restored
+    })
+  }
+
   shareEpochs(deviceId: string, byDeviceId: string, shares: readonly EpochShare[]): Promise<number> {
     return this.#call('shareEpochs', async () => {
       const tables = this.#tables
@@ -230,6 +269,7 @@ export class MemoryDatabase implements SessionDatabase {
         const there = tables.readers.find((row) => row.epoch === share.epoch && row.device_id === deviceId)
         const mends = there?.reason === 'history' && there.ended_at === null && there.signature !== share.signature
         if (!held(byDeviceId) || (held(deviceId) && !mends)) continue
+        this.#keepFormer(share.epoch, deviceId)
         tables.wraps = tables.wraps.filter((row) => row.epoch !== share.epoch || row.device !== deviceId)
         tables.readers = tables.readers.filter((row) => row !== there)
         tables.wraps.push({ epoch: share.epoch, device: deviceId, wrap: share.wrap })
