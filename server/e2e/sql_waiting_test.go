@@ -58,6 +58,49 @@ func sqlKeyRetirement(t *testing.T, c *pgtest.Cluster) {
 	stands("1 3 2")
 }
 
+// sqlSettling settles an erasure while somebody ends a part in the erased session: both want its lock and its people.
+func sqlSettling(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	_, admin := sqlPeople(t, c)
+	ctx := t.Context()
+	if _, err := admin.Exec(ctx, "select private.erase_session(tests.session('strict'))"); err != nil {
+		t.Fatal(err)
+	}
+	talk, err := admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = talk.Rollback(ctx) }()
+	if _, err := talk.Exec(ctx, "select from public.session_counters where session_id = tests.session('strict') for update"); err != nil {
+		t.Fatal(err)
+	}
+	var group errgroup.Group
+	for i, statement := range []string{
+		"select private.settle_erasure(id, 0) from public.erasures where kind = 'session'",
+		"update public.session_participants set ended_at = now() where session_id = tests.session('strict')",
+	} {
+		group.Go(func() error {
+			_, err := admin.Exec(ctx, statement)
+			return err
+		})
+		const waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+		for n := 0; n <= i; {
+			if err := admin.QueryRow(ctx, waiting).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := talk.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := sqlCount(t, admin, "select count(*) from public.session_participants where session_id = tests.session('strict')"); n != 0 {
+		t.Errorf("%d people still take part in what was erased", n)
+	}
+}
+
 // guests are clients of one practice, each with a session, an alert that was acknowledged, and a page.
 const guests = 6
 

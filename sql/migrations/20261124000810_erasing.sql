@@ -284,6 +284,8 @@ begin
   sessions := array(
     select x.session_id from public.erasures x where (x.id = erasure or x.part_of = erasure) and x.session_id is not null
   );
+  -- Whoever changes who takes part holds that row, and then wants its session.
+  perform from public.session_participants p where p.session_id = any (sessions) order by p.session_id, p.user_id for update;
   perform private.lock_for_erasure(sessions);
   perform from public.sessions s where s.id = any (sessions) order by s.id for update;
   select * into e from public.erasures x where x.id = erasure for update;
