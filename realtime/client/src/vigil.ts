@@ -141,9 +141,9 @@ export class Vigil {
       pins: this.entry.pins,
       trustNewDevices: trust ?? false,
     })
-    let closed = false
+    const ended = { it: false }
     session.on('closed', () => {
-      closed = true
+      ended.it = true
       this.#sessions.delete(session)
     })
     try {
@@ -154,7 +154,7 @@ export class Vigil {
       await session.close().catch(() => undefined) // what was not even read has nothing to leave
       throw thrown
     }
-    if (!closed) this.#sessions.add(session)
+    if (!ended.it) this.#sessions.add(session)
     return session
   }
 
