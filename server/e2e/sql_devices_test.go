@@ -130,3 +130,30 @@ func sqlFirstDevices(t *testing.T, c *pgtest.Cluster) {
 		t.Errorf("devices and first ones: %d, want 21: two, of which one is the first", n)
 	}
 }
+
+// Two devices of one person, each revoked by an old login at once: one of them stays, or nobody could open anything.
+func sqlLastDevices(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	_, admin := sqlPeople(t, c)
+	const second = `
+		insert into public.devices (id, user_id, enc_pub, sig_pub) values (md5('second')::uuid, tests.id('clio'), tests.key('e2'), tests.key('s2'));
+		select tests.admit(md5('second')::uuid);
+		update auth.sessions set created_at = now() - interval '11 minutes' where id = tests.login('clio')`
+	if _, err := admin.Exec(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	const revoke = `
+		do $$
+		declare
+		  code text := tests.attempt('clio', format('update public.devices set revoked_at = now() where id = %L', tests.device('clio')));
+		begin
+		  if code = '55P03' then
+		    raise exception using errcode = code;
+		  end if;
+		end
+		$$`
+	sqlWait(t, admin, "select tests.act('clio', format('update public.devices set revoked_at = now() where id = %L', md5('second')::uuid))", revoke)
+	if left := sqlCount(t, admin, "select count(*) from public.devices where user_id = tests.id('clio') and revoked_at is null"); left != 1 {
+		t.Errorf("%d devices are left, want 1", left)
+	}
+}

@@ -73,7 +73,8 @@ end
 $$;
 revoke all on function private.lock_devices_of(uuid) from public;
 
--- How a device begins, whatever its writer says. At most 20 of a person wait: people are asked to look at each.
+-- How a device begins, whatever its writer says. At most 20 of a person wait: people are asked to look at each. One more takes the place of the
+-- oldest that nothing vouches for: whoever stole a token could keep the person's own next device out otherwise.
 create or replace function private.admit_first_device()
 returns trigger
 language plpgsql security definer
@@ -97,8 +98,25 @@ begin
     elsif (
       select count(*) from public.devices d where d.user_id = new.user_id and d.admitted_at is null and d.revoked_at is null
     ) >= most then
-      raise exception using errcode = '23514', message = format('at most %s devices of a person wait to be admitted', most),
-        hint = 'approve or revoke those that wait already';
+      update public.devices d set revoked_at = now()
+      where d.id = (
+        select w.id
+        from public.devices w
+        where w.user_id = new.user_id
+          and w.admitted_at is null
+          and w.revoked_at is null
+          and not exists (
+            select from public.device_signatures s
+            join public.devices b on b.id = s.by_device_id and b.revoked_at is null
+            where s.device_id = w.id and s.refused_at is null
+          )
+        order by w.created_at, w.id
+        limit 1
+      );
+      if not found then
+        raise exception using errcode = '23514', message = format('at most %s devices of a person wait to be admitted', most),
+          hint = 'approve or revoke those that wait already';
+      end if;
     end if;
   end if;
   return new;
@@ -110,11 +128,15 @@ create or replace trigger a_first_device_is_admitted
   before insert on public.devices
   for each row execute function private.admit_first_device();
 
+-- Nor does a token that lay about end the history: the recovery key, and the last device that takes part, are revoked by somebody who signed in
+-- just now. Rows that the same statement revoked before are seen as revoked.
 create or replace function private.guard_device()
 returns trigger
-language plpgsql
+language plpgsql security definer
 set search_path = ''
 as $$
+declare
+  me constant uuid := private.caller();
 begin
   if (new.id, new.kind, new.enc_pub, new.sig_pub) <> (old.id, old.kind, old.enc_pub, old.sig_pub)
     or new.user_id is distinct from old.user_id
@@ -135,6 +157,15 @@ begin
   end if;
   if old.revoked_at is null and new.revoked_at is not null then
     new.revoked_at := now();
+    if old.user_id = me and old.admitted_at is not null and (
+      old.kind = 'recovery'
+      or not exists (
+        select from public.devices d
+        where d.user_id = me and d.id <> old.id and d.kind = 'participant' and d.admitted_at is not null and d.revoked_at is null
+      )
+    ) then
+      perform private.require_fresh_login(me);
+    end if;
   end if;
   if old.retired_at is null and new.retired_at is not null then
     new.retired_at := now();
@@ -142,6 +173,26 @@ begin
   return new;
 end
 $$;
+revoke all on function private.guard_device() from public;
+
+-- Before any row is held: two statements at once must not each leave the other's device for the last one.
+create or replace function private.hold_own_devices()
+returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if private.caller() is not null then
+    perform private.lock_devices_of(private.caller());
+  end if;
+  return null;
+end
+$$;
+revoke all on function private.hold_own_devices() from public;
+
+create or replace trigger a_persons_devices_change_in_turn
+  before update on public.devices
+  for each statement execute function private.hold_own_devices();
 
 -- A signature is of a device that takes part, for one that waits, both of the caller; or of one analysis key for a later one, which no policy
 -- lets anybody write but the sidecar, by its function: clients take a new key of the same operator for what it is. No more than 20 wait to be verified for one device; those

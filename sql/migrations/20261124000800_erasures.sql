@@ -84,7 +84,8 @@ $$;
 revoke all on function private.audit_erasure(public.erasures, text) from public;
 
 -- A session one takes or took part in as client, or, without one, all of oneself in the organisation (the only one, if none is named). An
--- operator carries it out: law and care may ask that something be kept. Asking again gives the erasure that is under way.
+-- operator carries it out: law and care may ask that something be kept. Asking again gives the erasure that is under way. Right after signing in:
+-- it cannot be taken back.
 create or replace function private.request_erasure(session_id uuid, organization_id uuid)
 returns public.erasures
 language plpgsql security definer
@@ -98,6 +99,7 @@ begin
   if me is null then
     raise exception using errcode = '42501', message = 'only somebody signed in may ask for an erasure';
   end if;
+  perform private.require_fresh_login(me);
   wanted.requested_by := me;
   if request_erasure.session_id is not null then
     select p.organization_id, p.session_id into wanted.organization_id, wanted.session_id

@@ -175,22 +175,67 @@ select is(tests.state(md5('c5')::uuid), 'waiting', 'the next waits');
 rollback to before_migration;
 select is(tests.state(md5('c2')::uuid), 'signed', 'and here an admission is what it was');
 
--- Twenty may wait; the person makes room.
+-- Twenty may wait. One more takes the place of the oldest that nothing vouches for: garbage keeps nobody's own device out.
 select tests.register('brook', 'many ' || i) from generate_series(1, 20) i;
+update public.devices set created_at = now() - (30 - i) * interval '1 minute' from generate_series(1, 20) i where id = md5('many ' || i)::uuid;
+create function tests.vouched(name text, most int) returns bigint language sql as $$
+  select count(tests.act('brook', format(
+    'insert into public.device_signatures (device_id, by_device_id, signature) values (%L, %L, %L)', md5(name || ' ' || i)::uuid, tests.device('brook'), tests.bytes('c', 86)
+  )))
+  from generate_series(1, most) i
+$$;
+select tests.vouched('many', 2);
+update public.device_signatures set refused_at = now(), refusal = 'signature' where device_id = md5('many 2')::uuid;
+select tests.register('brook', 'one more');
+select is(tests.state(md5('one more')::uuid), 'waiting', 'the 21st waits');
 select is(
-  tests.attempt('brook', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '23514', 'the 21st that waits is refused'
+  (select array_agg(i) from generate_series(1, 20) i where tests.state(md5('many ' || i)::uuid) = 'waiting revoked'), array[2],
+  'in the place of the oldest that nothing vouches for: a refused signature does not'
 );
 select is(
   tests.attempt('postgres', format('insert into public.devices (user_id, kind, enc_pub, sig_pub) values (%L, ''recovery'', %L, %L)', tests.id('brook'), tests.key('enc more'), tests.key('sig more'))),
-  '23514', 'a recovery key, too'
+  '1', 'a recovery key waits in the place of another, too'
+);
+savepoint all_vouched;
+update public.devices set revoked_at = now() where user_id = tests.id('brook') and admitted_at is null and revoked_at is null;
+select tests.register('brook', 'again ' || i) from generate_series(1, 20) i;
+select tests.vouched('again', 20);
+select is(
+  tests.attempt('brook', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '23514',
+  'where each is vouched for, it waits for the sidecar to look'
 );
 select is(
   tests.attempt('bram', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '1', 'which is nothing to others'
 );
-select tests.act('brook', format('update public.devices set revoked_at = now() where id = %L', md5('many 1')::uuid));
+rollback to all_vouched;
+
+-- A token that lay about: it ends neither the recovery key, nor the last device that takes part.
+insert into public.devices (id, user_id, kind, enc_pub, sig_pub) values (md5('rb')::uuid, tests.id('bram'), 'recovery', tests.key('rb'), tests.key('rb'));
+select tests.register('bram', 'b2');
+update auth.sessions set created_at = now() - interval '11 minutes' where id = tests.login('bram');
+select is(tests.attempt('bram', format('update public.devices set revoked_at = now() where id = %L', md5('rb')::uuid)), '1', 'a recovery key that waits is revoked by any login');
+select is(tests.attempt(who, command), code, what)
+from (values
+  ('bram', format('update public.devices set revoked_at = now() where id = %L', tests.device('bram')), 'VG024', 'the last device that takes part is not revoked by an old login'),
+  ('bram', format('update public.devices set revoked_at = now() where user_id = %L', tests.id('bram')), 'VG024', 'nor all of them'),
+  ('bram', format('update public.devices set revoked_at = now() where id = %L', md5('b2')::uuid), '1', 'one that waits is'),
+  ('bram', format('update public.devices set label = ''x'' where id = %L', tests.device('bram')), '1', 'and the last one is named'),
+  ('postgres', format('update public.devices set revoked_at = now() where id = %L', tests.device('bram')), '1', 'an operator revokes it')
+) as c (who, command, code, what);
+select tests.admit(md5('rb')::uuid), tests.admit(md5('b2')::uuid);
+select is(tests.attempt(who, command), code, what)
+from (values
+  ('bram', format('update public.devices set revoked_at = now() where id = %L', md5('rb')::uuid), 'VG024', 'the recovery key is not revoked by an old login'),
+  ('bram', 'select public.remove_recovery()', 'VG024', 'nor removed'),
+  ('bram', format('update public.devices set revoked_at = now() where kind = ''participant'' and user_id = %L', tests.id('bram')), 'VG024', 'two devices at once leave none'),
+  ('bram', format('update public.devices set revoked_at = now() where id = %L', tests.device('bram')), '1', 'one of two is')
+) as c (who, command, code, what);
+select tests.act('bram', format('update public.devices set revoked_at = now() where id = %L', tests.device('bram')));
 select is(
-  tests.attempt('brook', format('insert into public.devices (enc_pub, sig_pub) values (%L, %L)', tests.key('enc more'), tests.key('sig more'))), '1', 'until one is revoked'
+  tests.attempt('bram', format('update public.devices set revoked_at = now() where id = %L', md5('b2')::uuid)), 'VG024', 'and then the other is the last: the recovery key takes part in nothing'
 );
+update auth.sessions set created_at = now() - interval '9 minutes' where id = tests.login('bram');
+select is(tests.attempt('bram', format('update public.devices set revoked_at = now() where user_id = %L and revoked_at is null', tests.id('bram'))), '2', 'who signed in just now revokes all');
 
 select * from finish();
 rollback;

@@ -12,7 +12,7 @@ select * from tests.commands(
     array['anon', '42501', '42501', '42501', '42501'],
     array['nobody', '1', '1', '0', '42501'],
     array['clio', '3', '1', '1', '42501'],
-    array['theo at aal1', '2', '1', '1', '42501'],
+    array['theo at aal1', '2', '1', 'VG024', '42501'],
     array['theo', '6', '1', '1', '42501'],
     array['olive', '6', '1', '1', '42501'],
     array['bram', '5', '1', '1', '42501'],

@@ -67,6 +67,10 @@ select * from tests.matrix(array[
   array['service_role', format('select public.erase_person(%L, %L)', tests.organization('birch'), tests.id('clio')), 'PT404'],
   array['service_role', format('select public.settle_erasure(%L, 0)', md5('nothing')::uuid), 'PT404']
 ]);
+update auth.sessions set created_at = now() - interval '11 minutes' where id = tests.login('clio');
+select is(tests.attempt('clio', command), 'VG024', 'a token that was stolen asks for none')
+from (values ('select public.request_erasure()'), (format('select public.request_erasure(%L)', tests.session('assisted')))) as c (command);
+update auth.sessions set created_at = now() where id = tests.login('clio');
 select tests.act('clio', format('select public.request_erasure(%L)', tests.session('assisted')));
 select is(
   tests.read('clio', format('select (public.request_erasure(%L)).id', tests.session('assisted'))), (tests.erasure_of(tests.session('assisted'))).id::text,
