@@ -32,7 +32,7 @@ var triggers = map[string]string{
 	"contact_points":       "a_contact_point_says_who_wrote_it written_in_the_audit_log",
 	"crisis_policies":      "a_changed_crisis_policy_gets_a_new_version written_in_the_audit_log",
 	"device_signatures":    "a_device_is_vouched_for_by_another a_device_signature_stands written_in_the_audit_log written_in_the_audit_log_when_changed",
-	"devices":              "a_device_keeps_its_keys a_first_device_is_admitted a_first_device_retires_epochs admitting_a_device_retires_epochs revoked_devices_lose_crisis_access revoking_a_device_retires_epochs written_in_the_audit_log written_in_the_audit_log_when_changed",
+	"devices":              "a_device_keeps_its_keys a_first_device_is_admitted a_first_device_retires_epochs a_persons_devices_change_in_turn admitting_a_device_retires_epochs revoked_devices_lose_crisis_access revoking_a_device_retires_epochs written_in_the_audit_log written_in_the_audit_log_when_changed",
 	"epoch_readers":        "an_epoch_reader_stands written_in_the_audit_log written_in_the_audit_log_when_changed",
 	"epoch_wraps":          "written_in_the_audit_log",
 	"erasures":             "a_receipt_stands",
