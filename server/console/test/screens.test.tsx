@@ -30,8 +30,8 @@ const view = (more: Partial<SessionView> = {}): SessionView => ({
 const message = (more: Partial<ChatMessage> = {}): ChatMessage => ({
   id: 'm', position: 1, epoch: 1, files: [], badges: [], from: { userId: ids.client, deviceId: 'd', role: 'client', me: true }, text: 'hello', badge: null, watched: true, missing: 0,
   readers: [
-    { deviceId: 'a', role: 'analysis', userId: null, via: 'roster', until: null }, { deviceId: 't', role: 'therapist', userId: ids.therapist, via: 'roster', until: null },
-    { deviceId: 'd', role: 'client', userId: ids.client, via: 'roster', until: null },
+    { deviceId: 'a', role: 'analysis', userId: null, via: 'roster', until: null, verified: true }, { deviceId: 't', role: 'therapist', userId: ids.therapist, via: 'roster', until: null, verified: true },
+    { deviceId: 'd', role: 'client', userId: ids.client, via: 'roster', until: null, verified: true },
   ],
   at: new Date('2026-11-23T05:00:00Z'), ...more,
 })
@@ -71,11 +71,20 @@ describe('a message', () => {
 
   test('names who was let in by an alert and until when, and whose recovery keys can read it', () => {
     const more = [
-      { deviceId: 'o', role: 'on_call', userId: 'o', via: 'crisis_access', until: null }, { deviceId: 'r', role: 'recovery', userId: ids.client, via: 'roster', until: null },
-      { deviceId: 's', role: 'recovery', userId: ids.therapist, via: 'roster', until: null },
+      { deviceId: 'o', role: 'on_call', userId: 'o', via: 'crisis_access', until: null, verified: true }, { deviceId: 'r', role: 'recovery', userId: ids.client, via: 'roster', until: null, verified: true },
+      { deviceId: 's', role: 'recovery', userId: ids.therapist, via: 'roster', until: null, verified: true },
     ] as const
     bubble(message({ readers: [...message().readers, ...more] }))
     expect(screen.getByRole('article').textContent).toContain('you, Theo, a clinician on call (let in by an alert), your recovery key, the recovery key of Theo and Vigil’s detector')
+  })
+
+  test('marks a reader whom nobody known has let in', () => {
+    bubble(message({ readers: [...message().readers, { deviceId: 'n', role: 'therapist', userId: 'n', via: 'history', until: null, verified: false }] }))
+    const fact = screen.getByText(/a therapist \(unverified\)/)
+    expect(fact.title).toContain('The server says')
+    cleanup()
+    bubble(message())
+    expect(screen.getByRole('article').textContent).not.toContain('unverified')
   })
 
   test.each<[Badge, RegExp]>([

@@ -114,6 +114,8 @@ function problemOfSession(error: SessionError): Problem {
       return { title: 'This session was erased', next: 'Nobody can read it any more, and nothing can be sent in it.', code: error.reason }
     case 'taken_back':
       return { title: 'Not sent: it was taken back', next: 'It is nowhere else. Write it again.', code: error.reason }
+    case 'history_missing':
+      return { title: 'Not done: this device lacks some of your history', next: 'The recovery key may be the last to open it. Bring it to this device with your passphrase first.', code: error.reason }
     case 'closed':
       return { title: 'Not sent: this page was closed first', next: 'Send it again.', code: error.reason }
   }

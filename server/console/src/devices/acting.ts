@@ -6,7 +6,7 @@ export interface Acting {
   readonly busy: boolean
   readonly problem: Problem | null
   /** Does it, and says that it is done, or what went wrong. */
-  readonly act: (attempt: string, work: () => Promise<unknown>, done: string) => Promise<boolean>
+  readonly act: <T>(attempt: string, work: () => Promise<T>, done: string | ((result: T) => string)) => Promise<boolean>
   readonly told: string | null
 }
 
@@ -16,14 +16,15 @@ export function useActing(): Acting {
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)
   const [told, setTold] = useState<string | null>(null)
-  const act = async (attempt: string, work: () => Promise<unknown>, done: string): Promise<boolean> => {
+  const act = async <T,>(attempt: string, work: () => Promise<T>, done: string | ((result: T) => string)): Promise<boolean> => {
     setBusy(true)
     setProblem(null)
     setTold(null)
     try {
-      await work()
-      setTold(done)
-      say(done)
+      const result = await work()
+      const words = typeof done === 'string' ? done : done(result)
+      setTold(words)
+      say(words)
       return true
     } catch (thrown) {
       setProblem(problemOf(thrown, attempt))

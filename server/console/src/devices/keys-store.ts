@@ -1,4 +1,4 @@
-import { DeviceState, type HistoryState, type OwnDevice, type Vigil, type WaitingDevice } from 'vigil-client'
+import { DeviceState, EnvelopeError, type HistoryState, type OwnDevice, type Vigil, type WaitingDevice } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
 import { whileLookedAt } from '../lib/again.ts'
 import { Store, type Undo } from '../lib/store.ts'
@@ -17,7 +17,13 @@ export type KeysView =
       readonly devices: readonly OwnDevice[]
       /** Others of one's own that nobody has confirmed to this one. */
       readonly unacknowledged: readonly string[]
+      /** What somebody else put among the recovery keys. */
+      readonly forged?: Problem
     }
+
+const forgedWords: Problem = {
+  title: 'Somebody else added a recovery key under your name', next: 'It was passed over and is given nothing. Change your login password, look at your devices below, and tell an administrator.', code: 'recovery_forged',
+}
 
 /** How often one looks while this device waits for another, which its owner has in the other hand. */
 const SoonMs = 2000
@@ -58,6 +64,7 @@ export class KeysStore {
       if (this.#closed) return
       this.view.update((old) => ({
         phase: 'ready', vigil, state: vigil.devices.state, code: vigil.devices.code, history: vigil.history, devices,
+        ...(old.phase === 'ready' && old.forged !== undefined ? { forged: old.forged } : {}),
         waiting: old.phase === 'ready' ? old.waiting : [], unacknowledged: old.phase === 'ready' ? old.unacknowledged : [],
       }))
       this.#follow(vigil)
@@ -79,6 +86,9 @@ export class KeysStore {
       }),
       vigil.on('history', (history) => { change({ history }) }),
       vigil.on('unacknowledged', (unacknowledged) => { change({ unacknowledged }) }),
+      vigil.on('error', (error) => {
+        if (error instanceof EnvelopeError) change({ forged: forgedWords })
+      }),
       vigil.on('waiting', (waiting) => {
         change({ waiting })
         void this.read()

@@ -1,6 +1,6 @@
 import { Button, Card, TextField } from '@radix-ui/themes'
 import { useId, useState, type ReactNode, type SyntheticEvent } from 'react'
-import { DeviceState, EnvelopeError, Refusal } from 'vigil-client'
+import { DeviceState, EnvelopeError, Refusal, ResetWords, SessionError } from 'vigil-client'
 import { Explained, type Problem } from '../api/problem.ts'
 import { argon2 } from '../lib/workers.ts'
 import { Confirm } from '../ui/confirm.tsx'
@@ -25,6 +25,13 @@ async function withRecovery<T>(work: (recovery: Recovery, deps: { readonly argon
   }
 }
 
+/** What came back, and what did not. */
+export function recoveredWords(back: { readonly missing: number }): string {
+  if (back.missing === 0) return 'Your history is back on this device'
+  const parts = back.missing === 1 ? 'one part' : `${back.missing} parts`
+  return `Your history is back on this device, but for ${parts} that the recovery key cannot open either`
+}
+
 const wrong: Problem = { title: 'That is not the passphrase', next: 'Nothing was changed. Capital letters and spaces count; try again.', code: 'passphrase' }
 
 /** The passphrase that brings the history back when all devices are lost: set, used, changed, removed. Its state is always in sight. */
@@ -35,7 +42,7 @@ export function RecoveryCard(props: { readonly keys: KeysStore; readonly view: R
   const title = useId()
   const set = view.history.recovery === 'set'
   const usable = view.state === DeviceState.usable
-  const [removing, setRemoving] = useState(false)
+  const [removing, setRemoving] = useState<'no' | 'asked' | 'losing'>('no')
   const then = (done: boolean): boolean => {
     void keys.read()
     return done
@@ -43,18 +50,23 @@ export function RecoveryCard(props: { readonly keys: KeysStore; readonly view: R
   const make = (passphrase: string): Promise<boolean> =>
     act('set the recovery passphrase', () => withRecovery((r, deps) => r.setRecovery(view.vigil, passphrase, deps)), 'The recovery passphrase is set').then(then)
   const use = (passphrase: string): Promise<boolean> =>
-    act('bring your history back', () => withRecovery((r, deps) => r.recover(view.vigil, passphrase, deps)), 'Your history is back on this device').then(then)
+    act('bring your history back', () => withRecovery((r, deps) => r.recover(view.vigil, passphrase, deps)), recoveredWords).then(then)
   const change = (next: string, old: string): Promise<boolean> =>
     act('change the passphrase', () => withRecovery((r, deps) => r.changePassphrase(view.vigil, old, next, deps)), 'The passphrase is changed').then(then)
-  const remove = (): void => {
-    setRemoving(false)
-    void act('remove the recovery key', () => withRecovery((r) => r.removeRecovery(view.vigil)), 'The recovery key is removed').then(then)
+  const remove = (losing: boolean): void => {
+    setRemoving('no')
+    const work = (): Promise<void> => withRecovery((r) => r.removeRecovery(view.vigil, losing ? { evenIf: ResetWords } : {})).catch((thrown: unknown) => {
+      if (thrown instanceof SessionError && thrown.reason === 'history_missing') setRemoving('losing')
+      throw thrown
+    })
+    void act('remove the recovery key', work, 'The recovery key is removed').then(then)
   }
   return (
     <Card size="3">
       <section className="stack" aria-labelledby={title}>
         <h2 className="small-title" id={title}>Recovery passphrase: {set ? 'set' : 'not set'}</h2>
         <p>It is not your login password, and resetting that changes nothing here. Whoever loses all devices and has no passphrase loses what was said. Nobody can reset it for you: write it down.</p>
+        {view.forged === undefined ? null : <ProblemNote problem={view.forged} />}
         {problem === null ? null : <ProblemNote problem={problem} />}
         {told === null ? null : <Note tone="teal">{told}.</Note>}
         {set && (!usable || view.history.here !== 'whole') ? <UseForm use={use} busy={acting.busy} /> : null}
@@ -64,14 +76,19 @@ export function RecoveryCard(props: { readonly keys: KeysStore; readonly view: R
             <summary>Change or remove it</summary>
             <div className="stack">
               <SetForm label="Change the passphrase" keep={change} busy={acting.busy} withOld />
-              <div className="row"><Button size="2" variant="soft" color="red" onClick={() => { setRemoving(true) }}>Remove the recovery key</Button></div>
+              <div className="row"><Button size="2" variant="soft" color="red" onClick={() => { setRemoving('asked') }}>Remove the recovery key</Button></div>
             </div>
           </details>
         ) : null}
         {!usable && !set ? <p className="quiet">Set one as soon as this device is let in.</p> : null}
-        {removing ? (
-          <Confirm title="Remove the recovery key?" action="Remove it" grave onCancel={() => { setRemoving(false) }} onConfirm={remove}>
+        {removing === 'asked' ? (
+          <Confirm title="Remove the recovery key?" action="Remove it" grave onCancel={() => { setRemoving('no') }} onConfirm={() => { remove(false) }}>
             <p>If you then lose your devices, nobody can bring your history back.</p>
+          </Confirm>
+        ) : null}
+        {removing === 'losing' ? (
+          <Confirm title="Lose a part of your history?" action="Remove it, and lose that" grave onCancel={() => { setRemoving('no') }} onConfirm={() => { remove(true) }}>
+            <p>This device cannot read all of your history, and the recovery key may be the last that opens the rest. Bring it to this device with your passphrase first.</p>
           </Confirm>
         ) : null}
       </section>

@@ -7,8 +7,16 @@ import type { Draft, OutgoingState } from './outgoing.ts'
 import { marked, type Mark } from './evidence.ts'
 import { badgeWords, sizeWords, unreadableWords } from './words.ts'
 
-/** One of whom a message can be read by, in words. Somebody let in later says until when; a recovery key says whose. */
+/** One of whom a message can be read by, in words: also whether that is the server's word alone. */
 function named(reader: Reader, names: ReadonlyMap<string, string>, me: string): string {
+  const who = nameOf(reader, names, me)
+  return reader.verified ? who : `${who} (unverified)`
+}
+
+const unverifiedWords = 'The server says that they can read it. No device that this one knows has signed that they were let in.'
+
+/** Somebody let in later says until when; a recovery key says whose. */
+function nameOf(reader: Reader, names: ReadonlyMap<string, string>, me: string): string {
   const person = names.get(reader.userId ?? '')
   if (reader.role === 'recovery') return reader.userId === me ? 'your recovery key' : `the recovery key of ${person ?? 'somebody'}`
   if (reader.userId === me) return 'you'
@@ -89,7 +97,7 @@ function Facts(props: BubbleProps): ReactNode {
       {message.text === null ? <span className="fact warn"><LockOpen1Icon aria-hidden /> cannot be read here</span> : null}
       {marks.length === 0 && message.text !== null ? <span className="fact sealed"><LockClosedIcon aria-hidden /> sealed, verified</span> : null}
       {marks.map((one) => <span key={one.kind} className="fact warn"><LockOpen1Icon aria-hidden /> {badgeWords(one)}</span>)}
-      {readers.length === 0 ? null : <span className="fact"><PersonIcon aria-hidden /> <span className="visually-hidden">Readable by </span>{joined(readers)}</span>}
+      {readers.length === 0 ? null : <span className="fact" title={message.readers.every((one) => one.verified) ? undefined : unverifiedWords}><PersonIcon aria-hidden /> <span className="visually-hidden">Readable by </span>{joined(readers)}</span>}
       {message.watched ? (
         <span className="fact"><EyeOpenIcon aria-hidden /> watched</span>
       ) : (
