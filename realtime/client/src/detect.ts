@@ -1,6 +1,6 @@
 /**
  * The detector in a Worker of the browser: messages are assessed on the device, and nothing leaves it. The Worker and the
- * 1.4 MB of the module are loaded with the first message, not before.
+ * 1.4 MB of the module are loaded by load() or with the first message, not before.
  *
  *     const detector = new Detector({
  *       worker: () => new Worker(new URL('vigil-client/detect-worker', import.meta.url), { type: 'module' }),
@@ -47,6 +47,11 @@ export class Detector {
   constructor(deps: { readonly worker: () => DetectorWorker } & DetectorFiles) {
     this.#make = deps.worker
     this.#files = { exec: deps.exec, wasm: deps.wasm }
+  }
+
+  /** Loads it ahead of the first message. If that fails, the message loads it again. */
+  load(): void {
+    if (!this.#closed && this.#worker === null) this.#start()
   }
 
   /** Assesses one message, after the ones asked before it. It rejects when the detector cannot be loaded, or is closed. */

@@ -18,8 +18,8 @@ const MaxAttempts = 8
  * A session's messages, folded into the detector's state by position, as the sidecar folds an assisted session's. The state of
  * each position is kept (10 bytes), so that what another device found from an earlier one can be found again.
  *
- * A device that cannot read everything cannot have the state that the others have: from the first message that it cannot read,
- * it assesses each by itself, and says so (`after` 0).
+ * A device that cannot read what others can cannot have the state that they have: from the first such message it assesses each by
+ * itself, and says so (`after` 0). A row that nobody can read changes no state, here as at the sidecar.
  */
 export class Fold {
   readonly #assessor: Assessor
@@ -49,6 +49,14 @@ export class Fold {
     if (this.#whole && position === this.#dense + 1) this.#dense = position
     this.#last = position
     return { finding, after }
+  }
+
+  /** Goes past a row that no device can read, whatever key it has: the state stays as it was. */
+  pass(position: number): void {
+    const state = this.#states.get(this.#last)
+    if (state !== undefined) this.#states.set(position, state)
+    if (this.#whole && position === this.#dense + 1) this.#dense = position
+    this.#last = position
   }
 
   /** Assesses what is not in the table yet, after what is folded now. */

@@ -11,12 +11,14 @@ export interface ScoreOutboxDeps {
 }
 
 /**
- * Refusals that end a score in peace: another device of this side was first, the sidecar watches the message after all, or the
- * message was erased.
+ * Refusals that end a score in peace: it stands already (the table's key is its signature: a row that somebody else put there is
+ * none), the side has one that the sidecar verified, the sidecar watches the message after all, or the message was erased.
  */
-const settled: ReadonlySet<string> = new Set(['23505', 'VG026', '23503'])
+const settled: ReadonlySet<string> = new Set(['23505', 'VG029', 'VG026', '23503'])
+/** Others, true or not, were first within this minute: there will be room. */
+const Crowded = 'PT429'
 
-/** Stores scores one after the other, each until it stands. What is not stored when the tab closes is scored anew by the next visit. */
+/** Stores scores one after the other, each until it stands; one that is crowded out lets the others pass. What is not stored when the tab closes is scored anew by the next visit. */
 export class ScoreOutbox {
   readonly #deps: ScoreOutboxDeps
   readonly #queue: SignedScore[] = []
@@ -50,7 +52,8 @@ export class ScoreOutbox {
         await this.#deps.insert(insertOf(row))
       } catch (thrown) {
         const error = thrown instanceof RequestError ? thrown : new RequestError('store score', '', 0, 'no answer', '', { cause: thrown })
-        if (error.temporary) {
+        if (error.code === Crowded) this.#queue.push(...this.#queue.splice(0, 1))
+        if (error.code === Crowded || error.temporary) {
           await this.#deps.clock.wait(backoff(attempt++))
           continue
         }

@@ -7,14 +7,15 @@
  *     watch.on('badges', ({ messageId, badges }) => mark(messageId, badges))
  *
  * Guarantees: no text leaves the device; a message of this device is scored when it is stored, or by the next visit within a
- * day; a score counts as its sender's only if its device signed it for that message, epoch and session. Not guaranteed: that a
- * sender's device scores honestly, or at all. That is what the second finding is for. It is not clinically validated.
+ * day; a score counts as its sender's only if its device signed it for that message, epoch and session, and whatever else stands
+ * beside it counts for nothing. Not guaranteed: that a sender's device scores honestly, or at all. That is what the second finding
+ * is for. It is not clinically validated.
  */
 import type { Badge, ChatMessage, SessionEvents } from './chat.ts'
 import { Clock, backoff } from './clock.ts'
 import { PageRows } from './answer.ts'
 import { Emitter, type Undo } from './events.ts'
-import { RequestError, toError } from './failure.ts'
+import { Refusal, RequestError, toError } from './failure.ts'
 import { Fold, type Assessor, type Found } from './fold.ts'
 import { ScoreOutbox } from './score-outbox.ts'
 import { ScoreSide, scoreDifferences, scoreOf, signScore, verifyScore } from './score.ts'
@@ -48,7 +49,7 @@ export interface StrictEvents {
   error: Error
 }
 
-/** Fields beside those found: the signature is not the sender's, or the score names a later position than its own. */
+/** Fields beside those found: no score is signed by the sender's device, or it names a later position than its own. */
 const Forged = 'signature'
 const Ahead = 'after_position'
 /** The score was found after messages that this device cannot read, or has not: nothing can be said of it. */
@@ -56,8 +57,12 @@ const Incomparable = 'not_comparable'
 /** What differs without anybody having done wrong, and is not reported. */
 const harmless: readonly string[] = ['model_version', 'ruleset_version', Incomparable]
 const GraceMs = 10_000
-/** A message of this device that was told as history is scored again up to this age: the tab may have closed before its score stood. */
+/** What was told as history is scored up to this age: the tab may have closed before its score stood. Older, nobody waits for it. */
 const AnewMs = 24 * 60 * 60 * 1000
+/** How long finish() takes at most: the detector may still be loading. */
+const FinishMs = 30_000
+/** Refusals that every device comes to, by the row itself: it never opens, for anybody. Of any other the key may yet come, or others have it. */
+const nobodys: ReadonlySet<string> = new Set([Refusal.format, Refusal.suite, Refusal.roster, Refusal.signature, Refusal.epoch, Refusal.body])
 
 /** What is known of one strict message that can be read. */
 interface Scored {
@@ -77,8 +82,9 @@ export class StrictWatch {
   readonly #work = new Set<Promise<unknown>>()
   readonly #messages = new Map<string, Scored>()
   readonly #unread = new Set<string>()
-  readonly #rows = new Map<string, Map<ScoreSide, ScoreRow>>()
-  /** Messages of this device that were scored, or are being. */
+  /** Of each message what stands, by side and signature: anybody's, until it is verified. */
+  readonly #rows = new Map<string, Map<string, ScoreRow>>()
+  /** Messages that this device scored, or is about to. */
   readonly #own = new Set<string>()
   readonly #badges = new Map<string, readonly StrictBadge[]>()
   #fold: Fold
@@ -86,7 +92,10 @@ export class StrictWatch {
   #folding = false
   #needed: boolean
   #unfold: Undo = () => undefined
+  #unsent: Undo = () => undefined
   #read: Promise<void> | undefined
+  #finishing: Promise<void> | undefined
+  #finished: () => void = () => undefined
 
   constructor(session: StrictSession, assessor: Assessor, options: StrictOptions = {}) {
     this.#session = session
@@ -123,12 +132,39 @@ export class StrictWatch {
     if (this.#work.size > 0) await this.settled()
   }
 
+  /**
+   * Ends once what was heard is scored and stored, at the latest after so long: for who leaves while the detector still loads. It
+   * hears of nothing new but what this device has just sent. Never rejects.
+   */
+  finish(mostMs = FinishMs): Promise<void> {
+    this.#finishing ??= this.#finish(mostMs)
+    return this.#finishing
+  }
+
+  async #finish(mostMs: number): Promise<void> {
+    this.#deafen()
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, mostMs)
+      this.#finished = resolve
+    })
+    if (!this.#clock.closed) await Promise.race([this.settled(), over])
+    clearTimeout(timer)
+    this.close()
+  }
+
   /** Ends; what was not stored is scored by the next visit. The detector stays the caller's to close. */
   close(): void {
-    for (const undo of this.#undo.splice(0)) undo()
-    this.#unfold()
+    this.#deafen()
+    this.#unsent()
     this.#clock.close()
     this.#queue = []
+    this.#finished()
+  }
+
+  #deafen(): void {
+    for (const undo of this.#undo.splice(0)) undo()
+    this.#unfold()
   }
 
   #newFold(): Fold {
@@ -137,11 +173,12 @@ export class StrictWatch {
 
   #listen(): void {
     const on: StrictSession['on'] = (name, listener) => this.#session.on(name, listener)
+    this.#unsent = on('sent', (sent) => { this.#track(this.#scoreSent(sent)) })
     this.#undo.push(
-      on('sent', (sent) => { this.#track(this.#scoreSent(sent)) }),
       on('changed', (message) => { this.#change(message) }),
       on('session', () => { this.#need(!this.#session.watched) }),
-      on('closed', () => { this.close() }),
+      on('erasure', () => { this.close() }),
+      on('closed', () => { void this.finish() }),
     )
     this.#unfold = this.#session.on('message', (message) => { this.#hear(message) })
     if (!this.#clinician) return
@@ -200,14 +237,31 @@ export class StrictWatch {
 
   async #foldIn(message: ChatMessage): Promise<void> {
     const fold = this.#fold
-    if (message.badge?.kind === 'unreadable' && message.badge.refusal === 'replay') return // it was folded where it stands first
+    const refusal = message.badge?.kind === 'unreadable' ? message.badge.refusal : ''
+    if (refusal === 'replay') return // it was folded where it stands first
+    if (nobodys.has(refusal)) {
+      fold.pass(message.position)
+      return
+    }
     if (message.text === null) this.#unread.add(message.id)
+    const claimed = this.#claim(message) // before it is folded in: that it is stored may be told meanwhile
     const found = await fold.next(message.position, message.text)
-    if (fold !== this.#fold || message.text === null || message.watched) return // begun anew meanwhile; or not a device's to score
+    const left = fold !== this.#fold || message.text === null || message.watched // begun anew meanwhile; or not a device's to score
+    if (claimed && (left || found === undefined)) this.#own.delete(message.id)
+    if (left) return
     this.#messages.set(message.id, { message, found })
     if (found === undefined) this.#mark(message.id, [{ kind: 'unscored' }])
+    else if (claimed) this.#track(this.#sign(message.id, message.epoch, ScoreSide.sender, found))
     else this.#track(this.#score(message, found))
     if (this.#clinician) this.#track(this.#compare(message.id))
+  }
+
+  /** Whether this device is to score the message as its sender, and does not yet; from now on it does. */
+  #claim(message: ChatMessage): boolean {
+    const mine = message.text !== null && !message.watched && message.from.deviceId === this.#session.entry.device.kid
+    if (!mine || this.#own.has(message.id) || !isRecent(message)) return false
+    this.#own.add(message.id)
+    return true
   }
 
   /** Scores a message of this device as soon as it is stored, whatever the socket does. */
@@ -216,21 +270,29 @@ export class StrictWatch {
     if (this.#own.has(sent.id) || isWatched(epoch.roster)) return
     this.#own.add(sent.id)
     const found = await this.#fold.ahead(sent.text)
-    if (found !== undefined) await this.#sign(sent.id, sent.epoch, ScoreSide.sender, found)
-    else this.#own.delete(sent.id) // it is tried once more when the message comes in order
+    if (found !== undefined) {
+      await this.#sign(sent.id, sent.epoch, ScoreSide.sender, found)
+      return
+    }
+    this.#own.delete(sent.id) // it is tried once more when the message comes in order, or was when it came
+    const heard = this.#messages.get(sent.id)
+    if (heard?.found !== undefined) await this.#score(heard.message, heard.found)
   }
 
   /** Scores a message that came in order, if it is this device's to score and was not. */
   async #score(message: ChatMessage, found: Found): Promise<void> {
     const { device } = this.#session.entry
     if (message.from.deviceId === device.kid) {
-      if (this.#own.has(message.id) || Date.now() - message.at.getTime() > AnewMs) return
-      this.#own.add(message.id)
-      await this.#sign(message.id, message.epoch, ScoreSide.sender, found)
-    } else if (this.#clinician && message.from.role === ParticipantRole.client) {
-      await this.#known()
-      if (this.#rows.get(message.id)?.has(ScoreSide.clinician) !== true) await this.#sign(message.id, message.epoch, ScoreSide.clinician, found)
+      if (this.#claim(message)) await this.#sign(message.id, message.epoch, ScoreSide.sender, found)
+      return
     }
+    if (!this.#clinician || message.from.role !== ParticipantRole.client || this.#own.has(message.id) || !isRecent(message)) return
+    const { roster } = await this.#session.entry.epoch(message.epoch)
+    if (findMember(roster, device.kid)?.role !== Role.therapist) return // it reads this by shared history: its word counts for nothing
+    await this.#known()
+    if ((await this.#signed(message, ScoreSide.clinician)).length > 0 || this.#own.has(message.id)) return
+    this.#own.add(message.id)
+    await this.#sign(message.id, message.epoch, ScoreSide.clinician, found)
   }
 
   async #sign(messageId: string, epoch: number, side: ScoreSide, { finding, after }: Found): Promise<void> {
@@ -239,9 +301,10 @@ export class StrictWatch {
   }
 
   #learn(row: ScoreRow): void {
-    const rows = this.#rows.get(row.message_id) ?? new Map<ScoreSide, ScoreRow>()
-    if (rows.get(row.side)?.signature === row.signature) return
-    this.#rows.set(row.message_id, rows.set(row.side, row))
+    const rows = this.#rows.get(row.message_id) ?? new Map<string, ScoreRow>()
+    const key = `${row.side}/${row.signature}`
+    if (rows.has(key)) return
+    this.#rows.set(row.message_id, rows.set(key, row))
     if (this.#messages.has(row.message_id)) this.#track(this.#compare(row.message_id))
   }
 
@@ -259,7 +322,8 @@ export class StrictWatch {
           const page = await this.#session.entry.database.scores(this.#session.id, position)
           for (const row of page) this.#learn(row)
           if (page.length < PageRows) return
-          position = (page.at(-1)?.position ?? 1) - 1 // the page may end between the two of one message
+          const last = page.at(-1)?.position ?? position + 1
+          position = Math.max(last - 1, position + 1) // the page may end between those of one message
         }
       } catch (thrown) {
         if (!(thrown instanceof RequestError && thrown.temporary)) throw thrown
@@ -274,16 +338,15 @@ export class StrictWatch {
     if (scored?.found === undefined || scored.message.from.deviceId === this.#session.entry.device.kid) return
     await this.#known()
     const { message, found } = scored
-    const rows = this.#rows.get(messageId)
-    const sender = rows?.get(ScoreSide.sender)
-    const clinician = rows?.get(ScoreSide.clinician)
-    if (sender === undefined) {
+    if (this.#standing(messageId, ScoreSide.sender).length === 0) {
       this.#miss(message)
       return
     }
-    const fields = new Set(await this.#differences(sender, message, found))
-    if (clinician !== undefined && clinician.device_id !== this.#session.entry.device.kid) {
-      for (const field of await this.#differences(clinician, message, found)) fields.add(field)
+    const signed = await this.#signed(message, ScoreSide.sender)
+    const fields = new Set<string>(signed.length === 0 ? [Forged] : [])
+    const others = (await this.#signed(message, ScoreSide.clinician)).filter((row) => row.device_id !== this.#session.entry.device.kid)
+    for (const row of [...signed, ...others]) {
+      for (const field of await this.#differences(row, message, found)) fields.add(field)
     }
     this.#mark(messageId, fields.size === 0 ? [] : [{ kind: 'disagreement', fields: [...fields] }])
     if ([...fields].some((field) => !harmless.includes(field))) await this.#tell(messageId)
@@ -292,7 +355,7 @@ export class StrictWatch {
   /** The sender's device scored nothing, or it has not come yet. */
   #miss(message: ChatMessage): void {
     const overdue = (): void => {
-      if (this.#rows.get(message.id)?.has(ScoreSide.sender) !== true) this.#mark(message.id, [{ kind: 'unscored' }])
+      if (this.#standing(message.id, ScoreSide.sender).length === 0) this.#mark(message.id, [{ kind: 'unscored' }])
     }
     const left = this.#graceMs - Math.max(0, Date.now() - message.at.getTime())
     if (left <= 0) {
@@ -303,9 +366,19 @@ export class StrictWatch {
     this.#undo.push(() => { clearTimeout(timer) })
   }
 
-  /** In what a stored score differs from what its device must have found in the message. */
+  #standing(messageId: string, side: ScoreSide): readonly ScoreRow[] {
+    return [...(this.#rows.get(messageId)?.values() ?? [])].filter((row) => row.side === side)
+  }
+
+  /** Of what stands of a side, what its device signed: whoever has a token can put more beside it. */
+  async #signed(message: ChatMessage, side: ScoreSide): Promise<readonly ScoreRow[]> {
+    const signed: ScoreRow[] = []
+    for (const row of this.#standing(message.id, side)) if (await this.#isSigned(row, message)) signed.push(row)
+    return signed
+  }
+
+  /** In what a score differs from what its device, which signed it, must have found in the message. */
   async #differences(row: ScoreRow, message: ChatMessage, found: Found): Promise<readonly string[]> {
-    if (!(await this.#isSigned(row, message))) return [Forged]
     if (row.after_position >= message.position) return [Ahead]
     if (row.after_position === found.after) return scoreDifferences(row, scoreOf(found.finding))
     const again = message.text === null ? undefined : await this.#fold.again(message.text, row.after_position)
@@ -330,4 +403,8 @@ export class StrictWatch {
   async #tell(messageId: string): Promise<void> {
     await this.#session.entry.database.reportRefusal(this.#session.id, 'message_scores', messageId, 'score')
   }
+}
+
+function isRecent(message: ChatMessage): boolean {
+  return Date.now() - message.at.getTime() <= AnewMs
 }

@@ -6,9 +6,11 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { Clock } from '../src/clock.ts'
 import { startDetector, type Assess } from '../src/detect-module.ts'
 import { serveDetector } from '../src/detect-serve.ts'
 import { Detector, type DetectorAnswer, type DetectorCall, type DetectorWorker } from '../src/detect.ts'
+import { Fold } from '../src/fold.ts'
 import { scoreOf, scoreSigned } from '../src/score.ts'
 import { corpus } from './corpus.ts'
 import { written } from './written.ts'
@@ -52,6 +54,29 @@ describe('the detector as WebAssembly', () => {
     process.stdout.write(`the detector in WebAssembly: half of ${messages} messages took at most ${median.toFixed(3)} ms\n`)
     if (every === '1') expect(median).toBeLessThan(1) // the suite's other tests share the machine
   }, BuildMs)
+
+  test('goes on over rows that nobody can read from the state before them, as the sidecar does', async () => {
+    const texts = [null, 'I hate my job', null, null, 'I cannot stand it any more', 'I have been thinking about it again', null, 'I am going to do it tonight']
+    const fold = new Fold({
+      assessor: { assess: (text, state) => Promise.resolve(assess(text, state)) }, clock: new Clock(), failed: (thrown) => { throw thrown as Error },
+    })
+    let state: Uint8Array | undefined // as the test above holds it to the sidecar's
+    for (const [i, text] of texts.entries()) {
+      if (text === null) {
+        fold.pass(i + 1)
+        continue
+      }
+      const want = assess(text, state)
+      const alone = assess(text)
+      if (state !== undefined) expect(written(want)).not.toBe(written(alone)) // the state says something
+      const found = await fold.next(i + 1, text)
+      expect(found?.after).toBe(i)
+      expect(found === undefined ? '' : written(found.finding)).toBe(written(want))
+      const again = await fold.again(text, i)
+      expect(again === undefined ? '' : written(again)).toBe(written(want))
+      state = want.state
+    }
+  })
 
   test('takes any input: nothing, half a character, a megabyte, a state that is none', () => {
     for (const strange of ['', '\ud83d', '\u202eworromot', '\u0000', '😀'.repeat(1000), 'a '.repeat(1 << 19)]) {
@@ -108,6 +133,19 @@ describe('a Detector', () => {
     expect([calm.alert, grave.alert]).toEqual([false, true])
     expect(written(await detector.assess('and I mean it', grave.state))).toBe(written(assess('and I mean it', grave.state)))
     detector.close()
+  })
+
+  test('that is loaded ahead starts its worker once, and none when it is closed', async () => {
+    const before = NearWorker.made
+    const detector = new Detector({ worker: () => new NearWorker(), exec, wasm: new Uint8Array([1, 2, 3]) })
+    detector.load()
+    detector.load()
+    expect(NearWorker.made).toBe(before + 1)
+    await expect(detector.assess('one')).rejects.toThrow('could not be loaded')
+    expect(NearWorker.made).toBe(before + 1)
+    detector.close()
+    detector.load()
+    expect(NearWorker.made).toBe(before + 1)
   })
 
   test('that cannot load its module says so to whoever asks, and quotes nothing', async () => {

@@ -342,7 +342,7 @@ export class MemoryDatabase implements SessionDatabase {
       const { messages, scores, session } = this.#tables
       const message = messages.find((one) => one.id === row.message_id)
       if (message === undefined || message.assisted) throw new RequestError('send score', 'VG026', 400, 'no strict message')
-      if (scores.some((one) => one.message_id === row.message_id && one.side === row.side)) {
+      if (scores.some((one) => one.message_id === row.message_id && one.side === row.side && one.signature === row.signature)) {
         throw new RequestError('send score', '23505', 409, 'doubled')
       }
       scores.push({

@@ -1,9 +1,10 @@
 /** A strict session of two people for tests of StrictWatch: what each hears, and when, is the test's to say. */
-import type { ChatMessage, SessionEvents } from '../src/chat.ts'
+import type { Badge, ChatMessage, SessionEvents } from '../src/chat.ts'
 import { Clock } from '../src/clock.ts'
 import type { Finding } from '../src/detect-module.ts'
 import { makeDevice, type Device } from '../src/device.ts'
 import { makeEpoch, type Epoch } from '../src/epoch.ts'
+import { Refusal } from '../src/failure.ts'
 import { Emitter, call, type Undo } from '../src/events.ts'
 import type { Assessor } from '../src/fold.ts'
 import { Role, parseRoster } from '../src/roster.ts'
@@ -117,6 +118,8 @@ export class World {
   readonly texts = new Map<string, string>()
   /** Messages that a seat's device cannot read. */
   readonly unread = new Set<string>()
+  /** Messages that nobody can read: their rows are none. */
+  readonly garbage = new Set<string>()
   readonly #seats: Seat[] = []
   readonly #at = new Map<string, Date>()
   epoch: Epoch
@@ -168,9 +171,11 @@ export class World {
     return this.tables.messages.map((row) => {
       const role = row.sender_id === this.client.userId ? ParticipantRole.client : ParticipantRole.therapist
       const from = { userId: row.sender_id, deviceId: row.sender_device_id, role, me: row.sender_id === seat.userId }
-      const text = this.unread.has(row.id) ? null : (this.texts.get(row.id) ?? null)
+      const refusal = this.garbage.has(row.id) ? Refusal.signature : this.unread.has(row.id) ? Refusal.wrap : null
+      const text = refusal === null ? (this.texts.get(row.id) ?? null) : null
+      const badge: Badge | null = refusal === null ? null : { kind: 'unreadable', refusal }
       return {
-        id: row.id, position: row.position, epoch: row.epoch, from, text, files: [], badges: [], badge: null, watched: row.assisted, readers: [], missing: 0,
+        id: row.id, position: row.position, epoch: row.epoch, from, text, files: [], badges: badge === null ? [] : [badge], badge, watched: row.assisted, readers: [], missing: 0,
         at: this.#at.get(row.id) ?? new Date(),
       }
     })
@@ -181,9 +186,9 @@ export class World {
     for (const seat of this.#seats) if (seat.role === ParticipantRole.therapist) seat.events.emit('score', row)
   }
 
-  /** Another visit of the same person's on the same device: nothing is known but what the tables hold. */
-  again(seat: Seat): Seat {
-    const next = new Seat(this, seat)
+  /** Another visit of the same person's, on the same device unless it is said: nothing is known but what the tables hold. */
+  again(seat: Seat, device = seat.device): Seat {
+    const next = new Seat(this, { userId: seat.userId, role: seat.role, device })
     this.#seats[this.#seats.indexOf(seat)] = next
     return next
   }

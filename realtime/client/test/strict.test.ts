@@ -4,10 +4,12 @@ import { Clock } from '../src/clock.ts'
 import { makeDevice } from '../src/device.ts'
 import { RequestError } from '../src/failure.ts'
 import { Fold } from '../src/fold.ts'
+import { ScoreOutbox } from '../src/score-outbox.ts'
 import { ScoreSide, scoreOf, signScore, verifyScore, type SignedScore } from '../src/score.ts'
 import { StrictWatch, type StrictBadge, type StrictOptions } from '../src/strict.ts'
 import type { MessageRow, ScoreRow } from '../src/rows.ts'
-import { WordDetector, World, type Seat } from './strict-world.ts'
+import type { Finding } from '../src/detect-module.ts'
+import { WordDetector, World, Seat } from './strict-world.ts'
 
 interface Watching {
   readonly watch: StrictWatch
@@ -40,6 +42,34 @@ async function setup(options?: StrictOptions): Promise<{ world: World; client: W
 async function settled(...all: readonly Watching[]): Promise<void> {
   for (const one of all) await one.watch.settled()
   for (const one of all) await one.watch.settled() // what the others told meanwhile
+}
+
+class QuickClock extends Clock {
+  override wait(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+/** A detector that is still loading until it is released. */
+class HeldDetector extends WordDetector {
+  release: () => void = () => undefined
+  readonly #loaded = new Promise<void>((resolve) => { this.release = resolve })
+
+  override async assess(text: string, state?: Uint8Array): Promise<Finding> {
+    await this.#loaded
+    return super.assess(text, state)
+  }
+}
+
+/** A seat whose epochs are read only once it is opened. */
+class LateSeat extends Seat {
+  open: () => void = () => undefined
+  readonly #opened = new Promise<void>((resolve) => { this.open = resolve })
+
+  override get entry(): Seat['entry'] {
+    const entry = super.entry
+    return { ...entry, epoch: async (number) => this.#opened.then(() => entry.epoch(number)) }
+  }
 }
 
 const disagreements = (one: Watching): unknown[] => [...one.badges.values()].flat().filter((badge) => badge.kind === 'disagreement')
@@ -107,6 +137,106 @@ describe('the sender’s device', () => {
     await settled(client)
     expect(client.watch.badgesOf(refused.id)).toEqual([{ kind: 'unscored' }])
     expect(client.errors.map((error) => error.message)).toEqual(['send score: no'])
+  })
+
+  test('tries on while others crowd it out, and lets the next pass', async () => {
+    const device = await makeDevice()
+    const finding = scoreOf(await new WordDetector().assess('grave'))
+    const score = (epoch: number): Promise<SignedScore> =>
+      signScore(device, { ...finding, session_id: crypto.randomUUID(), message_id: crypto.randomUUID(), epoch, side: 'sender', after_position: 0 })
+    const [one, two] = [await score(1), await score(2)]
+    const asked: string[] = []
+    const refused: unknown[] = []
+    const codes = ['PT429', '', 'VG029']
+    const outbox = new ScoreOutbox({
+      insert: ({ message_id }) => {
+        asked.push(message_id)
+        const code = codes.shift() ?? ''
+        return code === '' ? Promise.resolve() : Promise.reject(new RequestError('send score', code, 400, 'not now'))
+      },
+      refused: (row) => refused.push(row),
+      clock: new QuickClock(),
+    })
+    outbox.add(one)
+    outbox.add(two)
+    await outbox.settled()
+    expect(asked).toEqual([one, two, one].map((row) => row.message_id))
+    expect(refused).toEqual([])
+  })
+
+  test('scores a message that was heard before the detector gave up on it ahead', async () => {
+    const world = await World.make()
+    const words = new WordDetector()
+    let asked = 0
+    const detector = Object.assign(new WordDetector(), {
+      assess: (text: string, state?: Uint8Array) => (++asked === 2 ? words.assess(text, state) : Promise.reject(new Error('not yet'))),
+    })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const { watch, badges } = watching(world.client, {}, detector)
+    const row = world.client.send('grave')
+    while (asked < 1) await Promise.resolve()
+    world.client.hear()
+    for (let i = 0; i < 12; i++) await vi.advanceTimersByTimeAsync(30_000)
+    vi.useRealTimers()
+    await watch.settled()
+    expect(asked).toBe(9) // eight times ahead, and once in its order
+    expect(world.scoresOf(row.id)).toMatchObject([{ side: 'sender', level: 5 }])
+    expect([...badges.values()]).toEqual([])
+  })
+
+  test('never says that it folded its own message before it scored it, whatever is told first', async () => {
+    const afters: unknown[] = []
+    for (let ticks = 0; ticks < 10; ticks++) {
+      const world = await World.make()
+      const seat = new LateSeat(world, world.client)
+      const detector = new HeldDetector()
+      const { watch } = watching(seat, {}, detector)
+      const row = seat.send('grave')
+      seat.hear()
+      detector.release()
+      for (let i = 0; i < ticks; i++) await Promise.resolve()
+      seat.open()
+      await watch.settled()
+      afters.push(world.scoresOf(row.id).map((score) => score.after_position))
+    }
+    expect(afters).toEqual(Array(10).fill([0]))
+  })
+
+  test('that is left while the detector loads still scores what was sent, and not without end', async () => {
+    const world = await World.make()
+    const detector = new HeldDetector()
+    const { watch } = watching(world.client, {}, detector)
+    const row = world.client.send('grave')
+    world.client.events.emit('closed', world.client.row)
+    const finished = watch.finish()
+    detector.release()
+    await finished
+    expect(world.scoresOf(row.id)).toMatchObject([{ side: 'sender', level: 5 }])
+    world.client.send('nobody hears of this')
+    await watch.settled()
+    expect(world.tables.scores.length).toBe(1)
+    const stuck = watching(world.client, {}, new HeldDetector())
+    world.client.send('grave again')
+    await stuck.watch.finish(20)
+    expect(world.tables.scores.length).toBe(1)
+  })
+
+  test('drops what it holds at once when the session is erased', async () => {
+    const world = await World.make()
+    const detector = new HeldDetector()
+    const { watch } = watching(world.client, {}, detector)
+    world.client.send('grave')
+    const finished = watch.finish()
+    watch.close()
+    await finished
+    const other = watching(world.client, {}, detector)
+    world.client.send('grave')
+    world.client.events.emit('erasure', {
+      id: 'e', session_id: world.client.id, kind: 'session', status: 'shredded', counts: {}, audit_seq: null, audit_hash: null, created_at: '', done_at: null,
+    })
+    detector.release()
+    await other.watch.settled()
+    expect(world.tables.scores).toEqual([])
   })
 
   test('does not load the detector in a session that was never strict, and scores nothing that the sidecar watches', async () => {
@@ -187,6 +317,26 @@ describe('the clinician’s device', () => {
     expect(seat.database.calls.filter((name) => name === 'insertScore').length).toBe(1)
     expect(world.tables.scores.length).toBe(4)
     expect([...next.badges.values()].flat()).toEqual([])
+  })
+
+  test('on a device that came after the epoch scores nothing of it; nor does any what is older than a day', async () => {
+    const { world, client } = await setup()
+    const row = world.client.send('hello')
+    const old = world.client.send('old', { quiet: true, at: new Date(Date.now() - 25 * 60 * 60 * 1000) })
+    const later = watching(world.again(world.therapist, await makeDevice()))
+    const seat = world.again(world.therapist)
+    const therapist = watching(seat)
+    await settled(client, later, therapist)
+    const laterSeat = world.again(world.therapist, await makeDevice())
+    const shared = watching(laterSeat)
+    laterSeat.hear()
+    await settled(shared)
+    expect(laterSeat.database.calls.filter((name) => name === 'insertScore')).toEqual([])
+    expect(shared.watch.badgesOf(row.id)).toEqual([]) // it compares all the same
+    seat.hear()
+    await settled(therapist)
+    expect(world.scoresOf(row.id).map((score) => score.side)).toEqual(['sender', 'clinician'])
+    expect(world.scoresOf(old.id)).toEqual([])
   })
 
   test('reads again, after the channel was away, what was told meanwhile', async () => {
@@ -277,7 +427,27 @@ describe('a score that is not true', () => {
     forge(world, row, await signScore(world.client.device, terms))
     world.therapist.hear()
     await settled(therapist)
+    expect(therapist.watch.badgesOf(row.id)).toEqual([])
+    const scores = world.scoresOf(row.id).filter((score) => score.side === 'clinician')
+    expect(scores.map((score) => score.device_id)).toEqual([world.client.device.kid, world.therapist.device.kid]) // it takes nobody's place
+  })
+
+  test('that a token alone put there takes nobody’s place, and is marked only while it stands alone', async () => {
+    const { world, client, therapist } = await setup()
+    const row = world.client.send('something grave', { quiet: true })
+    const finding = await new WordDetector().assess('calm')
+    for (const side of [ScoreSide.sender, ScoreSide.clinician]) {
+      const { kid } = side === ScoreSide.sender ? world.client.device : world.therapist.device
+      const terms = { ...scoreOf(finding), session_id: world.client.id, message_id: row.id, epoch: 1, side, after_position: 0 }
+      forge(world, row, { ...(await signScore(await makeDevice(), terms)), device_id: kid })
+    }
+    world.therapist.hear()
+    await settled(therapist)
     expect(therapist.watch.badgesOf(row.id)).toEqual([{ kind: 'disagreement', fields: ['signature'] }])
+    world.client.hear()
+    await settled(client, therapist)
+    expect(therapist.watch.badgesOf(row.id)).toEqual([])
+    expect(world.scoresOf(row.id).map((score) => [score.side, score.level])).toEqual([['sender', 0], ['clinician', 0], ['clinician', 5], ['sender', 5]])
   })
 
   test('that never comes is a mark, once its time is over, until it comes', async () => {
@@ -294,6 +464,28 @@ describe('a score that is not true', () => {
 })
 
 describe('what cannot be read', () => {
+  test('by anybody changes no state: both go on from the last one, as the sidecar does', async () => {
+    const { world, client, therapist } = await setup()
+    world.garbage.add(world.client.send('the first row is none', { quiet: true }).id)
+    const second = world.client.send('one')
+    world.garbage.add(world.therapist.send('nor is this', { quiet: true }).id)
+    for (const seat of [world.client, world.therapist]) seat.hear()
+    await settled(client, therapist)
+    const last = world.client.send('something grave')
+    for (const seat of [world.client, world.therapist]) seat.hear()
+    await settled(client, therapist)
+    expect(world.scoresOf(last.id).map((score) => score.after_position)).toEqual([3, 3])
+    const words = new WordDetector()
+    const before = await words.assess('one')
+    const want = scoreOf(await words.assess('something grave', before.state))
+    for (const score of world.scoresOf(last.id)) expect(score).toMatchObject(want)
+    expect(world.scoresOf(second.id).length).toBe(2)
+    expect([...therapist.badges.values()].flat()).toEqual([])
+    const late = watching(world.again(world.therapist))
+    await settled(late)
+    expect([...late.badges.values()].flat()).toEqual([])
+  })
+
   test('lets each later message be scored by itself, until it opens', async () => {
     const { world, client, therapist } = await setup()
     const closed = world.therapist.send('before this device came')
@@ -318,12 +510,6 @@ describe('what cannot be read', () => {
     await settled(therapist)
     expect(disagreements(therapist)).toEqual([])
   })
-
-  class QuickClock extends Clock {
-    override wait(): Promise<void> {
-      return Promise.resolve()
-    }
-  }
 
   test('by the detector is tried again, told of once, and leaves the others to be scored by themselves', async () => {
     const words = new WordDetector()
