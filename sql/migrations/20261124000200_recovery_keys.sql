@@ -17,7 +17,7 @@ create table if not exists public.recovery_keys (
 );
 comment on table public.recovery_keys is 'The private halves of a recovery key, sealed under Argon2id over a passphrase; a new version for each passphrase. Written by set_recovery and rewrap_recovery, for that person only. Append-only; old versions go when the passphrase is changed, or when newer ones have stood for a month. Never published, never read by the sidecar.';
 comment on column public.recovery_keys.wrapped is 'nonce12 ‖ AES-256-GCM(enc32 ‖ sig32 ‖ age32) ‖ tag16.';
-comment on column public.recovery_keys.age_recipient is 'To whom an export of that person''s sessions may be sealed.';
+comment on column public.recovery_keys.age_recipient is 'The age recipient of the key, unsigned: clients derive it from the key that the passphrase opens, and seal to no other.';
 create index if not exists recovery_keys_device_id_idx on public.recovery_keys (device_id);
 
 create or replace trigger a_recovery_key_stands

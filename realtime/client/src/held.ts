@@ -3,7 +3,7 @@ import { notLoaded } from './answer.ts'
 import type { SessionDatabase } from './database.ts'
 import type { Device } from './device.ts'
 import { verifyGrant } from './grant.ts'
-import { isLive, place, type Held } from './history.ts'
+import { place, type Held } from './history.ts'
 import type { Pins } from './pins.ts'
 import { ReaderReason, type DeviceRow, type HeldEpoch, type ReaderRow } from './rows.ts'
 
@@ -42,13 +42,6 @@ export async function isGood(held: HeldEpoch, reader: ReaderRow | undefined, giv
   if (giver === undefined) return false
   const late = giver.revoked_at !== null && Date.parse(reader.created_at) > Date.parse(giver.revoked_at)
   return !late && verifyGrant({ ...reader, wrap: held.wrap }, giver.sig_pub, reader.signature)
-}
-
-/** Whether the device `here` holds an epoch that no other living device does. */
-export function opensAlone(held: readonly Held[], devices: readonly DeviceRow[], here: string): boolean {
-  const others = new Set(devices.filter((row) => isLive(row) && row.id !== here).map((row) => row.id))
-  const elsewhere = new Set(held.filter((one) => one.verified && others.has(one.device_id)).map(place))
-  return held.some((one) => one.device_id === here && !elsewhere.has(place(one)))
 }
 
 /** What `by` holds and `to` does not, or not in a way that counts, by session; in the order of `held`. */

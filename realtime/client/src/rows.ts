@@ -144,6 +144,7 @@ export interface RecoveryKeyRow {
   readonly lanes: number
   readonly salt: string
   readonly wrapped: string
+  /** The database's word, which nothing is to be sealed to: see exportRecipient. */
   readonly age_recipient: string
 }
 
