@@ -7,7 +7,9 @@ import { WatchOnDevice } from '../src/session/device-watch.tsx'
 import { SessionStore, type SessionView } from '../src/session/session-store.ts'
 import { FakeSession, ids } from './fakes.ts'
 
-const watches = vi.hoisted((): { begun: unknown[]; closed: number } => ({ begun: [], closed: 0 }))
+const watches = vi.hoisted((): { begun: unknown[]; loaded: number; left: number; closed: number; finish: () => void } => ({
+  begun: [], loaded: 0, left: 0, closed: 0, finish: () => undefined,
+}))
 vi.mock('vigil-client/strict', () => ({
   StrictWatch: class {
     constructor(_session: unknown, _detector: unknown, options: unknown) {
@@ -18,15 +20,26 @@ vi.mock('vigil-client/strict', () => ({
       return () => undefined
     }
 
+    finish(): Promise<void> {
+      watches.left++
+      return new Promise((resolve) => { watches.finish = resolve })
+    }
+  },
+}))
+vi.mock('vigil-client/detect', () => ({
+  Detector: class {
+    load(): void {
+      watches.loaded++
+    }
+
     close(): void {
       watches.closed++
     }
   },
 }))
-vi.mock('../src/lib/workers.ts', () => ({ deviceDetector: () => ({ close: () => undefined }) }))
 
 beforeEach(() => {
-  watches.begun.length = watches.closed = 0
+  watches.begun.length = watches.loaded = watches.left = watches.closed = 0
 })
 afterEach(cleanup)
 
@@ -61,10 +74,22 @@ test('a session that becomes assisted keeps its watch, so that no score is dropp
   await vi.waitFor(() => { expect(watches.begun).toHaveLength(1) })
   shown.rerender(screen({ row: { ...session.row, mode: 'assisted' } }))
   await turn()
-  expect(watches.closed).toBe(0)
+  expect(watches).toMatchObject({ loaded: 1, left: 0 }) // before anything was sent
   shown.rerender(screen({ row: { ...session.row, mode: 'assisted' }, erased: true }))
   await turn()
-  expect(watches).toMatchObject({ begun: [{ clinician: false }], closed: 1 })
+  expect(watches).toMatchObject({ begun: [{ clinician: false }], left: 1 })
+})
+
+test('who leaves the screen closes the detector only once what was sent is scored', async () => {
+  const shown = render(screen({ row: { ...session.row, mode: 'strict' } }))
+  await turn()
+  await vi.waitFor(() => { expect(watches.loaded).toBe(1) })
+  shown.unmount()
+  await turn()
+  expect(watches).toMatchObject({ left: 1, closed: 0 })
+  watches.finish()
+  await turn()
+  expect(watches.closed).toBe(1)
 })
 
 test.each<[string, Partial<SessionView>]>([

@@ -28,9 +28,21 @@ function worker(address: string): Worker {
 
 const at = (name: string): string => new URL(name, document.baseURI).href
 
-/** A detector in a Worker of its own; nothing of it is loaded before its first message. */
+/** A detector in a Worker of its own; nothing of it is loaded before its first message, or load(). */
 export function deviceDetector(): Detector {
   return new Detector({ worker: () => worker(detectWorker), exec: at('detect/wasm_exec.js'), wasm: at('detect/detect.wasm') })
+}
+
+/** What is left of a private session whose screen is gone: it stores the scores of what was sent or heard there. */
+const leaving = new Set<Promise<void>>()
+
+/** Ends a watch, and its detector after it, once what it heard is scored and stored: at the latest after half a minute. */
+export function leaveWatch(watch: { finish(): Promise<void> }, detector: { close(): void }): void {
+  const left = watch.finish().finally(() => {
+    detector.close()
+    leaving.delete(left)
+  })
+  leaving.add(left)
 }
 
 /** The Worker that turns a passphrase into a key. */

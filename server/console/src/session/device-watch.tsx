@@ -1,14 +1,14 @@
 import { MobileIcon } from '@radix-ui/react-icons'
 import { useEffect, useState, type ReactNode } from 'react'
 import { SessionMode, SessionStatus, type ChatMessage } from 'vigil-client'
-import { deviceDetector } from '../lib/workers.ts'
+import { deviceDetector, leaveWatch } from '../lib/workers.ts'
 import type { OpenSession, SessionStore, SessionView } from './session-store.ts'
 
 /**
  * The detector of a private session, on this device: it reads what this person sends or, for the therapist, what the client sent,
  * and stores a signed score of it, never a word. It is loaded when such a session is opened, or one that was private for a while:
- * what was sent then is still the devices' to score. Once there it stays while the screen does, whatever the mode becomes, so that
- * no score is dropped on its way. It says here when it does not work.
+ * what was sent then is still the devices' to score. Once there it stays while the screen does, whatever the mode becomes, and after
+ * the screen until what it heard is scored, so that no score is dropped on its way. It says here when it does not work.
  */
 export function WatchOnDevice(props: { readonly session: OpenSession; readonly view: SessionView; readonly store: SessionStore }): ReactNode {
   const { session, view, store } = props
@@ -25,8 +25,9 @@ export function WatchOnDevice(props: { readonly session: OpenSession; readonly v
       const { StrictWatch } = await import('vigil-client/strict')
       if (gone) return
       const detector = deviceDetector()
+      detector.load() // 1.4 MB, before they are needed
       const watch = new StrictWatch(session, detector, { clinician })
-      undo.push(() => { watch.close() }, () => { detector.close() })
+      undo.push(() => { leaveWatch(watch, detector) })
       undo.push(watch.on('badges', ({ messageId, badges }) => { store.score(messageId, badges) }))
       undo.push(watch.on('error', () => { setFailed(true) }))
     }
