@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import { schedule } from '../path/people.ts'
 import { person } from '../standin/project.ts'
-import { expectAccessible, violations, withAxe } from './axe.ts'
+import { axe, expectAccessible, violations } from './axe.ts'
 import { codeOf, letIn, thisDevice } from './devices.ts'
 import { clinic, crisis, join, password, signIn, sql, staff, talk, type Talk } from './people.ts'
 import { button, channel, composer, consent, expectConversation, fillSignIn, heading, openSession, prove, refusal, say, visible } from './screens.ts'
@@ -18,11 +18,7 @@ const browsers = withBrowsers()
 const patient = 150_000
 
 const seats: Seats = {
-  sit: async (name, at, options) => {
-    const seat = await browsers.sit(name, at, options)
-    await withAxe(seat)
-    return seat
-  },
+  sit: (name, at, options) => browsers.sit(name, at, { ...options, script: axe }),
 }
 
 async function goTo(seat: Seat, hash: string): Promise<void> {
@@ -72,7 +68,7 @@ async function whileLoading(seat: Seat, pattern: RegExp, what: string, go: () =>
 
 it('the lists: empty, loading, failed, filled; a new session; the practice; who belongs nowhere', async () => {
   const people = await clinic()
-  const [client, therapist] = [await seats.sit('client', 0), await seats.sit('therapist', 1)]
+  const [client, therapist] = await Promise.all([seats.sit('client', 0), seats.sit('therapist', 1)])
   await Promise.all([signIn(client, people.client), signIn(therapist, people.therapist)])
   await visible(client.page.getByText('No sessions yet'))
   await expectAccessible(client, 'a client without a session')
@@ -102,7 +98,7 @@ it('the lists: empty, loading, failed, filled; a new session; the practice; who 
 it('the practice, a supervisor without alerts, and who belongs to no practice', async () => {
   const { organization } = await clinic()
   const [admin, supervisor, nobody] = await Promise.all([staff(organization, 'admin', 'Ada'), staff(organization, 'supervisor', 'Sue'), person()])
-  const [first, second] = [await seats.sit('admin', 0), await seats.sit('supervisor', 1)]
+  const [first, second] = await Promise.all([seats.sit('admin', 0), seats.sit('supervisor', 1)])
   await fillSignIn(first, admin.email, password)
   await visible(heading(first, 'Second factor'))
   await expectAccessible(first, 'the second factor')
@@ -132,7 +128,7 @@ async function grave(): Promise<Talk> {
 it('a session: before, agreed to, alerted, suggested, answered, asked to end, ended', async () => {
   const people = await clinic()
   const { id } = await schedule(people, 'assisted')
-  const [client, clinician] = [await seats.sit('client', 0), await seats.sit('clinician', 1)]
+  const [client, clinician] = await Promise.all([seats.sit('client', 0), seats.sit('clinician', 1)])
   await Promise.all([signIn(client, people.client), signIn(clinician, people.therapist)])
   await Promise.all([openSession(client, id), openSession(clinician, id)])
   await expectAccessible(clinician, 'the therapist, before the start')

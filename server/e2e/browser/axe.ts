@@ -5,13 +5,8 @@ import type { AxeResults } from 'axe-core'
 import { expect } from 'vitest'
 import type { Seat } from './seats.ts'
 
-const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-
-// The rules come with each page before its own scripts do: its policy lets in nothing later.
-export async function withAxe(seat: Seat): Promise<void> {
-  await seat.page.addInitScript({ content: source })
-  await seat.page.reload()
-}
+// The rules, which come with each page before its own scripts do: its policy lets in nothing later.
+export const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 interface Found {
   rule: string

@@ -4,7 +4,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { expectAccessible, withAxe } from './axe.ts'
+import { axe, expectAccessible } from './axe.ts'
 import { button, heading, visible } from './screens.ts'
 import { withBrowsers, type Seat } from './seats.ts'
 import { stack } from './stack.ts'
@@ -54,8 +54,7 @@ async function counter(seat: Seat, name: string): Promise<number> {
 }
 
 it('starts, has its plug pulled in the middle, and ends level', async () => {
-  const seat = await seats.sit('newcomer', 0, { url: page })
-  await withAxe(seat)
+  const seat = await seats.sit('newcomer', 0, { url: page, script: axe })
   await seat.page.route('**/api/start', (route) => route.continue({ postData: JSON.stringify(played) }))
   await visible(seat.page.getByText('The sidecar is up'))
   await expectAccessible(seat, 'the demo, before it starts')
@@ -82,7 +81,7 @@ it('starts, has its plug pulled in the middle, and ends level', async () => {
 }, 2 * playedWithin)
 
 it('lets one be Clio with two presses', async () => {
-  const seat = await seats.sit('newcomer', 0, { url: page })
+  const seat = await seats.sit('newcomer', 0, { url: page, script: axe })
   const link = await seat.page.getByRole('link', { name: /^Open as Clio/ }).getAttribute('href')
   const clio = await seats.sit('Clio', 0, { url: link ?? '' })
   await button(clio, 'Sign in').click()

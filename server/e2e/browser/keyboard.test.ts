@@ -56,7 +56,7 @@ async function open(seat: Seat, other: string): Promise<void> {
 
 it('works with the keyboard alone: sign in, start, agree, send, take the suggestion, acknowledge, resolve, sign out', async () => {
   const people = await clinic()
-  const [client, clinician] = [await seats.sit('client', 0), await seats.sit('clinician', 1)]
+  const [client, clinician] = await Promise.all([seats.sit('client', 0), seats.sit('clinician', 1)])
   await schedule(people, 'assisted')
   await Promise.all([signIn(client, people.client), signIn(clinician, people.therapist)])
   await Promise.all([open(client, 'Theo'), open(clinician, 'Cleo')])

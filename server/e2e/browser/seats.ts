@@ -27,8 +27,9 @@ export interface Seat {
 }
 
 export interface Seats {
-  // Somebody sits down before a page of the console (hash) or of any other address. `at` numbers the browser.
-  sit(name: string, at?: 0 | 1, options?: BrowserContextOptions & { url?: string }): Promise<Seat>
+  // Somebody sits down before a page of the console (hash) or of any other address. `at` numbers the browser; `script` runs in each
+  // page before its own do.
+  sit(name: string, at?: 0 | 1, options?: BrowserContextOptions & { url?: string; script?: string }): Promise<Seat>
 }
 
 interface Kept extends Seat {
@@ -120,12 +121,13 @@ export function withBrowsers(): Seats {
   })
 
   return {
-    sit: async (name, at = 0, { url = consoleURL, ...options } = {}) => {
+    sit: async (name, at = 0, { url = consoleURL, script, ...options } = {}) => {
       const browser = shared[at]
       if (browser === undefined) throw new Error(`browser ${at} was not started`)
       const context = await browser.newContext({ reducedMotion: 'reduce', locale: 'en-GB', ...options })
       const seat = await watched(name, await context.newPage())
       seats.push(seat)
+      if (script !== undefined) await seat.page.addInitScript({ content: script })
       await seat.page.goto(url)
       return seat
     },

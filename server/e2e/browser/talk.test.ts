@@ -53,7 +53,7 @@ describe('signing in', () => {
 describe('a session', () => {
   it('is made and started by the therapist, and agreed to by the client, before a word can be sent', async () => {
     const { client: cleo, therapist: theo } = await clinic()
-    const [client, clinician] = [await seats.sit('client', 0), await seats.sit('clinician', 1)]
+    const [client, clinician] = await Promise.all([seats.sit('client', 0), seats.sit('clinician', 1)])
     await Promise.all([signIn(client, cleo), signIn(clinician, theo)])
     await button(clinician, 'New session').click()
     await clinician.page.getByRole('combobox', { name: 'Client' }).selectOption({ label: 'Cleo' })
