@@ -3,7 +3,9 @@
  * with a row. Each is refused, shown, and reported for the audit log.
  */
 import { afterEach, expect, test, vi } from 'vitest'
+import { encodeText } from '../src/bytes.ts'
 import type { Badge } from '../src/chat.ts'
+import { isWithdrawn, signConsent, verifyWithdrawal } from '../src/consent.ts'
 import { signDevice } from '../src/cross.ts'
 import { makeDevice, type Device } from '../src/device.ts'
 import { makeEpoch } from '../src/epoch.ts'
@@ -420,4 +422,42 @@ test('what opens late is held against what was shown, as is what comes in time',
   })
   expect(later.changed[1]?.badges).toEqual([{ kind: 'split_view', positions: [1] }])
   expect(world.reports(therapist)).toEqual(['messages split_view'])
+})
+
+test('a stolen token withdraws a consent: nobody goes on as if it stood, and whoever looks sees that no device signed it', async () => {
+  const { client, therapist } = await setup('assisted')
+  const id = await client.session.consent.give({ text: 'I agree' })
+  await client.session.send('a')
+  const told: unknown[] = []
+  client.session.on('consent', (consents) => told.push(consents.map((one) => isWithdrawn(one))))
+  await client.database.withdrawConsent(id, encodeText(new Uint8Array(64))) // SQL verifies no signature
+  await world.stir(client)
+  await world.stir(therapist)
+  for (const seat of [client, therapist]) await expect(seat.session.send('b')).rejects.toMatchObject({ reason: 'consent_missing' })
+  expect(told.at(-1)).toEqual([true])
+  const [withdrawn] = client.session.consent.list()
+  if (withdrawn === undefined) throw new Error('the consent is not listed')
+  expect(await verifyWithdrawal(withdrawn, client.device.sig.publicKey)).toBe(false)
+  await client.session.consent.give({ text: 'I still agree' })
+  await therapist.session.send('c')
+  expect(world.tables.messages).toHaveLength(2)
+})
+
+test('a stolen token consents, and makes an epoch: both are refused, and the next sender makes one that is sound', async () => {
+  const { client, therapist } = await setup('assisted')
+  const stranger = await makeDevice()
+  const consent = await signConsent(stranger, { id: crypto.randomUUID(), sessionId: world.tables.session.id, text: 'I agree', scope: ['analysis'] })
+  await client.database.insertConsent({ ...consent, device_id: client.device.kid })
+  await world.stir(therapist)
+  await expect(therapist.session.send('a')).rejects.toMatchObject({ reason: 'consent_missing' })
+  await client.session.consent.give({ text: 'I do agree' })
+  await therapist.session.send('b')
+  expect(world.tables.messages).toHaveLength(1)
+  const standing = world.tables.epochs[0]
+  if (standing === undefined) throw new Error('there is no epoch')
+  world.tables.epochs = [...world.tables.epochs, { ...standing, epoch: 2, key_commit: encodeText(new Uint8Array(32)), signature: encodeText(new Uint8Array(64)) }]
+  await world.stir(therapist)
+  await therapist.session.send('c')
+  expect(world.tables.epochs.map((row) => row.epoch)).toEqual([1, 2, 3])
+  expect(world.tables.messages.at(-1)?.epoch).toBe(3)
 })
