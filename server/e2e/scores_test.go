@@ -176,6 +176,19 @@ func TestForgedScoreIsRefused(t *testing.T) {
 	if v := y.scoreVerdictOf(t, message, "clinician"); !v.Alert || v.AlertLevel == nil || *v.AlertLevel != int16(grave.Level) {
 		t.Errorf("the therapist's finding after it: %+v", v)
 	}
+	// Nor does it take the place of the one that the device did sign.
+	y.score(t, y.client, message, envelope.SideSender, scoreOf(grave, 0), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := poll(ctx, func() (bool, error) {
+		var counts, refused int
+		err := s.admin.QueryRow(ctx, `select (select count(*) from public.assessments a where a.message_id = $1 and a.source = 'sender' and a.status = 'assessed'
+			  and a.superseded_at is null), (select count(*) from public.audit_log l where l.action = 'refuse' and l.actor_kind = 'sidecar' and l.subject_id = $1 || '/sender')`,
+			message).Scan(&counts, &refused)
+		return counts == 1 && refused == 1, err
+	}); err != nil {
+		t.Errorf("the true score beside the forged one: %v", err)
+	}
 	s.awaitMetric(t, `vigil_scores_total{outcome="score",side="sender"}`, func(n float64) bool { return n == 1 })
 	// The database itself refuses what is none of the caller's to say.
 	second := y.send(t, crisisText)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/rand"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -89,7 +90,8 @@ func signScore(t *testing.T, by *envelope.Device, s *storetest.Session, m triage
 	return c
 }
 
-// TestADeviceThatIsNotOnTheRosterScoresNothing: one that came after the message's epoch has not read it.
+// TestADeviceThatIsNotOnTheRosterScoresNothing: one that came after the message's epoch reads it at most by shared history. It takes
+// the place of none that is.
 func TestADeviceThatIsNotOnTheRosterScoresNothing(t *testing.T) {
 	t.Parallel()
 	p := storetest.New(t, clusters.Database(t))
@@ -100,8 +102,14 @@ func TestADeviceThatIsNotOnTheRosterScoresNothing(t *testing.T) {
 	later.Device = p.AddDevice(t, p.Therapist)
 	s.Score(t, later, m, triage.SourceClinician, found(5), nil)
 	look(t, scorer)
-	if got := scoredOf(t, p, m); len(got) != 1 || got[0] != (scored{"clinician", "not_assessed", "score", -1, 1}) {
+	refused := scored{"clinician", "not_assessed", "score", -1, 1}
+	if got := scoredOf(t, p, m); len(got) != 1 || got[0] != refused {
 		t.Errorf("%+v", got)
+	}
+	s.Score(t, p.Therapist, m, triage.SourceClinician, found(5), nil)
+	look(t, scorer)
+	if got := scoredOf(t, p, m); len(got) != 2 || !slices.Contains(got, scored{"clinician", "assessed", "", 5, 1}) {
+		t.Errorf("with a device on the roster: %+v", got)
 	}
 }
 

@@ -48,8 +48,10 @@ var functions = []string{
 	"private.destroy_analysis_device(uuid,interval)", "private.devices_to_admit(integer)",
 	"private.grant_crisis_access(uuid,jsonb)", "private.live_logins(uuid[])", "private.login_is_live()", "private.permissions_of(text[],text[])",
 	"private.policy_fingerprint()", "private.record_suggestion(jsonb,jsonb)",
-	"private.refuse_device(uuid,text)", "private.refuse_score(uuid,text,text)", "private.settle_score(uuid,text,text,boolean)", "private.register_analysis_device(uuid,text,text)", "private.register_analysis_device(uuid,text,text,uuid,text)",
-	"private.retire_analysis_device(uuid)", "private.retire_epochs_of_retired_keys(uuid,integer)", "private.scores_due(integer)", "private.transactions_are_visible(bigint[])",
+	"private.refuse_device(uuid,text)", "private.refuse_score(uuid,text,text)",
+	"private.register_analysis_device(uuid,text,text)", "private.register_analysis_device(uuid,text,text,uuid,text)",
+	"private.retire_analysis_device(uuid)", "private.retire_epochs_of_retired_keys(uuid,integer)", "private.scores_due(integer)",
+	"private.settle_score(uuid,text,text,boolean)", "private.transactions_are_visible(bigint[])",
 	"private.unscored_messages(interval,integer)",
 }
 
