@@ -227,10 +227,7 @@ export class MemoryDatabase implements SessionDatabase {
   }
 
   formers(): Promise<Formers> {
-    return this.#call('formers', () => ({
-      rows: [...this.#tables.formers],
-      restore: (deviceId, some) => this.#restoreEpochs(deviceId, some),
-    }))
+    return this.#call('formers', () => ({ rows: [...this.#tables.formers], restore: this.#restoreEpochs.bind(this) }))
   }
 
   #restoreEpochs(deviceId: string, wanted: readonly FormerWrapRow[]): Promise<number> {
@@ -243,11 +240,9 @@ export class MemoryDatabase implements SessionDatabase {
         tables.formers = tables.formers.filter((row) => row !== former)
         this.#keepFormer(epoch, deviceId)
         const { by_device_id, wrap, given_at: created_at } = former
-        const wrap_hash = encodeText(await sha256(decodeText(wrap)))
+        const changed = { by_device_id, signature, created_at, wrap_hash: encodeText(await sha256(decodeText(wrap))) }
         tables.wraps = tables.wraps.map((row) => (row.epoch === epoch && row.device === deviceId ? { ...row, wrap } : row))
-        tables.readers = tables.readers.map((row) => (
-          row.epoch === epoch && row.device_id === deviceId ? { ...row, by_device_id, signature, created_at, wrap_hash } : row
-        ))
+        tables.readers = tables.readers.map((row) => (row.epoch === epoch && row.device_id === deviceId ? { ...row, ...changed } : row))
         restored++
       }
       return restored
