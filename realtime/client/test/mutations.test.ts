@@ -181,8 +181,8 @@ test('an export, as bytes and as what an age file of somebody else holds', async
   const opened = async (bytes: Uint8Array): Promise<unknown> => openExport(new Blob([new Uint8Array(bytes)]), { identity })
   const genuine = await sealed([header, message])
   await opened(genuine)
-  await readOrRefused(20, () => opened(mutatedBytes(genuine, random)))
-  await readOrRefused(30, async (i) => opened(await sealed(i % 2 === 0 ? [mutated(header, random), message] : [header, mutated(message, random)])))
+  await readOrRefused(12, () => opened(mutatedBytes(genuine, random)))
+  await readOrRefused(16, async (i) => opened(await sealed(i % 2 === 0 ? [mutated(header, random), message] : [header, mutated(message, random)])))
 })
 
 test('a sealed file, and what a message says of it', async () => {

@@ -1,5 +1,5 @@
 import { Cross2Icon, FilePlusIcon } from '@radix-ui/react-icons'
-import { IconButton } from '@radix-ui/themes'
+import { IconButton, Text } from '@radix-ui/themes'
 import { useRef, useState, type ReactNode } from 'react'
 import type { AttachedFile } from 'vigil-client'
 import { problemOf, type Problem } from '../api/problem.ts'
@@ -57,6 +57,7 @@ export function Attaching(props: { readonly attached: Attached }): ReactNode {
   return (
     <div className="attaching">
       {attached.problem === null ? null : <ProblemNote problem={attached.problem} />}
+      {attached.files.length === 0 ? null : <Text as="p" size="1">No detector reads files: say in the message what matters.</Text>}
       <ul className="files" aria-label="Files to send">
         {attached.files.map((file) => (
           <li key={file.id}>

@@ -114,5 +114,6 @@ const cardTail = `
 - The plain sentences of testdata/sentences.txt are tuned on: what came out wrong was mended, by rules. They say little of others. A
   reader who tried to hide crises from it (a past, an idiom or a denial elsewhere in the sentence) hid some forty; they are among them now.
 - Irony, private jokes between two people, and what a picture or a link says are not understood.
+- Attached files, and their names, are not read at all: nothing says of a message that what matters stood in its file.
 - It finds; it does not say that nothing is there. A level of 0 is "nothing was found", never "no risk".
 `
