@@ -16,7 +16,7 @@ afterEach(() => {
   removeRecovery.mockReset()
 })
 
-const vigil = Object.create(null) as Vigil // what is asked of it is asked of the mock above
+const vigil = vi.fn<() => Vigil>()() // what would be asked of it is asked of the mock above
 const view = (more: Partial<ReadyKeys> = {}): ReadyKeys => ({
   phase: 'ready', vigil, state: DeviceState.usable, code: '', history: { here: 'whole', recovery: 'set', otherDevices: 0, state: 'safe' }, waiting: [], devices: [], unacknowledged: [], ...more,
 })
