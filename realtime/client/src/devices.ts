@@ -147,7 +147,10 @@ export class Devices {
     return id
   }
 
-  /** Takes a device off every roster from the next message on. What it could read, it may have kept. */
+  /**
+   * Takes a device off every roster from the next message on. What it could read, it may have kept. Rejects with RequestError VG024 if it
+   * is the recovery key or the last device that takes part, and the sign-in is older than ten minutes.
+   */
   async revoke(id: string): Promise<void> {
     await this.#deps.database.updateDevice(id, { revoked_at: new Date().toISOString() })
     await this.look()
