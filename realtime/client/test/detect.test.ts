@@ -58,7 +58,7 @@ describe('the detector as WebAssembly', () => {
   test('goes on over rows that nobody can read from the state before them, as the sidecar does', async () => {
     const texts = [null, 'I hate my job', null, null, 'I cannot stand it any more', 'I have been thinking about it again', null, 'I am going to do it tonight']
     const fold = new Fold({
-      assessor: { assess: (text, state) => Promise.resolve(assess(text, state)) }, clock: new Clock(), failed: (thrown) => { throw thrown as Error },
+      assessor: { assess: (text, state) => Promise.resolve(assess(text, state)) }, clock: new Clock(), failed: (thrown) => { expect(thrown).toBeUndefined() },
     })
     let state: Uint8Array | undefined // as the test above holds it to the sidecar's
     for (const [i, text] of texts.entries()) {
