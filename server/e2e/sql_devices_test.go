@@ -1,9 +1,11 @@
 package e2e_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"vigil/server/pgtest"
@@ -142,17 +144,32 @@ func sqlLastDevices(t *testing.T, c *pgtest.Cluster) {
 	if _, err := admin.Exec(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
-	const revoke = `
-		do $$
-		declare
-		  code text := tests.attempt('clio', format('update public.devices set revoked_at = now() where id = %L', tests.device('clio')));
-		begin
-		  if code = '55P03' then
-		    raise exception using errcode = code;
-		  end if;
-		end
-		$$`
-	sqlWait(t, admin, "select tests.act('clio', format('update public.devices set revoked_at = now() where id = %L', md5('second')::uuid))", revoke)
+	revoke := func(device string) string {
+		return "select tests.act('clio', format('update public.devices set revoked_at = now() where id = %L', " + device + "))"
+	}
+	tx, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), revoke("md5('second')::uuid")); err != nil {
+		t.Fatal(err)
+	}
+	other := make(chan error, 1)
+	go func() { // ends when the transaction does; received from below
+		_, err := admin.Exec(t.Context(), revoke("tests.device('clio')"))
+		other <- err
+	}()
+	for sqlCount(t, admin, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") == 0 {
+		sqlCount(t, admin, "select count(*) from pg_sleep(0.01)")
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var refused *pgconn.PgError
+	if err := <-other; !errors.As(err, &refused) || refused.Code != "VG024" {
+		t.Errorf("the other one: %v, want VG024", err)
+	}
 	if left := sqlCount(t, admin, "select count(*) from public.devices where user_id = tests.id('clio') and revoked_at is null"); left != 1 {
 		t.Errorf("%d devices are left, want 1", left)
 	}
