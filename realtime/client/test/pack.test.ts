@@ -19,7 +19,7 @@ const entries = Object.entries(fields(manifest['exports'], 'exports')).filter(([
 /** The name by which a program imports an entry. */
 const nameOf = (entry: string): string => `vigil-client${entry.slice(1)}`
 /** What this package's own build, run elsewhere, leaves in the folder that is packed. */
-const staged = ['package.json', 'README.md', 'SECURITY.md', 'LICENSE']
+const staged = ['package.json', 'README.md', 'SECURITY.md', 'LICENSE', 'examples/quickstart.ts']
 
 let folder: string
 let installed: string
@@ -57,7 +57,7 @@ describe('the packed package', () => {
     }
     const files = readdirSync(installed, { recursive: true, encoding: 'utf8' })
     for (const file of staged) expect(files).toContain(file)
-    expect(files.filter((file) => /test|fixture|vector|\.env|(?<!\.d)\.ts$/.test(file))).toEqual([])
+    expect(files.filter((file) => !staged.includes(file) && /test|fixture|vector|\.env|(?<!\.d)\.ts$/.test(file))).toEqual([])
     for (const file of list(manifest['sideEffects'], 'sideEffects')) {
       expect(existsSync(join(installed, String(file))), String(file)).toBe(true)
     }
