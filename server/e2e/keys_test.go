@@ -71,6 +71,19 @@ func (s *stack) vouchedFor(t testing.TB, key, by uuid.UUID) {
 	}
 }
 
+// awaitRetired waits until no message may be sent under an epoch.
+func (y *therapy) awaitRetired(t testing.TB, epoch uint32) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := poll(ctx, func() (is bool, err error) {
+		err = y.s.admin.QueryRow(ctx, "select min_epoch > $2 from public.sessions where id = $1", y.id, epoch).Scan(&is)
+		return is, ignoreTransient(err)
+	}); err != nil {
+		t.Fatalf("epoch %d of session %s may still be used: %v", epoch, y.id, err)
+	}
+}
+
 // read demands that a message of the session was opened, by the key that its epoch's roster has.
 func (y *therapy) read(t testing.TB, key uuid.UUID) {
 	t.Helper()
@@ -127,6 +140,7 @@ func TestKeysRotateWithoutARestart(t *testing.T) {
 
 	s.keysCommand(t, "retire", old.String())
 	before := y.epoch.Number
+	y.awaitRetired(t, before) // it is passed over while somebody holds it
 	y.read(t, newer)
 	if y.epoch.Number != before+1 {
 		t.Errorf("epoch %d after %d", y.epoch.Number, before)
@@ -139,7 +153,8 @@ func TestKeysRotateWithoutARestart(t *testing.T) {
 		t.Fatalf("a sender was stopped: %v", err)
 	}
 	if m, ok := busy.epoch.Roster.Member(newer); !ok || m.Role != envelope.RoleAnalysis {
-		busy.read(t, newer) // it was stopped before it saw the new key
+		busy.awaitRetired(t, busy.epoch.Number) // it was stopped before it saw the new key
+		busy.read(t, newer)
 	}
 	var unread int
 	s.settled(t.Context(), t)
