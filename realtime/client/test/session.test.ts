@@ -357,9 +357,9 @@ describe('session', () => {
     })
     const readers = [...(therapist.heard[0]?.readers ?? [])].sort((a, b) => a.role.localeCompare(b.role))
     expect(readers).toEqual([
-      { deviceId: analysis.kid, role: 'analysis', userId: null, via: 'roster', until: null },
-      { deviceId: client.device.kid, role: 'client', userId: client.userId, via: 'roster', until: null },
-      { deviceId: therapist.device.kid, role: 'therapist', userId: therapist.userId, via: 'roster', until: null },
+      { deviceId: analysis.kid, role: 'analysis', userId: null, via: 'roster', until: null, verified: true },
+      { deviceId: client.device.kid, role: 'client', userId: client.userId, via: 'roster', until: null, verified: true },
+      { deviceId: therapist.device.kid, role: 'therapist', userId: therapist.userId, via: 'roster', until: null, verified: true },
     ])
   })
 
