@@ -235,11 +235,13 @@ export class State {
    */
   async unacknowledged(): Promise<readonly string[]> {
     const { pins, guard } = this.#deps
-    const { people } = await guard.pin(this.row)
-    const strangers = this.participants.filter((one) => one.ended_at === null && people[one.user_id] !== one.role).map((one) => one.user_id)
-    const known = this.devices.filter((row) => !strangers.includes(row.user_id ?? ''))
-    const waiting = await pins.meet(known, this.#snapshot.signatures)
-    return this.expectedDevices().filter((row) => !known.includes(row) || waiting.includes(row.id)).map((row) => row.id)
+    const { row, participants, devices, signatures } = this.#snapshot // of one reading, though another may come meanwhile
+    const expected = this.expectedDevices()
+    const { people } = await guard.pin(row)
+    const strangers = participants.filter((one) => one.ended_at === null && people[one.user_id] !== one.role).map((one) => one.user_id)
+    const known = devices.filter((one) => !strangers.includes(one.user_id ?? ''))
+    const waiting = await pins.meet(known, signatures)
+    return expected.filter((one) => !known.includes(one) || waiting.includes(one.id)).map((one) => one.id)
   }
 
   /** The epoch to send under: the newest if it still fits, or a new one. Refuses only what it has just read. */

@@ -175,6 +175,18 @@ describe('which epoch is sent under', () => {
     await expect(bench.state.sending()).rejects.toMatchObject({ name: 'SessionError' })
   })
 
+  test('a reading that comes while devices are looked at makes nobody a stranger', async () => {
+    const bench = await setup('assisted')
+    const meet = vi.spyOn(Pins.prototype, 'meet')
+    meet.mockImplementationOnce(async (...asked) => {
+      await bench.state.refresh()
+      return new Pins(new MemoryStore(), 'test').meet(...asked)
+    })
+    expect(await bench.state.unacknowledged()).toEqual([])
+    expect(meet).toHaveBeenCalledTimes(2)
+    meet.mockRestore()
+  })
+
   test('callers who come during a read share the one after it', async () => {
     const bench = await setup('strict')
     const before = bench.database.calls.filter((call) => call === 'session').length
