@@ -179,6 +179,7 @@ describe('which epoch is sent under', () => {
     const bench = await setup('assisted')
     const meet = vi.spyOn(Pins.prototype, 'meet')
     meet.mockImplementationOnce(async (...asked) => {
+      bench.tables.devices = bench.tables.devices.map((row) => ({ ...row })) // a database gives new rows each time
       await bench.state.refresh()
       return new Pins(new MemoryStore(), 'test').meet(...asked)
     })
