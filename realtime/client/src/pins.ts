@@ -76,7 +76,7 @@ export class Pins {
   async #meet(rows: readonly DeviceRow[], signatures: readonly DeviceSignatureRow[]): Promise<readonly string[]> {
     this.#known = undefined // another tab may have acknowledged something
     const known = await this.#load()
-    const met = new Set([...known.values()].filter((pin) => pin.trusted).map((pin) => pin.owner))
+    const met = await this.owners()
     const confirmed = new Map<string, DeviceRow>()
     const news: DeviceRow[] = []
     for (const row of rows) {
@@ -133,6 +133,11 @@ export class Pins {
     }
     await this.#keep({ kid: row.id, owner: ownerOf(row), fingerprint: await rowFingerprint(row), trusted: true })
     this.#unsigned.delete(row.id)
+  }
+
+  /** Whose devices are trusted here, some of them at least. */
+  async owners(): Promise<ReadonlySet<string>> {
+    return new Set([...(await this.#load()).values()].filter((pin) => pin.trusted).map((pin) => pin.owner))
   }
 
   async isTrusted(kid: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import type { RealtimeClient } from '@supabase/realtime-js'
+import { notLoaded } from './answer.ts'
 import type { Care } from './care.ts'
 import type { ChatMessage, QueuedText, SendOptions, SessionEvents } from './chat.ts'
 import { Clock } from './clock.ts'
@@ -134,7 +135,7 @@ export class Session {
   }
 
   async #loadCare(): Promise<Care> {
-    const { Care } = await import('./care.ts')
+    const { Care } = await import('./care.ts').catch(notLoaded)
     const { id, device, database, realtime } = this.#deps
     this.#care = new Care({
       id, device, database, realtime, events: this.#events, clock: this.#clock, report: this.#report,

@@ -14,7 +14,7 @@ import type { KnownReader } from './readers.ts'
 import type { Refused } from './refusals.ts'
 import {
   DeviceKind, ParticipantRole, SessionMode, SessionStatus,
-  type ConsentRow, type DeviceRow, type DeviceSignatureRow, type EpochRow, type ParticipantRow, type SessionRow,
+  type ConsentRow, type DeviceRow, type DeviceSignatureRow, type EpochRow, type ParticipantRow, type ReaderRow, type SessionRow,
 } from './rows.ts'
 
 const MaxEpochAttempts = 6
@@ -119,7 +119,7 @@ export class State {
   }
 
   async #read(): Promise<void> {
-    const { database, id, device, guard, pins } = this.#deps
+    const { database, id, device, guard } = this.#deps
     const before = await guard.known()
     const row = await database.session(id)
     if (row === undefined) throw new SessionError('not_participant', `session ${id} is not there, or not for you`)
@@ -129,17 +129,25 @@ export class State {
     const people = participants.map((person) => person.user_id)
     const [devices, signatures] = await Promise.all([database.devices(people), database.signatures(people)])
     const consents = await guard.consents(row, given)
-    const readers = beside.length === 0 ? [] : await (await import('./reader-grants.ts').catch(notLoaded)).verifyReaders(beside, devices, pins)
+    const readers = await this.#verified(beside, devices)
     await guard.meet(row, participants)
     this.#now = { row, participants, devices, consents, epochs, wraps, readers, signatures }
     this.#nextSeq.clear()
     const newest = epochs.at(-1)?.epoch ?? 0
-    if (before !== undefined && (row.min_epoch < before.minEpoch || newest < before.epoch)) { // taken back, or hidden
+    const shredded = row.status === SessionStatus.ended && newest === 0 // erased: nothing is sent there any more
+    if (before !== undefined && !shredded && (row.min_epoch < before.minEpoch || newest < before.epoch)) { // taken back, or hidden
       this.#deps.refused({ table: 'sessions', id, reason: Refusal.epoch })
       if (!this.#warned) this.#deps.failed(new EnvelopeError(Refusal.epoch, 'the database hides epochs that were there, or allows old ones again; none of them is sent under'))
       this.#warned = true
     }
     await guard.met(row, newest + 1)
+  }
+
+  /** Who reads beside the rosters; as unverified where that part of the package does not load, for a page is to follow its session all the same. */
+  async #verified(beside: readonly ReaderRow[], devices: readonly DeviceRow[]): Promise<readonly KnownReader[]> {
+    if (beside.length === 0) return []
+    const part = await import('./reader-grants.ts').catch(() => undefined)
+    return part?.verifyReaders(beside, devices, this.#deps.pins) ?? beside.map((row) => ({ ...row, verified: false }))
   }
 
   /** The devices that must hold the next epoch's key, as the database expects them. */
@@ -239,9 +247,10 @@ export class State {
     const expected = this.expectedDevices()
     const { people } = await guard.pin(row)
     const strangers = participants.filter((one) => one.ended_at === null && people[one.user_id] !== one.role).map((one) => one.user_id)
-    const known = devices.filter((one) => !strangers.includes(one.user_id ?? ''))
-    const waiting = await pins.meet(known, signatures)
-    return expected.filter((one) => !known.includes(one) || waiting.includes(one.id)).map((one) => one.id)
+    const isStranger = (one: DeviceRow): boolean => strangers.includes(one.user_id ?? '')
+    const owners = await pins.owners()
+    const waiting = await pins.meet(devices.filter((one) => !isStranger(one) || owners.has(one.user_id ?? '')), signatures)
+    return expected.filter((one) => isStranger(one) || waiting.includes(one.id)).map((one) => one.id)
   }
 
   /** The epoch to send under: the newest if it still fits, or a new one. Refuses only what it has just read. */
@@ -312,7 +321,7 @@ export class State {
       await database.createEpoch(row)
     } catch (thrown) {
       if (!(thrown instanceof RequestError) || thrown.temporary) throw thrown
-      const { learnRefused } = await import('./refused-epoch.ts')
+      const { learnRefused } = await import('./refused-epoch.ts').catch(notLoaded)
       learnRefused(thrown, this.#excluded)
       await this.refresh()
       return undefined

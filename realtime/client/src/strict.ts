@@ -61,8 +61,8 @@ const GraceMs = 10_000
 const AnewMs = 24 * 60 * 60 * 1000
 /** How long finish() takes at most: the detector may still be loading. */
 const FinishMs = 30_000
-/** Refusals that every device comes to, by the row itself: it never opens, for anybody. Of any other the key may yet come, or others have it. */
-const nobodys: ReadonlySet<string> = new Set([Refusal.format, Refusal.suite, Refusal.roster, Refusal.signature, Refusal.epoch, Refusal.body])
+/** Refusals that every device comes to, by the row itself: it never opens, for anybody. Of any other the key may yet come, or others have it, or only what is pinned here speaks against it. */
+const nobodys: ReadonlySet<string> = new Set([Refusal.format, Refusal.signature, Refusal.epoch, Refusal.body])
 
 /** What is known of one strict message that can be read. */
 interface Scored {
@@ -286,7 +286,7 @@ export class StrictWatch {
       if (this.#claim(message)) await this.#sign(message.id, message.epoch, ScoreSide.sender, found)
       return
     }
-    if (!this.#clinician || message.from.role !== ParticipantRole.client || this.#own.has(message.id) || !isRecent(message)) return
+    if (!this.#clinician || message.from.role !== ParticipantRole.client || this.#own.has(message.id)) return
     const { roster } = await this.#session.entry.epoch(message.epoch)
     if (findMember(roster, device.kid)?.role !== Role.therapist) return // it reads this by shared history: its word counts for nothing
     await this.#known()

@@ -79,6 +79,22 @@ test('a participant who was removed, and whom the database brings back, is let i
   await client.session.send('d')
 })
 
+test('a participant who is brought back with another key under the same device is refused as that, not let in as somebody new', async () => {
+  const { client, therapist } = await setup()
+  await client.session.send('a')
+  const thief = await makeDevice(therapist.device.kid)
+  const live = world.tables.participants
+  world.tables.participants = live.map((row) => (row.user_id === therapist.userId ? { ...row, ended_at: new Date().toISOString() } : row))
+  await world.stir(client)
+  world.tables.participants = live
+  world.tables.devices = world.tables.devices.map((row) => (row.id === thief.kid ? { ...row, enc_pub: thief.encPub, sig_pub: thief.sigPub } : row))
+  client.database.rotate()
+  await world.stir(client)
+  await expect(client.session.send('b')).rejects.toMatchObject({ name: 'DeviceChangedError', devices: [thief.kid] })
+  await expect(client.session.acknowledge(thief.kid)).rejects.toMatchObject({ refusal: 'pin' })
+  expect(world.reports(client)).toEqual(['devices device'])
+})
+
 test('a clinician whom the database makes a client: not sent to, no consent, and not read', async () => {
   const { client, therapist } = await setup()
   await client.session.send('a')
